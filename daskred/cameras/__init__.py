@@ -1,0 +1,212 @@
+"""What a camera's headers mean: rules as data, one TOML file per camera, and a default.
+
+The tables and keys are those of ``default.toml``, which explains them.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+from daskred.errors import RequestError
+from daskred.frames import Facts
+
+Meaning = Literal["calibrated", "master", "product"]
+# The time of day completes a date of observation that lacks it.
+FACTS = (*(field.name for field in fields(Facts)), "time_of_day")
+KIND_CARDS = ("type", "object", "shutter", "name")
+WORDS = (
+    *("bias", "dark", "flat", "science", "auxiliary", "lamp", "exposure"),
+    *("closed", "opened", "ignored", "master", "calibrated"),
+)
+_TABLES: dict[str, tuple[str, ...]] = {
+    "facts": FACTS,
+    "tolerance": ("exptime_relative", "exptime_s", "temperature_c"),
+    "limits": ("bias_exptime_s",),
+    "kind_cards": KIND_CARDS,
+    "words": WORDS,
+    "targets": ("patterns",),
+}
+
+
+@dataclass(frozen=True)
+class ProcessedRule:
+    """Cards which tell that a frame is no raw frame any more.
+
+    Parameters
+    ----------
+    cards
+        Any of these keywords.
+    pattern
+        Searched in the value; None where the card alone is enough.
+    means
+        What the frame is then.
+    """
+
+    cards: tuple[str, ...]
+    pattern: re.Pattern[str] | None
+    means: Meaning
+
+
+@dataclass(frozen=True)
+class Camera:
+    """The rules of one camera.
+
+    Parameters
+    ----------
+    name
+        The camera's name.
+    facts
+        For each fact the cards that may hold it; each alternative is a tuple of cards read
+        together.
+    kind_cards
+        The cards that may tell the kind, by what they tell: type, object, shutter, name.
+    words
+        For each group the words that belong to it.
+    targets
+        Patterns of names of things in the sky.
+    processed
+        Signs of frames that are no raw frames any more.
+    exptime_relative, exptime_tolerance_s, temperature_tolerance_c
+        How closely exposure times and temperatures must agree.
+    bias_exptime_s
+        The longest exposure of a bias frame, seconds.
+    """
+
+    name: str
+    facts: Mapping[str, tuple[tuple[str, ...], ...]]
+    kind_cards: Mapping[str, tuple[str, ...]]
+    words: Mapping[str, frozenset[str]]
+    targets: tuple[re.Pattern[str], ...]
+    processed: tuple[ProcessedRule, ...]
+    exptime_relative: float
+    exptime_tolerance_s: float
+    temperature_tolerance_c: float
+    bias_exptime_s: float
+
+    def same_exptime(self, first_s: float, second_s: float) -> bool:
+        """Whether two exposure times, in seconds, are the same but for how they were written."""
+        longer = max(first_s, second_s)
+        tolerance = max(self.exptime_tolerance_s, self.exptime_relative * longer)
+        return abs(first_s - second_s) <= tolerance
+
+
+def _check(source: str, table: Mapping[str, Any]) -> None:
+    """Raise RequestError for a table or key that camera files do not have."""
+    known = (*_TABLES, "name", "processed")
+    for key in table:
+        if key not in known:
+            raise RequestError(f"{source}: unknown table [{key}]; there are {', '.join(known)}")
+    for name, keys in _TABLES.items():
+        section = table.get(name, {})
+        if not isinstance(section, dict):
+            raise RequestError(f"{source}: {name} must be a table: [{name}]")
+        for key, value in section.items():
+            if key not in keys:
+                raise RequestError(
+                    f"{source}: unknown key {key!r} in [{name}]; there are {', '.join(keys)}"
+                )
+            wanted: type = float if name in ("tolerance", "limits") else list
+            if wanted is float and isinstance(value, int) and not isinstance(value, bool):
+                continue
+            if not isinstance(value, wanted):
+                kind = "number" if wanted is float else "list"
+                raise RequestError(f"{source}: {key} in [{name}] must be a {kind}")
+            if wanted is list and not all(_is_text(item, name == "facts") for item in value):
+                raise RequestError(f"{source}: {key} in [{name}] must hold texts")
+
+
+def _is_text(item: object, nested: bool) -> bool:
+    """Whether an item of a list is a text or, where that is allowed, a list of texts."""
+    if nested and isinstance(item, list):
+        return bool(item) and all(isinstance(part, str) for part in item)
+    return isinstance(item, str)
+
+
+def _compile(source: str, pattern: str) -> re.Pattern[str]:
+    try:
+        return re.compile(pattern, re.IGNORECASE)
+    except re.error as error:
+        raise RequestError(f"{source}: {pattern!r} is no regular expression: {error}") from error
+
+
+def _processed_rule(source: str, rule: Mapping[str, Any]) -> ProcessedRule:
+    keys = ("card", "cards", "pattern", "means")
+    if not isinstance(rule, dict) or any(key not in keys for key in rule):
+        raise RequestError(f"{source}: a [[processed]] rule has the keys {', '.join(keys)}")
+    meanings = ("calibrated", "master", "product")
+    if rule.get("means") not in meanings:
+        raise RequestError(f"{source}: [[processed]] means one of {', '.join(meanings)}")
+    cards = tuple(rule.get("cards", ())) or (rule.get("card", ""),)
+    if not all(cards):
+        raise RequestError(f"{source}: a [[processed]] rule names a card or cards")
+    pattern = rule.get("pattern")
+    return ProcessedRule(cards, _compile(source, pattern) if pattern else None, rule["means"])
+
+
+def _camera(source: str, table: Mapping[str, Any]) -> Camera:
+    """Make a camera from a complete table."""
+    return Camera(
+        name=str(table["name"]),
+        facts={
+            key: tuple(tuple(item) if isinstance(item, list) else (item,) for item in value)
+            for key, value in table["facts"].items()
+        },
+        kind_cards={key: tuple(value) for key, value in table["kind_cards"].items()},
+        words={key: frozenset(value) for key, value in table["words"].items()},
+        targets=tuple(_compile(source, pattern) for pattern in table["targets"]["patterns"]),
+        processed=tuple(_processed_rule(source, rule) for rule in table["processed"]),
+        exptime_relative=float(table["tolerance"]["exptime_relative"]),
+        exptime_tolerance_s=float(table["tolerance"]["exptime_s"]),
+        temperature_tolerance_c=float(table["tolerance"]["temperature_c"]),
+        bias_exptime_s=float(table["limits"]["bias_exptime_s"]),
+    )
+
+
+@cache
+def _default_table() -> dict[str, Any]:
+    return tomllib.loads((files(__name__) / "default.toml").read_text("utf-8"))
+
+
+def read_camera(path: str | Path | None = None) -> Camera:
+    """Read a camera file on top of the default rules.
+
+    Parameters
+    ----------
+    path
+        The file; None for the default rules alone.
+
+    Raises
+    ------
+    RequestError
+        When the file cannot be read, or has a table or key that does not exist.
+
+    Examples
+    --------
+    >>> read_camera().same_exptime(300, 300.1)
+    True
+    """
+    table = dict(_default_table())
+    if path is None:
+        return _camera("the default camera", table)
+    try:
+        own = tomllib.loads(Path(path).read_text("utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise RequestError(f"camera file {path}: cannot be read: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise RequestError(f"camera file {path}: is no TOML: {error}") from error
+    source = f"camera file {path}"
+    _check(source, own)
+    for key, value in own.items():
+        if key == "processed":
+            # Further signs are added: a camera's own never make the common ones untrue.
+            table[key] = [*table[key], *(value if isinstance(value, list) else [value])]
+        else:
+            table[key] = {**table[key], **value} if isinstance(value, dict) else value
+    return _camera(source, table)

@@ -1,0 +1,50 @@
+"""What can go wrong, by name."""
+
+
+class DaskredError(Exception):
+    """Base of every error that daskred raises on purpose."""
+
+
+class RequestError(DaskredError):
+    """The request itself cannot be carried out as it was made; nothing was written.
+
+    The message names what was asked for, why it cannot be done, and the way out.
+    """
+
+
+class FrameError(DaskredError):
+    """One frame cannot be used; the others can.
+
+    Parameters
+    ----------
+    path
+        The frame's file.
+    reason
+        Why it cannot be used, in words for the observer.
+    """
+
+    def __init__(self, path: str, reason: str) -> None:
+        # Both go to Exception's arguments, so that the error survives pickling between processes.
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
+class FramesError(DaskredError):
+    """Several frames of one task cannot be used.
+
+    Parameters
+    ----------
+    errors
+        One error for each of these frames.
+    """
+
+    def __init__(self, errors: tuple[FrameError, ...]) -> None:
+        super().__init__(errors)
+        self.errors = errors
+
+    def __str__(self) -> str:
+        return "; ".join(map(str, self.errors))

@@ -1,0 +1,196 @@
+"""FITS header cards as text: read their values, drop some, add some; all others stay as they are.
+
+Cards that are kept are kept to the letter, so what a camera wrote, right or wrong, survives into
+the product. Layout of cards: FITS standard 4.0, section 4.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+Value = str | int | float | bool | None
+
+CARD = 80
+BLOCK = 2880
+END_CARD = "END".ljust(CARD)
+COMMENTARY = frozenset({"COMMENT", "HISTORY", ""})
+
+_STRING = re.compile(r"'((?:[^']|'')*)'")
+_INTEGER = re.compile(r"[+-]?\d+")
+_FLOAT = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[EDed][+-]?\d+)?")
+
+
+def keyword_of(card: str) -> str:
+    """Return the keyword of a card, ``ESO DPR TYPE`` for ``HIERARCH ESO DPR TYPE = ...``.
+
+    Examples
+    --------
+    >>> keyword_of("EXPTIME =                 10.0 / seconds")
+    'EXPTIME'
+    """
+    if card.startswith("HIERARCH ") and "=" in card:
+        return card[9 : card.index("=")].strip()
+    return card[:8].rstrip()
+
+
+def value_of(text: str) -> Value:
+    """Return the value in the text that follows a card's equals sign.
+
+    What is no FITS value is returned as the text that stands there.
+
+    Examples
+    --------
+    >>> value_of(" 'Dark Frame'       / type"), value_of("  1.5D2 / s"), value_of("  T")
+    ('Dark Frame', 150.0, True)
+    """
+    text = text.lstrip()
+    if text.startswith("'"):
+        match = _STRING.match(text)
+        inside = match.group(1).replace("''", "'") if match else text[1:]
+        return inside.rstrip()
+    token = text.split("/", 1)[0].strip()
+    if token in ("T", "F"):
+        return token == "T"
+    if _INTEGER.fullmatch(token):
+        return int(token)
+    if _FLOAT.fullmatch(token):
+        return float(token.upper().replace("D", "E"))
+    return token or None
+
+
+def format_card(keyword: str, value: Value, comment: str = "") -> str:
+    """Return one 80-character card; a comment that does not fit is cut.
+
+    Raises
+    ------
+    ValueError
+        When the value itself does not fit.
+
+    Examples
+    --------
+    >>> format_card("NCOMBINE", 61, "frames combined").rstrip()
+    'NCOMBINE=                   61 / frames combined'
+    """
+    match value:
+        case bool():
+            text = f"{'T' if value else 'F':>20}"
+        case str():
+            quoted = value.replace("'", "''")
+            text = f"'{quoted:<8}'".ljust(20)
+        case float():
+            # FITS wants a decimal point, also before an exponent.
+            digits = repr(value).upper()
+            mantissa, *exponent = digits.split("E")
+            whole = mantissa if "." in mantissa else mantissa + ".0"
+            text = f"{'E'.join([whole, *exponent]):>20}"
+        case None:
+            text = " " * 20
+        case _:
+            text = f"{value:>20}"
+    card = f"{keyword:<8}= {text}"
+    if len(card) > CARD:
+        raise ValueError(f"{keyword} = {value!r} does not fit on a FITS card")
+    if comment:
+        card += f" / {comment}"
+    return card[:CARD].ljust(CARD)
+
+
+def commentary(keyword: str, text: str) -> list[str]:
+    """Return COMMENT or HISTORY cards that hold a text, as many as it needs.
+
+    Examples
+    --------
+    >>> [card.rstrip() for card in commentary("COMMENT", "master flat")]
+    ['COMMENT master flat']
+    """
+    width = CARD - 8
+    pieces = [text[i : i + width] for i in range(0, len(text), width)] or [""]
+    return [f"{keyword:<8}{piece}".ljust(CARD) for piece in pieces]
+
+
+@dataclass(frozen=True)
+class Header:
+    """The cards of one header-data unit, without END and without the blank cards behind the last.
+
+    Parameters
+    ----------
+    cards
+        80 characters each.
+
+    Examples
+    --------
+    >>> header = Header((format_card("EXPTIME", 10),))
+    >>> header.get("EXPTIME"), header.get("FILTER")
+    (10, None)
+    """
+
+    cards: tuple[str, ...]
+    _places: dict[str, list[int]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        places: dict[str, list[int]] = {}
+        for place, card in enumerate(self.cards):
+            places.setdefault(keyword_of(card), []).append(place)
+        object.__setattr__(self, "_places", places)
+
+    @classmethod
+    def parse(cls, text: bytes) -> Header:
+        """Make a header from its bytes up to, and without, the END card."""
+        line = text.decode("latin-1")
+        cards = [line[i : i + CARD].ljust(CARD) for i in range(0, len(line), CARD)]
+        while cards and not cards[-1].strip():
+            cards.pop()
+        return cls(tuple(cards))
+
+    def __contains__(self, keyword: str) -> bool:
+        return keyword in self._places
+
+    def __len__(self) -> int:
+        return len(self.cards)
+
+    def get(self, keyword: str, default: Value = None) -> Value:
+        """Return the first value of a keyword."""
+        return next(self.values(keyword), default)
+
+    def values(self, keyword: str) -> Iterator[Value]:
+        """Yield every value of a keyword, in the order of its cards; long strings are joined."""
+        for place in self._places.get(keyword, ()):
+            card = self.cards[place]
+            if keyword in COMMENTARY:
+                yield card[8:].rstrip()
+                continue
+            separator = card.find("=")
+            if separator < 0 or (separator != 8 and not card.startswith("HIERARCH ")):
+                continue
+            value = value_of(card[separator + 1 :])
+            while isinstance(value, str) and value.endswith("&"):
+                place += 1
+                if place >= len(self.cards) or not self.cards[place].startswith("CONTINUE  "):
+                    break
+                value = value[:-1] + str(value_of(self.cards[place][10:]) or "")
+            yield value
+
+    def without(self, unwanted: Callable[[str], bool]) -> Header:
+        """Return the header without the cards whose keyword is unwanted, and their CONTINUEs."""
+        kept: list[str] = []
+        keep = True
+        for card in self.cards:
+            keyword = keyword_of(card)
+            if keyword != "CONTINUE":
+                keep = not unwanted(keyword)
+            if keep:
+                kept.append(card)
+        return Header(tuple(kept))
+
+    def plus(self, cards: Iterable[str]) -> Header:
+        """Return the header with further cards at its end."""
+        return Header((*self.cards, *cards))
+
+    def to_bytes(self) -> bytes:
+        """Return the header as it stands in a file: END, and blanks up to a whole block."""
+        text = "".join((*self.cards, END_CARD))
+        # What is no ASCII is no FITS either; it must not stop a frame.
+        data = text.encode("ascii", errors="replace")
+        return data + b" " * (-len(data) % BLOCK)

@@ -1,0 +1,386 @@
+"""Find the frames below some folders, read their headers, and say what each is."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+
+from daskred.cameras import Camera, read_camera
+from daskred.classify import AUXILIARY, kind_of, processed_sign
+from daskred.errors import FrameError, RequestError
+from daskred.facts import facts_of
+from daskred.fitsfile import Hdu, images_of, read_hdus, read_rows
+from daskred.frames import KINDS, Frame, Image, Kind
+
+_SUFFIX = re.compile(r"\.(fits|fit|fts)(\.gz|\.fz)?$", re.IGNORECASE)
+_SAMPLE_PIXELS = 1024
+_MEANINGS = {
+    "calibrated": "is already calibrated",
+    "master": "is a master, not a raw frame",
+    "product": "was made by daskred",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A frame that is not used.
+
+    Parameters
+    ----------
+    path, name
+        The file, absolute and below the night.
+    reason
+        Why, and the way out where there is one.
+    failed
+        Whether something is lost by it. False for what needs no calibration: duplicates, masters,
+        frames calibrated before, lamps.
+    """
+
+    path: str
+    name: str
+    reason: str
+    failed: bool
+
+
+@dataclass(frozen=True)
+class Night:
+    """The frames found below some folders, classified.
+
+    Parameters
+    ----------
+    frames
+        Every frame whose headers can be read, in the order of their names.
+    left_out
+        Those that are no raw frames or cannot be read, with the reason.
+    camera
+        The rules that classified them.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from daskred.simulate import simulate
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> _ = simulate(folder.name, shape=(16, 16), n_darks=2, n_flats=2, n_science=1)
+    >>> night = open_night(folder.name)
+    >>> [(frame.name, frame.kind) for frame in night.select("dark", exptime_s=10)]
+    [('dark/dark_10s-01.fits', 'dark'), ('dark/dark_10s-02.fits', 'dark')]
+    >>> folder.cleanup()
+    """
+
+    frames: tuple[Frame, ...]
+    left_out: tuple[LeftOut, ...] = ()
+    camera: Camera = field(default_factory=read_camera)
+
+    @property
+    def raw(self) -> tuple[Frame, ...]:
+        """The frames that may be used."""
+        out = {entry.path for entry in self.left_out}
+        return tuple(frame for frame in self.frames if frame.path not in out)
+
+    def select(
+        self, kind: Kind, *, exptime_s: float | None = None, filter: str | None = None
+    ) -> list[Frame]:
+        """Return the raw frames of a kind, and of an exposure time or filter where given."""
+        return [
+            frame
+            for frame in self.raw
+            if frame.kind == kind
+            and (exptime_s is None or self._lasts(frame, exptime_s))
+            and (filter is None or frame.facts.filter == filter)
+        ]
+
+    def _lasts(self, frame: Frame, exptime_s: float) -> bool:
+        own = frame.facts.exptime_s
+        return own is not None and self.camera.same_exptime(own, exptime_s)
+
+    def without(self, errors: Iterable[FrameError]) -> Night:
+        """Return the night with further frames left out, since their pixels cannot be used."""
+        names = {frame.path: frame.name for frame in self.frames}
+        further = tuple(
+            LeftOut(error.path, names[error.path], error.reason, failed=True) for error in errors
+        )
+        return replace(self, left_out=(*self.left_out, *further))
+
+
+def find_files(sources: Sequence[str | Path], skip: Path | None = None) -> list[tuple[str, str]]:
+    """Find FITS files below folders, files and globs.
+
+    Parameters
+    ----------
+    sources
+        Folders, searched with all folders below them; files; patterns like ``night/*.fit``.
+    skip
+        A folder that is passed over.
+
+    Returns
+    -------
+    list of (path, name)
+        Absolute paths, and paths below what all sources share; sorted by name.
+
+    Raises
+    ------
+    RequestError
+        When a source does not exist.
+    """
+    folders: list[Path] = []
+    found: dict[str, None] = {}
+    for source in map(str, sources):
+        matches = [source] if Path(source).exists() else sorted(glob.glob(source, recursive=True))  # noqa: PTH207
+        if not matches:
+            raise RequestError(f"{source}: no such file or folder")
+        for match in matches:
+            path = Path(match)
+            if path.is_dir():
+                folders.append(path.absolute())
+                found |= dict.fromkeys(_files_below(path.absolute(), skip))
+            else:
+                # A name typed with its folder keeps that folder, which may tell the frame's kind.
+                folders.append(path.absolute().parent if path.is_absolute() else Path.cwd())
+                found[os.path.abspath(path)] = None  # noqa: PTH100 - collapses "..", links stay
+    root = os.path.commonpath([os.path.abspath(folder) for folder in folders])  # noqa: PTH100
+    pairs = [(path, os.path.relpath(path, root).replace(os.sep, "/")) for path in found]
+    return sorted(pairs, key=lambda pair: pair[1])
+
+
+def _files_below(folder: Path, skip: Path | None) -> Iterator[str]:
+    for parent, folders, files in os.walk(folder):
+        here = Path(parent)
+        folders[:] = sorted(
+            name for name in folders if not name.startswith(".") and here / name != skip
+        )
+        for name in sorted(files):
+            if _SUFFIX.search(name) and not name.startswith("."):
+                yield os.path.abspath(here / name)  # noqa: PTH100
+
+
+def _own_digest(path: str, hdus: Sequence[Hdu], sample: bytes) -> str:
+    digest = hashlib.sha256(sample)
+    for hdu in hdus:
+        digest.update("".join(hdu.header.cards).encode("utf-8"))
+    digest.update(str(hdus[-1].end).encode())
+    return digest.hexdigest()[:32]
+
+
+def _sample(path: str, image: Image) -> bytes:
+    """Return the first pixels of an image, alike for all the ways in which they can be stored."""
+    n_rows = min(image.shape[0], -(-_SAMPLE_PIXELS // image.shape[1]))
+    pixels = np.empty((n_rows, image.shape[1]), image.dtype)
+    read_rows(path, image, 0, n_rows, pixels)
+    return pixels.astype("f8").tobytes()
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What one file is.
+
+    Parameters
+    ----------
+    frame
+        The frame; None for a file that holds none.
+    left_out
+        Why it is not used; None for a raw frame.
+    sample
+        Its first pixels, to tell duplicates by.
+    """
+
+    frame: Frame | None
+    left_out: LeftOut | None
+    sample: bytes = b""
+
+
+def describe(path: str, name: str, camera: Camera) -> Description:
+    """Read the headers and the first pixels of a file, and say what it is."""
+    try:
+        hdus = read_hdus(path)
+        processed = processed_sign(name, [hdus[0].header], camera)
+        if processed is None:
+            return _describe(path, name, hdus, camera)
+        left_out = LeftOut(path, name, f"{_MEANINGS[processed[0]]}: {processed[1]}", failed=False)
+    except FrameError as error:
+        return Description(None, LeftOut(path, name, error.reason, failed=True))
+    try:
+        return replace(_describe(path, name, hdus, camera), left_out=left_out)
+    except FrameError:
+        return Description(None, left_out)
+
+
+def _describe(path: str, name: str, hdus: Sequence[Hdu], camera: Camera) -> Description:
+    images = images_of(path, hdus)
+    headers = [hdus[0].header]
+    if images[0].hdu:
+        headers.append(hdus[images[0].hdu].header)
+    facts = facts_of(path, headers, camera)
+    sample = _sample(path, images[0])
+    kind, reason = kind_of(name, headers, facts.exptime_s, camera)
+    frame = Frame(
+        path=path,
+        name=name,
+        images=images,
+        facts=facts,
+        kind=kind,
+        reason=reason,
+        digest=_own_digest(path, hdus, sample),
+        n_cards=sum(len(hdu.header) for hdu in hdus),
+    )
+    return Description(frame, None, sample)
+
+
+def _pixels_digest(frame: Frame) -> str:
+    """Read all pixels of a frame, and return a digest of their values."""
+    digest = hashlib.sha256()
+    for image in frame.images:
+        step = max(1, 2**20 // image.shape[1])
+        for start in range(0, image.shape[0], step):
+            stop = min(start + step, image.shape[0])
+            pixels = np.empty((stop - start, image.shape[1]), image.dtype)
+            read_rows(frame.path, image, start, stop, pixels)
+            digest.update(pixels.astype("f8").tobytes())
+    return digest.hexdigest()
+
+
+def _same_exposure(first: Frame, second: Frame) -> bool:
+    """Whether no fact that both headers give speaks against one exposure."""
+    pairs = (
+        (first.facts.time_obs, second.facts.time_obs),
+        (first.facts.exptime_s, second.facts.exptime_s),
+        (first.facts.filter, second.facts.filter),
+    )
+    return all(None in pair or pair[0] == pair[1] for pair in pairs)
+
+
+def _duplicates(frames: Sequence[tuple[Frame, bytes]]) -> Iterator[LeftOut]:
+    """Yield the frames that are another one again: the same pixels, and no card against it.
+
+    The frame with the most cards is kept, of these the one with the shortest name. Only frames
+    whose first pixels are the same are read whole.
+    """
+    alike: dict[tuple[object, bytes], list[Frame]] = {}
+    for frame, sample in frames:
+        shapes = tuple(image.shape for image in frame.images)
+        alike.setdefault((shapes, sample), []).append(frame)
+    for candidates in alike.values():
+        if len(candidates) == 1:
+            continue
+        kept: dict[str, list[Frame]] = {}
+        for frame in sorted(candidates, key=lambda f: (-f.n_cards, len(f.name), f.name)):
+            try:
+                digest = _pixels_digest(frame)
+            except FrameError as error:
+                yield LeftOut(frame.path, frame.name, error.reason, failed=True)
+                continue
+            earlier = kept.setdefault(digest, [])
+            original = next((other for other in earlier if _same_exposure(frame, other)), None)
+            if original is None:
+                earlier.append(frame)
+            else:
+                text = f"is a duplicate: the same exposure as {original.name}"
+                yield LeftOut(frame.path, frame.name, text, failed=False)
+
+
+def parse_kinds(choices: Iterable[str]) -> list[tuple[Kind, str]]:
+    """Parse choices like ``dark=calib/*-d.fit``.
+
+    Raises
+    ------
+    RequestError
+        When one is no kind, an equals sign and a pattern.
+
+    Examples
+    --------
+    >>> parse_kinds(["dark=calib/*-d.fit"])
+    [('dark', 'calib/*-d.fit')]
+    """
+    parsed: list[tuple[Kind, str]] = []
+    for choice in choices:
+        kind, equals, pattern = choice.partition("=")
+        if not equals or not pattern or kind not in KINDS:
+            kinds = ", ".join(KINDS)
+            raise RequestError(
+                f"--kind {choice}: write KIND=PATTERN, as dark='calib/*-d.fit'; kinds are {kinds}"
+            )
+        parsed.append((cast(Kind, kind), pattern))
+    return parsed
+
+
+def _chosen(frame: Frame, kinds: Sequence[tuple[Kind, str]]) -> tuple[Kind, str] | None:
+    """Return the last choice whose pattern a frame's path or name matches."""
+    for kind, pattern in reversed(kinds):
+        names = (frame.name, frame.path) if "/" in pattern else (frame.basename,)
+        if frame.name == pattern or any(fnmatch(name, pattern) for name in names):
+            return kind, pattern
+    return None
+
+
+def open_night(
+    *sources: str | Path,
+    camera: Camera | None = None,
+    kinds: Sequence[tuple[Kind, str]] = (),
+    skip: Path | None = None,
+    on_frame: Callable[[int, int], None] | None = None,
+) -> Night:
+    """Find frames, read their headers, and classify them; of the pixels only the first are read.
+
+    Parameters
+    ----------
+    *sources
+        Folders, files and patterns.
+    camera
+        The rules; the default ones where None.
+    kinds
+        Kinds settled by hand: ``(kind, pattern)``; the last pattern that matches counts.
+    skip
+        A folder that is passed over, as that of the products.
+    on_frame
+        Called with the number of frames read, and of all, after each.
+
+    Raises
+    ------
+    RequestError
+        When a source does not exist, no file is found, or a pattern matches none.
+    """
+    camera = camera or read_camera()
+    files = find_files(sources, skip)
+    if not files:
+        below = ", ".join(map(str, sources))
+        raise RequestError(
+            f"no frames found below {below}: looked for .fits, .fit and .fts, also with .gz or .fz"
+        )
+    frames: list[Frame] = []
+    left_out: list[LeftOut] = []
+    raw: list[tuple[Frame, bytes]] = []
+    used: set[str] = set()
+    for number, (path, name) in enumerate(files, start=1):
+        description = describe(path, name, camera)
+        frame, processed = description.frame, description.left_out
+        if frame and (choice := _chosen(frame, kinds)):
+            frame = frame.of_kind(choice[0], f"--kind {choice[0]}='{choice[1]}'")
+            processed = None
+            used.add(choice[1])
+        if processed:
+            left_out.append(processed)
+        elif frame:
+            raw.append((frame, description.sample))
+        if frame:
+            frames.append(frame)
+        if on_frame:
+            on_frame(number, len(files))
+    for kind, pattern in kinds:
+        if pattern not in used:
+            raise RequestError(f"--kind {kind}='{pattern}' matches no frame of the night")
+    left_out += _duplicates(raw)
+    gone = {entry.path for entry in left_out}
+    for frame in frames:
+        if frame.kind == "unknown" and frame.path not in gone:
+            failed = not frame.reason.startswith(AUXILIARY)
+            left_out.append(LeftOut(frame.path, frame.name, f"unknown kind: {frame.reason}", failed))
+    left_out.sort(key=lambda entry: entry.name)
+    return Night(tuple(frames), tuple(left_out), camera)
