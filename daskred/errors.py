@@ -12,6 +12,10 @@ class RequestError(DaskredError):
     """
 
 
+class RunError(DaskredError):
+    """A run had to stop; what it finished stands, and the same command goes on from there."""
+
+
 class FrameError(DaskredError):
     """One frame cannot be used; the others can.
 

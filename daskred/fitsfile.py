@@ -158,6 +158,20 @@ def read_hdus(path: str) -> list[Hdu]:
     return hdus
 
 
+def read_first_header(path: str) -> Header:
+    """Read the primary header alone, whether or not the rest of the file is there.
+
+    Raises
+    ------
+    FrameError
+        When the file does not begin with a FITS header, or cannot be read.
+    """
+    with _opened(path) as file:
+        found = _read_header(path, file, 0)
+    assert found  # a file without a primary header is an error
+    return found[0]
+
+
 def _number(path: str, header: Header, keyword: str, default: float) -> float:
     value = header.get(keyword, default)
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -298,6 +312,14 @@ def _read_tiles(path: str, image: Image, start: int, stop: int) -> NDArray[Any]:
         raise FrameError(path, f"its compressed pixels are broken: {error}") from error
 
 
+def read_unit(path: str, hdu: Hdu) -> bytes:
+    """Read a whole header-data unit as it stands in the file, padding included."""
+    with _opened(path) as file:
+        file.seek(hdu.start)
+        data = file.read(hdu.end - hdu.start)
+    return data + bytes(hdu.end - hdu.start - len(data))
+
+
 def checksum_of(data: bytes | memoryview) -> int:
     """Return the 32-bit ones'-complement sum of a whole number of blocks; FITS 4.0, appendix J.
 
@@ -363,7 +385,9 @@ def structure_cards(index: int, pixels: NDArray[Any] | None, extended: bool) -> 
     return cards
 
 
-def write_atomically(path: Path, units: Sequence[tuple[Header, NDArray[Any] | None]]) -> None:
+def write_atomically(
+    path: Path, units: Sequence[tuple[Header, NDArray[Any] | None] | bytes]
+) -> None:
     """Write a product: whole or not at all, CHECKSUM and DATASUM included.
 
     Parameters
@@ -372,7 +396,7 @@ def write_atomically(path: Path, units: Sequence[tuple[Header, NDArray[Any] | No
         The product; its folder is made where it is missing. What stood there is replaced.
     units
         For each header-data unit its cards, without those of its structure, and its pixels:
-        float32 or float64 of shape ``(y, x)``, or None.
+        float32 or float64 of shape ``(y, x)``, or None. Bytes are a whole unit, written as it is.
 
     Raises
     ------
@@ -384,7 +408,11 @@ def write_atomically(path: Path, units: Sequence[tuple[Header, NDArray[Any] | No
     part = path.parent / f"{TEMPORARY_MARK}{secrets.token_hex(8)}-{path.name}"
     try:
         with part.open("xb") as file:
-            for index, (header, pixels) in enumerate(units):
+            for index, unit in enumerate(units):
+                if isinstance(unit, bytes):
+                    file.write(unit)
+                    continue
+                header, pixels = unit
                 data = b""
                 if pixels is not None:
                     raw = pixels.astype(pixels.dtype.newbyteorder(">")).tobytes()

@@ -97,6 +97,20 @@ def format_card(keyword: str, value: Value, comment: str = "") -> str:
     return card[:CARD].ljust(CARD)
 
 
+def clipped(text: str) -> str:
+    """Return as much of a text as fits on one card.
+
+    Examples
+    --------
+    >>> len(clipped("x" * 100)), clipped("a.fits")
+    (68, 'a.fits')
+    """
+    text = text[:68]
+    while len(text) + text.count("'") > 68:
+        text = text[:-1]
+    return text
+
+
 def commentary(keyword: str, text: str) -> list[str]:
     """Return COMMENT or HISTORY cards that hold a text, as many as it needs.
 
@@ -172,17 +186,21 @@ class Header:
                 value = value[:-1] + str(value_of(self.cards[place][10:]) or "")
             yield value
 
+    @property
+    def entries(self) -> list[tuple[str, ...]]:
+        """The cards, each together with the CONTINUE cards that belong to it."""
+        entries: list[tuple[str, ...]] = []
+        for card in self.cards:
+            if entries and card.startswith("CONTINUE"):
+                entries[-1] = (*entries[-1], card)
+            else:
+                entries.append((card,))
+        return entries
+
     def without(self, unwanted: Callable[[str], bool]) -> Header:
         """Return the header without the cards whose keyword is unwanted, and their CONTINUEs."""
-        kept: list[str] = []
-        keep = True
-        for card in self.cards:
-            keyword = keyword_of(card)
-            if keyword != "CONTINUE":
-                keep = not unwanted(keyword)
-            if keep:
-                kept.append(card)
-        return Header(tuple(kept))
+        kept = (entry for entry in self.entries if not unwanted(keyword_of(entry[0])))
+        return Header(tuple(card for entry in kept for card in entry))
 
     def plus(self, cards: Iterable[str]) -> Header:
         """Return the header with further cards at its end."""

@@ -1,0 +1,224 @@
+"""Calibrated frames: ``(raw - dark) / flat`` mapped over a stack of frames.
+
+In a notebook masters are arrays. In a run they are files, named in a small `MasterFiles` that
+travels with the tasks; each process reads them once.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daskred.errors import RequestError
+from daskred.fitsfile import images_of, read_hdus, read_rows
+from daskred.kernels.correct import calibrate as calibrate_pixels
+from daskred.kernels.correct import divisor, effective_dark
+from daskred.stack import map_pixels
+
+if TYPE_CHECKING:
+    import dask.array as da
+    import xarray as xr
+
+_loading = threading.Lock()
+
+
+@dataclass(frozen=True)
+class MasterFiles:
+    """The files of the masters that calibrate some frames.
+
+    Parameters
+    ----------
+    dark, bias, flat
+        Paths, or None.
+    scale
+        The factor for the dark current.
+    keys
+        What the files were made from: files made anew are read anew.
+    """
+
+    dark: str | None = None
+    bias: str | None = None
+    flat: str | None = None
+    scale: float = 1.0
+    keys: tuple[str, ...] = ()
+
+    def load(self) -> tuple[LoadedMasters, ...]:
+        """Read the masters, once in each process; one entry for each image."""
+        with _loading:
+            return _load(self)
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedMasters:
+    """The masters of one image, ready for use: what to subtract, and what to divide by."""
+
+    dark: NDArray[Any] | None
+    divisor: NDArray[Any] | None
+
+
+def read_images(path: str) -> list[NDArray[Any]]:
+    """Read all images of a file whole."""
+    pixels = []
+    for image in images_of(path, read_hdus(path)):
+        out = np.empty(image.shape, image.dtype)
+        read_rows(path, image, 0, image.shape[0], out)
+        pixels.append(out)
+    return pixels
+
+
+@lru_cache(maxsize=2)
+def _load(files: MasterFiles) -> tuple[LoadedMasters, ...]:
+    def images(path: str | None) -> list[NDArray[Any]] | None:
+        return read_images(path) if path else None
+
+    darks, biases, flats = images(files.dark), images(files.bias), images(files.flat)
+    n_images = max(len(one) for one in (darks, biases, flats, [None]) if one is not None)
+    return tuple(
+        LoadedMasters(
+            dark=effective_dark(
+                darks[number] if darks else None, biases[number] if biases else None, files.scale
+            ),
+            divisor=divisor(flats[number]) if flats else None,
+        )
+        for number in range(n_images)
+    )
+
+
+class DarkBands:
+    """What is subtracted from frames, one plane for each way, read band by band when indexed.
+
+    Parameters
+    ----------
+    files
+        The masters of each way; their flats are not used.
+    image
+        Which image.
+    shape
+        Its rows and columns.
+    """
+
+    ndim = 3
+    dtype = np.dtype("f8")
+
+    def __init__(self, files: Sequence[MasterFiles], image: int, shape: tuple[int, int]) -> None:
+        self._files = tuple(files)
+        self._image = image
+        self.shape = (len(files), *shape)
+
+    def __dask_tokenize__(self) -> tuple[object, ...]:
+        return (type(self).__name__, self._files, self._image, self.shape)
+
+    def __getitem__(self, index: tuple[slice, slice, slice]) -> NDArray[np.float64]:
+        start, stop, _ = index[1].indices(self.shape[1])
+        planes = np.zeros((self.shape[0], stop - start, self.shape[2]))
+        for plane, files in zip(planes, self._files, strict=True):
+            dark, bias = (self._rows(path, start, stop) for path in (files.dark, files.bias))
+            own = effective_dark(dark, bias, files.scale)
+            if own is not None:
+                plane[...] = own
+        return planes[index[0], :, index[2]]
+
+    def _rows(self, path: str | None, start: int, stop: int) -> NDArray[Any] | None:
+        if path is None:
+            return None
+        image = images_of(path, read_hdus(path))[self._image]
+        rows = np.empty((stop - start, image.shape[1]), image.dtype)
+        read_rows(path, image, start, stop, rows)
+        return rows
+
+
+def _calibrate_block(
+    block: NDArray[Any], *, files: MasterFiles, image: int, out_dtype: str
+) -> NDArray[Any]:
+    masters = files.load()
+    # Without any master there is one empty entry, whatever the number of images.
+    own = masters[min(image, len(masters) - 1)]
+    return calibrate_pixels(block, own.dark, own.divisor, np.dtype(out_dtype))
+
+
+def calibrated_stack(stack: da.Array, files: MasterFiles, image: int, dtype: str) -> da.Array:
+    """Return a lazy stack ``(frame, y, x)``, calibrated with masters that are files."""
+    return map_pixels(
+        _calibrate_block, stack, dtype=dtype, files=files, image=image, out_dtype=dtype
+    )
+
+
+def _calibrate_arrays(
+    block: NDArray[Any], dark: NDArray[Any] | None, flat: NDArray[Any] | None, *, dtype: str
+) -> NDArray[Any]:
+    own_divisor = None if flat is None else divisor(flat)
+    return calibrate_pixels(block, dark, own_divisor, np.dtype(dtype))
+
+
+def calibrate(
+    science: xr.DataArray,
+    dark: xr.DataArray | None = None,
+    flat: xr.DataArray | None = None,
+    *,
+    dtype: str = "float32",
+) -> xr.DataArray:
+    """Return calibrated frames, ``(raw - dark) / flat``, lazily.
+
+    Parameters
+    ----------
+    science
+        Raw frames ``(frame, y, x)``, ADU, as `open_frames` gives them.
+    dark
+        The master dark of the same exposure time, ``(y, x)``, ADU.
+    flat
+        The master flat, ``(y, x)``. Where it is not positive, the result is NaN.
+    dtype
+        Of the pixels.
+
+    Returns
+    -------
+    xarray.DataArray
+        As ``science``, ADU, with its coordinates.
+
+    Raises
+    ------
+    RequestError
+        When a master has another shape than the frames.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr
+    >>> raw = xr.DataArray(np.full((1, 1, 2), 200, "u2"), dims=("frame", "y", "x"))
+    >>> flat = xr.DataArray(np.array([[1.0, 0.5]]), dims=("y", "x"))
+    >>> calibrate(raw, flat=flat).values
+    array([[[200., 400.]]], dtype=float32)
+    """
+    import xarray as xr
+
+    arguments: list[Any] = [science]
+    for name, master in (("dark", dark), ("flat", flat)):
+        if master is not None and master.shape != science.shape[1:]:
+            raise RequestError(
+                f"the master {name} has shape {master.shape}, the frames {science.shape[1:]}"
+            )
+        arguments.append(master if master is None or master.chunks is None else master.chunk(-1))
+    if science.chunks is not None:
+        science = arguments[0] = science.chunk({"y": -1, "x": -1})
+    present = [argument for argument in arguments if argument is not None]
+
+    def block(*pixels: NDArray[Any]) -> NDArray[Any]:
+        given = iter(pixels)
+        raw, own_dark, own_flat = (None if one is None else next(given) for one in arguments)
+        assert raw is not None
+        return _calibrate_arrays(raw, own_dark, own_flat, dtype=dtype)
+
+    return xr.apply_ufunc(
+        block,
+        *present,
+        input_core_dims=[["y", "x"]] * len(present),
+        output_core_dims=[["y", "x"]],
+        dask="parallelized",
+        output_dtypes=[dtype],
+        keep_attrs=True,
+    )

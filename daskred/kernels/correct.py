@@ -1,0 +1,79 @@
+"""The arithmetic of one frame: subtract the dark, divide by the flat."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.floating[Any]]
+
+
+def effective_dark(dark: Pixels | None, bias: Pixels | None, scale: float) -> Pixels | None:
+    """Return what is subtracted from a frame: the dark, the bias, or a dark scaled by time.
+
+    Parameters
+    ----------
+    dark, bias
+        Masters of shape ``(y, x)``, ADU, or None.
+    scale
+        Exposure time of the frame over that of the dark. Where it is not 1, the dark current is
+        scaled, ``bias + scale * (dark - bias)``, in float64.
+
+    Examples
+    --------
+    >>> effective_dark(np.array([130.0]), np.array([100.0]), 0.5)
+    array([115.])
+    """
+    if dark is None or scale == 1:
+        return bias if dark is None else dark
+    if bias is None:
+        raise ValueError("a dark can only be scaled where there is a bias")
+    current = np.subtract(dark, bias, dtype="f8")
+    current *= scale
+    current += bias
+    return current
+
+
+def divisor(flat: Pixels) -> Pixels:
+    """Return a flat to divide by: NaN where it is not positive, so that nothing becomes infinite.
+
+    Examples
+    --------
+    >>> divisor(np.array([1.0, 0.0, -0.1]))
+    array([ 1., nan, nan])
+    """
+    return np.where(flat > 0, flat, np.nan).astype(flat.dtype)
+
+
+def calibrate(
+    raw: NDArray[Any], dark: Pixels | None, flat_divisor: Pixels | None, dtype: np.dtype[Any]
+) -> Pixels:
+    """Return ``(raw - dark) / flat``.
+
+    Parameters
+    ----------
+    raw
+        Shape ``(..., y, x)``, ADU, any type; integers never wrap.
+    dark
+        Shape ``(y, x)``, ADU, or None. Its precision is that of the subtraction.
+    flat_divisor
+        Shape ``(y, x)``, as `divisor` returns it, or None.
+    dtype
+        float32 or float64, the type of the result.
+
+    Examples
+    --------
+    >>> raw = np.array([[10, 200]], dtype="u2")
+    >>> calibrate(raw, np.array([[100.0, 100.0]]), np.array([[1.0, 0.5]]), np.dtype("f8"))
+    array([[-90., 200.]])
+    """
+    out = np.empty(raw.shape, dtype)
+    if dark is None:
+        out[...] = raw
+    else:
+        np.subtract(raw, dark, out=out, casting="same_kind")
+    if flat_divisor is not None:
+        np.divide(out, flat_divisor, out=out, casting="same_kind")
+    return out

@@ -1,0 +1,117 @@
+"""The level of a frame: the one number that stands for how bright it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Of the robust standard deviation: the width of the Gaussian that smooths the histogram. On a
+# broad distribution narrower ones let noise decide where the peak is.
+SMOOTHING = 0.5
+_BINS_PER_SIGMA = 50
+_HALF_RANGE_SIGMA = 4
+_SAMPLE_PIXELS = 16384
+
+
+def _robust_range(values: NDArray[Any]) -> tuple[float, float]:
+    """Return the median and half the central 68 % range of a regular sample."""
+    # An odd step does not fall into step with the columns of a frame.
+    sample = values[:: values.size // _SAMPLE_PIXELS | 1]
+    low, middle, high = np.quantile(sample, [0.16, 0.5, 0.84])
+    return float(middle), float(high - low) / 2
+
+
+def histogram_mode(values: NDArray[Any]) -> float:
+    """Return the peak of the smoothed histogram: a mode that noise does not move.
+
+    The values within four robust standard deviations of the median are counted in bins of a
+    fiftieth of one, the counts smoothed with a Gaussian of half of one, and the peak placed by
+    a parabola through the three highest bins. Vignetting, stars and cosmic rays hardly pull it.
+
+    Parameters
+    ----------
+    values
+        Finite values, one-dimensional, at least one.
+
+    Examples
+    --------
+    >>> histogram_mode(np.array([5.0, 5.0, 5.0, 9.0]))
+    5.0
+    """
+    middle, sigma = _robust_range(values)
+    if sigma <= 0:
+        return middle
+    width = sigma / _BINS_PER_SIGMA
+    n_bins = 2 * _HALF_RANGE_SIGMA * _BINS_PER_SIGMA
+    low = middle - _HALF_RANGE_SIGMA * sigma
+    places = np.subtract(values, low, dtype="f8")
+    places /= width
+    # What lies outside falls into a bin at either end that is cut off.
+    np.clip(places, -1, n_bins, out=places)
+    places += 1
+    counts = np.bincount(places.astype(np.intp), minlength=n_bins + 2)[1 : n_bins + 1]
+    reach = int(4 * SMOOTHING * _BINS_PER_SIGMA)
+    offsets = np.arange(-reach, reach + 1) / (SMOOTHING * _BINS_PER_SIGMA)
+    smooth = np.convolve(counts.astype("f8"), np.exp(-(offsets**2) / 2), mode="same")
+    peak = int(np.argmax(smooth))
+    left, top, right = smooth[max(peak - 1, 0)], smooth[peak], smooth[min(peak + 1, n_bins - 1)]
+    curvature = left - 2 * top + right
+    shift = (left - right) / (2 * curvature) if curvature < 0 else 0.0
+    return float(low + (peak + 0.5 + shift) * width)
+
+
+def exact_mode(values: NDArray[Any]) -> float:
+    """Return the most frequent value, the smallest of several: ``scipy.stats.mode``.
+
+    Examples
+    --------
+    >>> exact_mode(np.array([3.0, 1.0, 3.0, 1.0]))
+    1.0
+    """
+    unique, counts = np.unique(values, return_counts=True)
+    return float(unique[np.argmax(counts)])
+
+
+METHODS: Mapping[str, Callable[[NDArray[Any]], float]] = {
+    "mode": histogram_mode,
+    "exact-mode": exact_mode,
+    "median": lambda values: float(np.median(values)),
+    "mean": lambda values: float(np.mean(values, dtype="f8")),
+}
+
+
+def level(values: NDArray[Any], method: str) -> float:
+    """Return the level of a frame.
+
+    Parameters
+    ----------
+    values
+        Pixels, any shape; NaN and infinite ones are passed over.
+    method
+        ``mode``, ``exact-mode``, ``median`` or ``mean``.
+
+    Returns
+    -------
+    float
+        NaN where no pixel is finite.
+
+    Raises
+    ------
+    ValueError
+        For a method that does not exist.
+
+    Examples
+    --------
+    >>> level(np.array([[1.0, 2.0], [2.0, np.nan]]), "exact-mode")
+    2.0
+    """
+    if method not in METHODS:
+        raise ValueError(f"unknown method {method!r}; there are {', '.join(METHODS)}")
+    flat = values.reshape(-1)
+    finite = np.isfinite(flat)
+    if not finite.all():
+        flat = flat[finite]
+    return METHODS[method](flat) if flat.size else float("nan")

@@ -1,0 +1,186 @@
+"""Master bias, dark and flat: from frames to lazy images, on top of stacks cut into bands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daskred.errors import RequestError
+from daskred.frames import Frame
+from daskred.kernels.level import METHODS, level
+from daskred.kernels.median import median_over_frames
+from daskred.stack import map_frames, map_pixels, map_tiles, open_frames
+
+if TYPE_CHECKING:
+    import dask.array as da
+    import xarray as xr
+
+
+def median_tile(tile: NDArray[Any]) -> NDArray[np.float64]:
+    """Median over the frames of one band."""
+    return median_over_frames(tile)
+
+
+def flat_tile(
+    tile: NDArray[Any],
+    darks: NDArray[Any] | None = None,
+    *,
+    which: NDArray[np.intp] | None = None,
+    levels: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Median over the frames of one band, each less its dark and divided by its level.
+
+    Parameters
+    ----------
+    tile
+        Shape ``(frame, rows, x)``, ADU.
+    darks
+        The different darks, shape ``(n, rows, x)``, ADU; None where nothing is subtracted.
+    which
+        For each frame, which dark.
+    levels
+        For each frame its level after the subtraction, ADU.
+    """
+    normalised = np.empty(tile.shape)
+    for number, one in enumerate(tile):
+        if darks is None or which is None:
+            normalised[number] = one
+        else:
+            np.subtract(one, darks[which[number]], out=normalised[number])
+        normalised[number] /= levels[number]
+    return median_over_frames(normalised)
+
+
+def stack_levels(*blocks: NDArray[Any], method: str) -> NDArray[np.float64]:
+    """Return the level of each frame, over all its images together.
+
+    Parameters
+    ----------
+    *blocks
+        For each image the pixels of some frames, shape ``(frame, y, x)``.
+    method
+        As of `daskred.kernels.level.level`.
+    """
+    return np.array(
+        [
+            level(np.concatenate([image.reshape(-1) for image in images]), method)
+            for images in zip(*blocks, strict=True)
+        ]
+    )
+
+
+def combined(stack: da.Array) -> da.Array:
+    """Return the lazy per-pixel median, float64, of a stack ``(frame, y, x)``."""
+    if stack.numblocks[0] > 1 or stack.numblocks[2] > 1:
+        stack = stack.rechunk({0: -1, 1: "auto", 2: -1})
+    return map_tiles(median_tile, stack, dtype="f8")
+
+
+def _labelled(image: da.Array, like: xr.DataArray, kind: str, dtype: str) -> xr.DataArray:
+    import xarray as xr
+
+    attributes = {"units": "" if kind == "flat" else "adu", "kind": kind, "combine": "median"}
+    attributes["n_frames"] = like.sizes["frame"]
+    return xr.DataArray(image.astype(dtype), dims=("y", "x"), name=f"master_{kind}", attrs=attributes)
+
+
+def _opened(frames: Sequence[Frame] | xr.DataArray) -> xr.DataArray:
+    """Open frames in bands; a stack that is already open is taken as it is."""
+    return frames if hasattr(frames, "dims") else open_frames(frames, tiled=True)
+
+
+def master_dark(
+    frames: Sequence[Frame] | xr.DataArray, *, dtype: str = "float32"
+) -> xr.DataArray:
+    """Return a master dark: the per-pixel median over frames, lazily.
+
+    Parameters
+    ----------
+    frames
+        Darks of one exposure time: frames, or an opened stack ``(frame, y, x)``; best opened with
+        ``tiled=True``, since a stack cut by frames has to be cut anew.
+    dtype
+        Of the pixels.
+
+    Returns
+    -------
+    xarray.DataArray
+        Dimensions ``(y, x)``, ADU. Where some frames are NaN, the median of the others.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from daskred import open_night, simulate
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> _ = simulate(folder.name, shape=(16, 16), n_darks=3, n_flats=2, n_science=1)
+    >>> dark = master_dark(open_night(folder.name).select("dark", exptime_s=10))
+    >>> dark.dims, dark.shape, dark.attrs["n_frames"]
+    (('y', 'x'), (16, 16), 3)
+    >>> folder.cleanup()
+    """
+    stack = _opened(frames)
+    return _labelled(combined(stack.data), stack, "dark", dtype)
+
+
+def master_bias(
+    frames: Sequence[Frame] | xr.DataArray, *, dtype: str = "float32"
+) -> xr.DataArray:
+    """Return a master bias: the per-pixel median over frames, lazily; see `master_dark`."""
+    stack = _opened(frames)
+    return _labelled(combined(stack.data), stack, "bias", dtype)
+
+
+def _divided_by_own_level(image: NDArray[Any], *, method: str) -> NDArray[Any]:
+    return image / level(image, method)
+
+
+def master_flat(
+    frames: Sequence[Frame],
+    dark: xr.DataArray | None = None,
+    *,
+    normalize: str = "mode",
+    dtype: str = "float32",
+) -> xr.DataArray:
+    """Return a master flat, lazily: frames less their dark, each divided by its level; their median.
+
+    The median is divided by its own level, so that the result is the efficiency relative to the
+    most typical pixel.
+
+    Parameters
+    ----------
+    frames
+        Flats of one filter and one exposure time.
+    dark
+        The master dark of that exposure time, ``(y, x)``, ADU.
+    normalize
+        How levels are measured: ``mode`` (the peak of a smoothed histogram), ``exact-mode`` (the
+        most frequent value), ``median`` or ``mean``.
+    dtype
+        Of the pixels.
+
+    Returns
+    -------
+    xarray.DataArray
+        Dimensions ``(y, x)``, dimensionless.
+
+    Raises
+    ------
+    RequestError
+        For a normalisation that does not exist.
+    """
+    import dask.array as da
+
+    if normalize not in METHODS:
+        raise RequestError(f"normalize={normalize!r}: there are {', '.join(METHODS)}")
+    by_frame = open_frames(frames)
+    by_tile = open_frames(frames, tiled=True)
+    if dark is not None:
+        by_frame, by_tile = by_frame - dark.data, by_tile - dark.data
+    levels = map_frames(stack_levels, [by_frame.data], dtype="f8", method=normalize)
+    scaled = by_tile.data / levels[:, None, None].rechunk({0: -1})
+    median = map_tiles(median_tile, scaled, dtype="f8").rechunk(-1)
+    divided = map_pixels(_divided_by_own_level, median[None], dtype="f8", method=normalize)
+    return _labelled(da.squeeze(divided, axis=0), by_tile, "flat", dtype)

@@ -1,0 +1,293 @@
+"""What a product is made of: its header, its key, and the file it becomes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daskred.errors import FrameError
+from daskred.fitsfile import Hdu, read_first_header, read_hdus, read_unit, write_atomically
+from daskred.frames import Frame, Image
+from daskred.header import Header, clipped, commentary, format_card
+from daskred.plan import Correction, Master
+
+# Raised whenever the same inputs and options would give other pixels or cards.
+ARITHMETIC = 1
+KEY_CARD = "DASKRED"
+
+# Cards that tell how pixels lie in a file, which a product does in its own way; and sums, which
+# no longer hold.
+_STRUCTURE = re.compile(
+    r"SIMPLE|XTENSION|BITPIX|NAXIS\d*|PCOUNT|GCOUNT|EXTEND|GROUPS|BSCALE|BZERO|BLANK"
+    r"|CHECKSUM|DATASUM|DATAMIN|DATAMAX"
+)
+_COMPRESSION = re.compile(
+    r"Z(IMAGE|SIMPLE|TENSION|BITPIX|NAXIS\d*|PCOUNT|GCOUNT|EXTEND|TILE\d+|CMPTYPE|NAME\d+|VAL\d+"
+    r"|MASKCMP|QUANTIZ|DITHER0|BLANK|HECKSUM|DATASUM|BLOCKED)|T(FIELDS|TYPE\d+|FORM\d+|UNIT\d+)|THEAP"
+)
+# Cards that a product gets anew, so that no older ones contradict them.
+_OWN = re.compile(
+    rf"{KEY_CARD}|NCOMBINE|COMBINE|NORMALIZ|IMCMB\d+|CCDPROC|ZEROCOR|DARKCOR|FLATCOR|NANPIX"
+)
+
+
+def key_of(*parts: Any) -> str:
+    """Return a digest of plain data: what a product was made from, and how."""
+    text = json.dumps([ARITHMETIC, *parts], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def stands(path: Path, key: str, newest_input_ns: int) -> bool:
+    """Whether a product is there whole, made from these inputs, and since they last changed.
+
+    Raises
+    ------
+    FrameError
+        When a file is there that daskred did not make.
+    """
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return False
+    if status.st_size == 0:
+        return False  # what a crash of the machine may leave
+    try:
+        header = read_first_header(str(path))
+    except FrameError:
+        header = Header(())
+    if KEY_CARD not in header:
+        raise FrameError(
+            str(path), "stands where a product should go, and daskred did not make it; move it away"
+        )
+    if header.get(KEY_CARD) != key or status.st_mtime_ns < newest_input_ns:
+        return False
+    try:
+        read_hdus(str(path))
+    except FrameError:
+        return False
+    return True
+
+
+def _kept(header: Header, compressed: bool) -> Header:
+    """Return a header without what no longer holds."""
+
+    def unwanted(keyword: str) -> bool:
+        return bool(
+            _STRUCTURE.fullmatch(keyword)
+            or _OWN.fullmatch(keyword)
+            or (compressed and _COMPRESSION.fullmatch(keyword))
+        )
+
+    kept = header.without(unwanted)
+    if compressed and header.get("EXTNAME") == "COMPRESSED_IMAGE":
+        kept = kept.without(lambda keyword: keyword == "EXTNAME")
+    return kept
+
+
+def _with_unit(header: Header, unit: str, replace: bool) -> Header:
+    """Return a header whose BUNIT tells the unit of the pixels."""
+    if "BUNIT" in header and not replace:
+        return header
+    bare = header.without(lambda keyword: keyword == "BUNIT")
+    return bare.plus([format_card("BUNIT", unit, "unit of the pixels")])
+
+
+def _is_packed_primary(hdus: Sequence[Hdu], images: Sequence[Image]) -> bool:
+    """Whether a file is a primary image that was packed into a compressed extension."""
+    return len(images) == 1 and images[0].compressed and "ZSIMPLE" in hdus[images[0].hdu].header
+
+
+def _units(
+    path: str,
+    hdus: Sequence[Hdu],
+    images: Sequence[Image],
+    pixels: Sequence[NDArray[Any]],
+    cards: Sequence[str],
+    unit: str | None,
+    others: bool,
+) -> list[tuple[Header, NDArray[Any] | None] | bytes]:
+    """Lay out a product as its frame is: headers, new cards in the first, new pixels."""
+    by_hdu = {image.hdu: (image, own) for image, own in zip(images, pixels, strict=True)}
+    packed = _is_packed_primary(hdus, images)
+    units: list[tuple[Header, NDArray[Any] | None] | bytes] = []
+    for hdu in hdus:
+        if packed and hdu.index == 0:
+            continue
+        if hdu.index in by_hdu:
+            image, own = by_hdu[hdu.index]
+            header = _kept(hdu.header, image.compressed)
+            header = _with_unit(header, unit or "adu", replace=unit is not None)
+            units.append((header, own))
+        elif hdu.index == 0:
+            units.append((_kept(hdu.header, compressed=False), None))
+        elif others:
+            # Tables and the like go with the frame, to the byte.
+            units.append(read_unit(path, hdu))
+    first, own_pixels = units[0]  # type: ignore[misc]
+    units[0] = (first.plus(cards), own_pixels)  # type: ignore[union-attr]
+    return units
+
+
+def _signature(processed_by: str | None) -> list[str]:
+    return commentary("COMMENT", f"processed by {processed_by}") if processed_by else []
+
+
+def _correction_cards(correction: Correction) -> list[str]:
+    """Return the cards that name the masters used, in IRAF's words."""
+    cards = []
+    if correction.bias and not correction.dark:
+        cards.append(_named("ZEROCOR", correction.bias, "bias subtracted"))
+    if correction.dark:
+        scale = ""
+        if correction.dark_scale != 1 and correction.bias:
+            cards.append(_named("ZEROCOR", correction.bias, "bias of the dark"))
+            scale = f" with scale={correction.dark_scale:.8g}"
+        cards.append(_named("DARKCOR", correction.dark, "dark subtracted", scale))
+    if correction.flat:
+        cards.append(_named("FLATCOR", correction.flat, "divided by"))
+    return cards
+
+
+def _named(keyword: str, master: str, comment: str, scale: str = "") -> str:
+    """Return a card that names a master's file."""
+    return format_card(keyword, clipped(f"{master}.fits{scale}"), comment)
+
+
+def _nan_cards(pixels: Sequence[NDArray[Any]]) -> tuple[int, list[str]]:
+    """Count the pixels without a value, and return the card that says so."""
+    count = sum(int(np.count_nonzero(np.isnan(one))) for one in pixels)
+    return count, [format_card("NANPIX", count, "pixels without a value")] if count else []
+
+
+def write_calibrated(
+    target: Path,
+    frame: Frame,
+    pixels: Sequence[NDArray[Any]],
+    correction: Correction,
+    key: str,
+    processed_by: str | None = None,
+) -> int:
+    """Write one calibrated frame: its own header, and what was done to it.
+
+    Parameters
+    ----------
+    target
+        The product.
+    frame
+        The raw frame.
+    pixels
+        For each image its calibrated pixels ``(y, x)``, float32 or float64.
+    correction
+        The masters used.
+    key
+        What the product was made from.
+    processed_by
+        Whom to ask about it.
+
+    Returns
+    -------
+    int
+        The number of pixels without a value.
+    """
+    n_nan, nan_cards = _nan_cards(pixels)
+    cards = [
+        *_correction_cards(correction),
+        format_card("CCDPROC", "CCD processing done", "by daskred"),
+        *nan_cards,
+        format_card(KEY_CARD, key, "made from these inputs"),
+        *commentary("COMMENT", "Calibrated Science Frame"),
+        *_signature(processed_by),
+    ]
+    hdus = read_hdus(frame.path)
+    write_atomically(target, _units(frame.path, hdus, frame.images, pixels, cards, None, True))
+    return n_nan
+
+
+def _shared(headers: Sequence[Header]) -> Header:
+    """Return the first header's cards on which all agree."""
+    others = [set(header.entries) for header in headers[1:]]
+    kept = (e for e in headers[0].entries if all(e in other for other in others))
+    return Header(tuple(card for entry in kept for card in entry))
+
+
+def write_master(
+    target: Path,
+    master: Master,
+    pixels: Sequence[NDArray[Any]],
+    key: str,
+    normalize: str | None = None,
+    processed_by: str | None = None,
+) -> int:
+    """Write a master: the header that its inputs share, and what it was made from.
+
+    Parameters
+    ----------
+    target
+        The product.
+    master
+        The master as planned.
+    pixels
+        For each image its pixels ``(y, x)``, float32 or float64.
+    key
+        What the product was made from.
+    normalize
+        How levels were measured, of a flat.
+    processed_by
+        Whom to ask about it.
+
+    Returns
+    -------
+    int
+        The number of pixels without a value.
+    """
+    frames = [one.frame for one in master.inputs]
+    n_inputs = len(frames)
+    n_nan, nan_cards = _nan_cards(pixels)
+    of_all = [read_hdus(frame.path) for frame in frames]
+    template = [
+        Hdu(hdu.index, _shared([one[hdu.index].header for one in of_all]), 0, 0, hdu.data_size)
+        for hdu in of_all[0]
+        if all(hdu.index < len(one) for one in of_all)
+    ]
+    title = "master " + master.kind
+    cards: list[str] = []
+    if master.kind == "dark":
+        title = f"master {master.facts.exptime_s:g}-second dark"
+        if "EXPTIME" not in template[0].header:
+            cards.append(format_card("EXPTIME", master.facts.exptime_s, "exposure time, seconds"))
+    cards += [
+        format_card("NCOMBINE", n_inputs, "frames combined"),
+        format_card("COMBINE", "median", "per pixel, over frames"),
+    ]
+    if normalize:
+        cards.append(format_card("NORMALIZ", normalize, "how levels were measured"))
+    cards += _correction_cards_of_inputs(master)
+    if n_inputs < 1000:
+        cards += [
+            format_card(f"IMCMB{number:03d}", clipped(frame.basename))
+            for number, frame in enumerate(frames, start=1)
+        ]
+    cards += [
+        *nan_cards,
+        format_card(KEY_CARD, key, "made from these inputs"),
+        *commentary("COMMENT", title),
+        *commentary("COMMENT", f"{n_inputs} frames median combined"),
+        *_signature(processed_by),
+    ]
+    unit = "" if master.kind == "flat" else None
+    images = frames[0].images
+    write_atomically(target, _units(frames[0].path, template, images, pixels, cards, unit, False))
+    return n_nan
+
+
+def _correction_cards_of_inputs(master: Master) -> list[str]:
+    """Return the cards of what was subtracted from a master's inputs, where it was the same."""
+    corrections = {one.correction for one in master.inputs}
+    return _correction_cards(corrections.pop()) if len(corrections) == 1 else []

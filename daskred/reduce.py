@@ -1,0 +1,184 @@
+"""Reduce a night: make a plan, carry it out into a folder, and say what became of every frame."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from daskred.errors import FrameError, FramesError, RequestError, RunError
+from daskred.execute import Executor
+from daskred.fitsfile import TEMPORARY_MARK
+from daskred.night import LeftOut, Night
+from daskred.plan import Plan, make_plan
+from daskred.progress import Progress, Silent
+from daskred.run import Options, Receipt, Run
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run did.
+
+    Parameters
+    ----------
+    out
+        The folder of products.
+    plan
+        The plan that was carried out, without the frames that failed on the way.
+    masters, science
+        A receipt for each product.
+    seconds
+        How long it took.
+    """
+
+    out: Path
+    plan: Plan
+    masters: tuple[Receipt, ...]
+    science: tuple[Receipt, ...]
+    seconds: float
+
+    @property
+    def failed(self) -> tuple[LeftOut, ...]:
+        """The frames that are missing from the products."""
+        return tuple(entry for entry in self.plan.left_out if entry.failed)
+
+
+@contextlib.contextmanager
+def _sole_use(out: Path) -> Iterator[None]:
+    """Hold the folder of products for one run; a run that dies lets go of it."""
+    descriptor = os.open(out, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RequestError(f"{out}: another run of daskred is writing there; wait") from error
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _remove_parts(out: Path) -> None:
+    """Remove what a killed run left unfinished."""
+    for part in out.rglob(f"{TEMPORARY_MARK}*"):
+        part.unlink(missing_ok=True)
+
+
+def prepare_out(out: Path) -> None:
+    """Make the folder of products.
+
+    Raises
+    ------
+    RequestError
+        When it cannot be made or written.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise RequestError(f"-o {out}: is, or lies in, a file; name a folder") from error
+    except OSError as error:
+        raise RequestError(f"-o {out}: cannot be made: {error.strerror}") from error
+    if not os.access(out, os.W_OK | os.X_OK):
+        raise RequestError(f"-o {out}: no permission to write there; name another folder")
+
+
+def check_plan(plan: Plan, masters_only: bool) -> None:
+    """Raise RequestError for a plan that has nothing to do."""
+    kinds = [frame.kind for frame in plan.frames]
+    if masters_only:
+        if not plan.masters:
+            raise RequestError("no masters can be made: there are no calibration frames to use")
+    elif "science" not in kinds or not any(
+        f.kind == "science" and f.path not in _set_aside(plan) for f in plan.frames
+    ):
+        counts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in sorted(set(kinds)))
+        raise RequestError(
+            f"no science frames among {len(kinds)} frames ({counts}):"
+            " --kind science='PATTERN' names them, --masters-only makes the masters alone,"
+            " daskred plan tells why each frame is what it is"
+        )
+
+
+def _set_aside(plan: Plan) -> set[str]:
+    """Paths of the frames that need no calibration, as masters and duplicates."""
+    return {entry.path for entry in plan.left_out if not entry.failed}
+
+
+def reduce_night(
+    night: Night,
+    out: str | Path,
+    options: Options | None = None,
+    progress: Progress | None = None,
+) -> Summary:
+    """Make a night's masters, and calibrate its science frames.
+
+    Writes ``OUT/masters/*.fits`` and the calibrated frames, each atomically. What stands there
+    already, made from the same inputs in the same way, is not made again. A frame whose pixels
+    turn out to be unusable is left out, and what it would have gone into is made without it.
+
+    Parameters
+    ----------
+    night
+        The classified frames.
+    out
+        The folder of products.
+    options
+        How.
+    progress
+        Told how far it is.
+
+    Raises
+    ------
+    RequestError
+        When there is nothing to do, or ``out`` cannot be written; nothing is written then.
+    RunError
+        When the run has to stop, as on a full disk; what is done stays.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from daskred import open_night, simulate
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> _ = simulate(folder.name, shape=(16, 16), n_darks=3, n_flats=3, n_science=2)
+    >>> summary = reduce_night(open_night(folder.name), folder.name + "/out")
+    >>> [receipt.product for receipt in summary.masters]
+    ['masters/MasterDark_10s.fits', 'masters/MasterDark_3s.fits', 'masters/MasterFlat_BG40.fits']
+    >>> len(summary.science), summary.failed
+    (2, ())
+    >>> folder.cleanup()
+    """
+    start = time.monotonic()
+    options = options or Options()
+    plan = make_plan(night, options.allow)
+    check_plan(plan, options.masters_only)
+    out = Path(out).absolute()
+    prepare_out(out)
+    with _sole_use(out), Executor(options.workers) as executor:
+        _remove_parts(out)
+        run = Run(out, options, executor, progress or Silent())
+        while True:
+            try:
+                masters, science = run.carry_out(plan)
+            except (FrameError, FramesError) as error:
+                night = _without(night, error)
+                plan = make_plan(night, options.allow)
+                continue
+            except OSError as error:
+                raise RunError(
+                    f"stopped: {error.filename or out}: {error.strerror or error};"
+                    " what is done stays, the same command goes on from there"
+                ) from error
+            return Summary(out, plan, masters, science, time.monotonic() - start)
+
+
+def _without(night: Night, error: FrameError | FramesError) -> Night:
+    """Return the night without frames that failed; what is no raw frame stops the run."""
+    errors = error.errors if isinstance(error, FramesError) else (error,)
+    usable = {frame.path for frame in night.raw}
+    for one in errors:
+        if one.path not in usable:
+            raise RunError(f"stopped: {one}") from one
+    return night.without(errors)

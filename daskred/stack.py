@@ -1,0 +1,298 @@
+"""The only module that builds dask graphs: from frames to lazy arrays ``(frame, y, x)``, and maps.
+
+A stack of frames is one array-like object that reads a block when it is indexed. dask keeps it
+under a single key, however many frames it has, and fuses whatever is mapped over the blocks, so
+that one task reads, computes and, where a writer is mapped behind, writes. Two cuts are used:
+by frames, for what is done to each frame; and by bands of rows through all frames, for what is
+done over frames. A band is one contiguous range of bytes in every file, so that nothing is ever
+rechunked or shuffled: the file system does the transpose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daskred.errors import FrameError, FramesError, RequestError
+from daskred.fitsfile import read_rows
+from daskred.frames import Frame, Image
+
+if TYPE_CHECKING:
+    import dask.array as da
+    import xarray as xr
+
+FRAME_BLOCK_BYTES = 32 * 2**20
+TILE_BLOCK_BYTES = 32 * 2**20
+MAX_FRAMES_PER_BLOCK = 64
+
+Index = tuple[slice, slice, slice]
+
+
+class FrameStack:
+    """One image of many frames as an array that reads when it is indexed.
+
+    Parameters
+    ----------
+    frames
+        Frames of one layout, at least one.
+    image
+        Which of their images.
+
+    Attributes
+    ----------
+    shape, ndim, dtype
+        ``(frame, y, x)``, 3, and the type that holds every frame's pixels.
+    """
+
+    ndim = 3
+
+    def __init__(self, frames: Sequence[Frame], image: int = 0) -> None:
+        # Frames of one camera have equal images: kept once, they keep the graph small.
+        images: dict[Image, Image] = {}
+        self._paths = tuple(frame.path for frame in frames)
+        self._images = tuple(
+            images.setdefault(frame.images[image], frame.images[image]) for frame in frames
+        )
+        self._digests = tuple(frame.digest for frame in frames)
+        self.shape = (len(frames), *self._images[0].shape)
+        self.dtype = np.result_type(*(one.dtype for one in images))
+
+    def __dask_tokenize__(self) -> tuple[object, ...]:
+        return (type(self).__name__, self._paths, self._digests, self._images[0].hdu)
+
+    def __getitem__(self, index: Index) -> NDArray[Any]:
+        """Read a block; all frames of it that fail are named in one error."""
+        which, rows, columns = index
+        start, stop, step = rows.indices(self.shape[1])
+        numbers = range(*which.indices(self.shape[0]))
+        block = np.empty((len(numbers), max(stop - start, 0), self.shape[2]), self.dtype)
+        errors = []
+        for out, number in zip(block, numbers, strict=True):
+            image = self._images[number]
+            own = out if image.dtype == self.dtype else np.empty(out.shape, image.dtype)
+            try:
+                read_rows(self._paths[number], image, start, stop, own)
+            except FrameError as error:
+                errors.append(error)
+            if own is not out:
+                out[...] = own
+        if errors:
+            raise FramesError(tuple(errors))
+        return block[:, ::step, columns]
+
+
+def lazy_array(stack: Any, chunks: tuple[int, ...]) -> da.Array:
+    """Return a lazy array over anything that has a shape and a dtype and reads when indexed."""
+    import dask.array as da
+
+    meta = np.empty((0,) * len(chunks), stack.dtype)
+    return da.from_array(stack, chunks=chunks, asarray=False, lock=False, meta=meta)
+
+
+def frames_per_block(frames: Sequence[Frame], n_parts: int = 1) -> int:
+    """Return how many frames one task takes: some megabytes, and at least so many tasks."""
+    n_pixels = sum(image.n_pixels for image in frames[0].images)
+    by_size = max(1, FRAME_BLOCK_BYTES // (8 * n_pixels))
+    return max(1, min(by_size, MAX_FRAMES_PER_BLOCK, -(-len(frames) // n_parts)))
+
+
+def rows_per_tile(n_frames: int, image: Image, itemsize: int, n_parts: int = 1) -> int:
+    """Return the height of a band: some megabytes over all frames, and at least so many bands."""
+    by_size = max(1, TILE_BLOCK_BYTES // (n_frames * image.shape[1] * itemsize))
+    return max(1, min(by_size, -(-image.shape[0] // n_parts)))
+
+
+def stack_frames(frames: Sequence[Frame], image: int, n_per_block: int) -> da.Array:
+    """Return a lazy array ``(frame, y, x)`` cut by frames."""
+    stack = FrameStack(frames, image)
+    return lazy_array(stack, (n_per_block, *stack.shape[1:]))
+
+
+def stack_tiles(frames: Sequence[Frame], image: int, n_rows: int) -> da.Array:
+    """Return a lazy array ``(frame, y, x)`` cut into bands of rows through all frames."""
+    stack = FrameStack(frames, image)
+    return lazy_array(stack, (stack.shape[0], n_rows, stack.shape[2]))
+
+
+def map_frames(
+    function: Callable[..., NDArray[Any]],
+    stacks: Sequence[da.Array],
+    per_frame: Sequence[NDArray[Any]] = (),
+    *,
+    dtype: Any,
+    **options: Any,
+) -> da.Array:
+    """Map a function over frames that returns one value for each.
+
+    Parameters
+    ----------
+    function
+        Called with a block ``(n, y, x)`` of each stack, then with the block ``(n,)`` of each
+        further array; returns shape ``(n,)``.
+    stacks
+        Arrays ``(frame, y, x)`` cut by frames alike: one for each image.
+    per_frame
+        Arrays ``(frame,)``.
+    dtype
+        Of the result.
+    **options
+        Handed to the function by name.
+
+    Returns
+    -------
+    dask.array.Array
+        Shape ``(frame,)``; one task for each block of frames.
+    """
+    import dask.array as da
+
+    arguments: list[Any] = []
+    for number, stack in enumerate(stacks):
+        arguments += [stack, ("frame", f"y{number}", f"x{number}")]
+    for values in per_frame:
+        arguments += [da.from_array(values, chunks=(stacks[0].chunks[0],)), ("frame",)]
+    return da.blockwise(
+        function,
+        ("frame",),
+        *arguments,
+        dtype=dtype,
+        meta=np.empty((0,), dtype),
+        concatenate=True,
+        **options,
+    )
+
+
+def map_tiles(
+    function: Callable[..., NDArray[Any]], *stacks: da.Array, dtype: Any, **options: Any
+) -> da.Array:
+    """Map a function over bands of rows that makes one image of each stack of bands.
+
+    Parameters
+    ----------
+    function
+        Called with a block ``(n, rows, x)`` of each stack; returns ``(rows, x)``.
+    *stacks
+        Arrays ``(n, y, x)``, each with its own n, cut into the same bands.
+    dtype
+        Of the result.
+    **options
+        Handed to the function by name.
+
+    Returns
+    -------
+    dask.array.Array
+        Shape ``(y, x)``; one task for each band.
+    """
+    import dask.array as da
+
+    arguments: list[Any] = []
+    for number, stack in enumerate(stacks):
+        arguments += [stack, (f"n{number}", "y", "x")]
+    return da.blockwise(
+        function,
+        ("y", "x"),
+        *arguments,
+        dtype=dtype,
+        meta=np.empty((0, 0), dtype),
+        concatenate=True,
+        **options,
+    )
+
+
+def map_pixels(
+    function: Callable[..., NDArray[Any]], stack: da.Array, *, dtype: Any, **options: Any
+) -> da.Array:
+    """Map a function over the blocks of a stack that keeps their shape."""
+    return stack.map_blocks(function, dtype=dtype, meta=np.empty((0, 0, 0), dtype), **options)
+
+
+def _coordinates(frames: Sequence[Frame]) -> Mapping[str, tuple[str, list[Any]]]:
+    return {
+        "file": ("frame", [frame.name for frame in frames]),
+        "kind": ("frame", [frame.kind for frame in frames]),
+        "exptime_s": (
+            "frame",
+            [np.nan if f.facts.exptime_s is None else f.facts.exptime_s for f in frames],
+        ),
+        "filter": ("frame", [frame.facts.filter or "" for frame in frames]),
+        "time": ("frame", [frame.facts.time_obs or "" for frame in frames]),
+    }
+
+
+def open_frames(
+    frames: Sequence[Frame], *, image: int | str = 0, tiled: bool = False
+) -> xr.DataArray:
+    """Open one image of many frames as a lazy, labelled array; no pixel is read yet.
+
+    Parameters
+    ----------
+    frames
+        Frames of one layout: `Night.select` gives them.
+    image
+        Which image of each frame, by number or by name.
+    tiled
+        Cut into bands of rows through all frames, for what is computed over frames, as a median;
+        by default into frames.
+
+    Returns
+    -------
+    xarray.DataArray
+        Dimensions ``(frame, y, x)``, physical pixels in ADU of the type that the files hold, with
+        coordinates ``file``, ``kind``, ``exptime_s`` (seconds), ``filter`` and ``time`` for each
+        frame. ``attrs["frames"]`` holds the frames.
+
+    Raises
+    ------
+    RequestError
+        When there is no frame, or their images differ.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from daskred.night import open_night
+    >>> from daskred.simulate import simulate
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> _ = simulate(folder.name, shape=(16, 16), n_darks=2, n_flats=2, n_science=1)
+    >>> raw = open_frames(open_night(folder.name).select("dark"))
+    >>> raw.dims, raw.shape, str(raw.dtype)
+    (('frame', 'y', 'x'), (4, 16, 16), 'uint16')
+    >>> folder.cleanup()
+    """
+    import xarray as xr
+
+    if not frames:
+        raise RequestError("no frames to open")
+    for frame in frames:
+        if frame.layout != frames[0].layout:
+            raise RequestError(
+                f"{frame.name} and {frames[0].name} differ in the shapes or names of their images;"
+                " frames that are opened together must share them"
+            )
+    names = [one.name for one in frames[0].images]
+    if isinstance(image, str):
+        if image not in names:
+            raise RequestError(f"no image {image!r}; there are {', '.join(map(repr, names))}")
+        image = names.index(image)
+    if tiled:
+        one = frames[0].images[image]
+        n_rows = rows_per_tile(len(frames), one, one.dtype.itemsize, n_parts=4)
+        data = stack_tiles(frames, image, n_rows)
+    else:
+        data = stack_frames(frames, image, frames_per_block(frames, 4))
+    return xr.DataArray(
+        data,
+        dims=("frame", "y", "x"),
+        coords=_coordinates(frames),
+        name=names[image] or "pixels",
+        attrs={"units": "adu", "image": image, "frames": tuple(frames)},
+    )
+
+
+def open_images(frames: Sequence[Frame], *, tiled: bool = False) -> dict[str, xr.DataArray]:
+    """Open every image of mosaic frames: one lazy array for each, by its name; see `open_frames`."""
+    return {
+        image.name: open_frames(frames, image=number, tiled=tiled)
+        for number, image in enumerate(frames[0].images)
+    }
