@@ -179,7 +179,7 @@ def calibrate(
     Returns
     -------
     xarray.DataArray
-        As ``science``, ADU, with its coordinates.
+        As ``science``, ADU, with its coordinates; ``attrs`` name the masters.
 
     Raises
     ------
@@ -213,12 +213,17 @@ def calibrate(
         assert raw is not None
         return _calibrate_arrays(raw, own_dark, own_flat, dtype=dtype)
 
-    return xr.apply_ufunc(
+    result: xr.DataArray = xr.apply_ufunc(
         block,
         *present,
         input_core_dims=[["y", "x"]] * len(present),
         output_core_dims=[["y", "x"]],
         dask="parallelized",
         output_dtypes=[dtype],
-        keep_attrs=True,
+        keep_attrs=False,
     )
+    result.attrs = {**science.attrs, "units": "adu"}
+    for name, master in (("dark", dark), ("flat", flat)):
+        if master is not None:
+            result.attrs[name] = str(master.name)
+    return result

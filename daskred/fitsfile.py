@@ -20,6 +20,7 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from daskred.checksum import checksum_of, encode_checksum
 from daskred.errors import FrameError
 from daskred.frames import Image
 from daskred.header import BLOCK, CARD, END_CARD, Header, format_card
@@ -320,39 +321,6 @@ def read_unit(path: str, hdu: Hdu) -> bytes:
     return data + bytes(hdu.end - hdu.start - len(data))
 
 
-def checksum_of(data: bytes | memoryview) -> int:
-    """Return the 32-bit ones'-complement sum of a whole number of blocks; FITS 4.0, appendix J.
-
-    Examples
-    --------
-    >>> checksum_of(bytes([0, 0, 0, 1, 255, 255, 255, 255]))
-    1
-    """
-    total = int(np.frombuffer(data, ">u4").sum(dtype="u8"))
-    while total >> 32:
-        total = (total & 0xFFFFFFFF) + (total >> 32)
-    return total
-
-
-def encode_checksum(total: int) -> str:
-    """Return the 16 ASCII characters that stand for a sum's complement; FITS 4.0, appendix J.3."""
-    value = 0xFFFFFFFF - total
-    columns = []
-    for shift in (24, 16, 8, 0):
-        quotient, remainder = divmod(value >> shift & 0xFF, 4)
-        characters = [quotient + remainder + 0x30, *[quotient + 0x30] * 3]
-        # Punctuation is stepped away from in pairs, which leaves the sum as it is.
-        while any(0x3A <= c <= 0x40 or 0x5B <= c <= 0x60 for c in characters):
-            for first in (0, 2):
-                pair = characters[first : first + 2]
-                if any(0x3A <= c <= 0x40 or 0x5B <= c <= 0x60 for c in pair):
-                    characters[first] += 1
-                    characters[first + 1] -= 1
-        columns.append(characters)
-    text = "".join(chr(columns[byte][place]) for place in range(4) for byte in range(4))
-    return text[-1] + text[:-1]
-
-
 def _with_checksums(header: Header, data: bytes | memoryview) -> bytes:
     """Return a header's bytes with CHECKSUM and DATASUM of itself and its data."""
     data_sum = checksum_of(data) if data else 0
@@ -366,9 +334,12 @@ def _with_checksums(header: Header, data: bytes | memoryview) -> bytes:
     return bare.plus(sums).to_bytes()
 
 
+_BITPIX = {"uint16": 16, "float32": -32, "float64": -64}
+
+
 def structure_cards(index: int, pixels: NDArray[Any] | None, extended: bool) -> list[str]:
     """Return the cards that FITS wants first: what the unit is and how large its pixels are."""
-    bitpix = 8 if pixels is None else -32 if pixels.dtype == np.float32 else -64
+    bitpix = 8 if pixels is None else _BITPIX[pixels.dtype.name]
     axes = [] if pixels is None else list(reversed(pixels.shape))
     cards = [
         format_card("XTENSION", "IMAGE", "image extension")
@@ -382,7 +353,17 @@ def structure_cards(index: int, pixels: NDArray[Any] | None, extended: bool) -> 
         cards += [format_card("PCOUNT", 0), format_card("GCOUNT", 1)]
     elif extended:
         cards.append(format_card("EXTEND", True))
+    if bitpix == 16:
+        cards += [format_card("BSCALE", 1), format_card("BZERO", 2**15, "makes pixels unsigned")]
     return cards
+
+
+def _stored(pixels: NDArray[Any]) -> bytes:
+    """Return pixels as FITS stores them, padded to whole blocks."""
+    if pixels.dtype == np.uint16:
+        pixels = (pixels ^ np.uint16(2**15)).view("i2")
+    raw = pixels.astype(pixels.dtype.newbyteorder(">")).tobytes()
+    return raw + bytes(-len(raw) % BLOCK)
 
 
 def write_atomically(
@@ -396,7 +377,7 @@ def write_atomically(
         The product; its folder is made where it is missing. What stood there is replaced.
     units
         For each header-data unit its cards, without those of its structure, and its pixels:
-        float32 or float64 of shape ``(y, x)``, or None. Bytes are a whole unit, written as it is.
+        float32, float64 or uint16 of shape ``(y, x)``, or None. Bytes are a whole unit, written as it is.
 
     Raises
     ------
@@ -413,10 +394,7 @@ def write_atomically(
                     file.write(unit)
                     continue
                 header, pixels = unit
-                data = b""
-                if pixels is not None:
-                    raw = pixels.astype(pixels.dtype.newbyteorder(">")).tobytes()
-                    data = raw + bytes(-len(raw) % BLOCK)
+                data = b"" if pixels is None else _stored(pixels)
                 structure = structure_cards(index, pixels, extended=len(units) > 1)
                 file.write(_with_checksums(Header((*structure, *header.cards)), data))
                 file.write(data)

@@ -162,7 +162,7 @@ def _saturation(frame: Frame) -> float:
     return float(np.iinfo(dtype).max) if dtype.kind in "iu" else np.inf
 
 
-def _objects(values: Sequence[Any]) -> NDArray[Any]:
+def objects(values: Sequence[Any]) -> NDArray[Any]:
     """Return an array of objects that numpy must not look into."""
     array = np.empty(len(values), object)
     array[:] = values
@@ -433,5 +433,5 @@ class Run:
                 self._made[(receipt.product, keys[receipt.product])] = receipt
             self._progress.advance(len(receipts))
 
-        array = map_frames(write_block, stacks, [_objects(jobs)], dtype=object)
+        array = map_frames(write_block, stacks, [objects(jobs)], dtype=object)
         return list(self._executor.compute(array, note))

@@ -210,7 +210,7 @@ def map_pixels(
 
 def _coordinates(frames: Sequence[Frame]) -> Mapping[str, tuple[str, list[Any]]]:
     return {
-        "file": ("frame", [frame.name for frame in frames]),
+        "file": ("frame", [frame.path for frame in frames]),
         "kind": ("frame", [frame.kind for frame in frames]),
         "exptime_s": (
             "frame",
@@ -241,7 +241,7 @@ def open_frames(
     xarray.DataArray
         Dimensions ``(frame, y, x)``, physical pixels in ADU of the type that the files hold, with
         coordinates ``file``, ``kind``, ``exptime_s`` (seconds), ``filter`` and ``time`` for each
-        frame. ``attrs["frames"]`` holds the frames.
+        frame.
 
     Raises
     ------
@@ -286,7 +286,7 @@ def open_frames(
         dims=("frame", "y", "x"),
         coords=_coordinates(frames),
         name=names[image] or "pixels",
-        attrs={"units": "adu", "image": image, "frames": tuple(frames)},
+        attrs={"units": "adu"},
     )
 
 

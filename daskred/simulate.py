@@ -1,0 +1,251 @@
+"""A night with known truth: raw frames like those of a small CCD camera, and what they were made of.
+
+Everything random is drawn from generators that are seeded by the night's seed and the frame's
+number, so the same request gives the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daskred.errors import RequestError
+from daskred.fitsfile import write_atomically
+from daskred.header import Header, format_card
+from daskred.progress import Progress, Silent
+
+TARGET = "ktwo220274129"
+TRUTH_FILE = "truth.npz"
+SCIENCE_EXPTIME_S = 10
+FLAT_EXPTIME_S = 3
+GAIN_E_PER_ADU = 1.6
+READ_NOISE_E = 8.0
+_FULL_SCALE = 2**16 - 1
+Plane = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """What a simulated night was made of.
+
+    Parameters
+    ----------
+    bias
+        Shape ``(y, x)``, ADU.
+    dark_rate
+        Shape ``(y, x)``, ADU per second.
+    flat
+        Response to light, shape ``(y, x)``; 1 for the average pixel.
+    scene
+        Sky and stars, shape ``(y, x)``, ADU per second before the response.
+    """
+
+    bias: Plane
+    dark_rate: Plane
+    flat: Plane
+    scene: Plane
+
+    @classmethod
+    def load(cls, night: str | Path) -> Truth:
+        """Read the truth of a simulated night."""
+        with np.load(Path(night) / TRUTH_FILE) as stored:
+            return cls(**stored)
+
+    def save(self, night: Path) -> None:
+        """Write the truth beside the frames; it is no FITS file, so no frame either."""
+        np.savez(night / TRUTH_FILE, **vars(self))
+
+
+def _grid(shape: tuple[int, int]) -> tuple[Plane, Plane]:
+    """Return y and x of each pixel, from -0.5 to 0.5 of the longer side."""
+    y, x = np.mgrid[: shape[0], : shape[1]].astype("f8")
+    longer = max(shape)
+    return (y - (shape[0] - 1) / 2) / longer, (x - (shape[1] - 1) / 2) / longer
+
+
+def _flat(shape: tuple[int, int], rng: np.random.Generator) -> Plane:
+    """Vignetting, the response of single pixels, and rings of dust out of focus."""
+    y, x = _grid(shape)
+    flat = 1 - 0.35 * (y**2 + x**2)
+    flat *= rng.normal(1, 0.01, shape)
+    for _ in range(6):
+        centre_y, centre_x = rng.uniform(-0.45, 0.45, 2)
+        outer = rng.uniform(0.03, 0.06)
+        distance = np.hypot(y - centre_y, x - centre_x)
+        flat *= 1 - rng.uniform(0.03, 0.08) * ((distance < outer) & (distance > 0.45 * outer))
+    return flat / flat.mean()
+
+
+def _scene(shape: tuple[int, int], rng: np.random.Generator, n_stars: int) -> Plane:
+    """A level sky and stars of two-dimensional Gaussian shape, ADU per second."""
+    scene = np.full(shape, 40.0)
+    reach, sigma = 8, 1.6
+    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
+    for _ in range(n_stars):
+        row, column = rng.uniform(0, shape[0]), rng.uniform(0, shape[1])
+        flux = 300 * rng.pareto(1.2) + 300
+        rows, columns = y + int(row), x + int(column)
+        star = flux * np.exp(-((rows - row) ** 2 + (columns - column) ** 2) / (2 * sigma**2))
+        inside = (rows >= 0) & (rows < shape[0]) & (columns >= 0) & (columns < shape[1])
+        scene[rows[inside], columns[inside]] += star[inside] / (2 * np.pi * sigma**2)
+    return scene
+
+
+def make_truth(shape: tuple[int, int], seed: int, n_stars: int = 60) -> Truth:
+    """Draw a detector and a scene."""
+    rng = np.random.default_rng([seed, 0])
+    y, x = _grid(shape)
+    bias = 1000 + 6 * x + 4 * y + rng.normal(0, 2, shape[1])
+    dark_rate = rng.normal(8, 0.4, shape).clip(0)
+    hot = rng.random(shape) < 0.002
+    dark_rate[hot] += rng.exponential(400, np.count_nonzero(hot))
+    return Truth(bias, dark_rate, _flat(shape, rng), _scene(shape, rng, n_stars))
+
+
+def _expose(truth: Truth, light: Plane | float, exptime_s: float, rng: np.random.Generator) -> Any:
+    """Return one raw frame, uint16: photon and dark noise, cosmic rays, read noise, bias.
+
+    Parameters
+    ----------
+    light
+        What falls on the detector before the response, ADU per second.
+    """
+    shape = truth.bias.shape
+    expected_adu = (light * truth.flat + truth.dark_rate) * exptime_s
+    electrons = rng.poisson(expected_adu * GAIN_E_PER_ADU).astype("f8")
+    for _ in range(rng.poisson(exptime_s * truth.bias.size / 2.5e6)):
+        row, column = rng.integers(shape[0]), rng.integers(shape[1])
+        length = rng.integers(1, 8)
+        rows = np.clip(row + np.arange(length) // 2, 0, shape[0] - 1)
+        columns = np.clip(column + np.arange(length), 0, shape[1] - 1)
+        electrons[rows, columns] += rng.exponential(3000)
+    electrons += rng.normal(0, READ_NOISE_E, shape)
+    adu = np.rint(electrons / GAIN_E_PER_ADU + truth.bias)
+    return adu.clip(0, _FULL_SCALE).astype("u2")
+
+
+def _cards(obj: str, exptime_s: int, filter_name: str, shutter: str, time: datetime) -> list[str]:
+    """Return the cards that the camera of the lab writes, and no others."""
+    return [
+        format_card("EXPTIME", exptime_s, "exposure time"),
+        format_card("DATE-OBS", time.isoformat(), "date of the observation"),
+        format_card("OBJECT", obj, "name of observed object"),
+        format_card("RA_OBJ", "", "R.A. of the observation"),
+        format_card("DEC_OBJ", "", "declination of the observed object"),
+        format_card("OBSERVER", "daskred", "observer who acquired the data"),
+        format_card("TELESCOP", "simulated", "name of telescope"),
+        format_card("INSTRUME", "simulated CCD", "name of instrument"),
+        format_card("FILTER", filter_name, "name of filter used during the observation"),
+        format_card("SHUTTER", shutter, "shutter status during the observation"),
+        format_card("XBIN", 4, "binning in x pixels"),
+        format_card("YBIN", 4, "binning in y pixels"),
+    ]
+
+
+@dataclass(frozen=True)
+class _Series:
+    """Frames of one kind: their names, their number, and how they are exposed."""
+
+    name: str
+    number: int
+    obj: str
+    exptime_s: int
+    filter_name: str
+    shutter: str
+
+
+def _frames(
+    truth: Truth, series: _Series, which: int, seed: int, time: datetime
+) -> Iterator[tuple[str, list[str], Any]]:
+    """Yield name, cards and pixels of each frame of a series."""
+    lit = series.shutter == "open"
+    for number in range(1, series.number + 1):
+        rng = np.random.default_rng([seed, which, number])
+        light: Plane | float = 0.0
+        if lit and series.obj == "flat":
+            # The lamp warms up and flickers.
+            light = rng.uniform(0.94, 1.06) * 20000 / FLAT_EXPTIME_S
+        elif lit:
+            light = truth.scene
+        pixels = _expose(truth, light, series.exptime_s, rng)
+        started = time + timedelta(seconds=number * (series.exptime_s + 2))
+        cards = _cards(series.obj, series.exptime_s, series.filter_name, series.shutter, started)
+        yield series.name.format(number), cards, pixels
+
+
+def simulate(
+    folder: str | Path,
+    *,
+    shape: tuple[int, int] = (256, 256),
+    n_bias: int = 0,
+    n_darks: int = 61,
+    n_flats: int = 61,
+    n_science: int = 60,
+    seed: int = 1,
+    progress: Progress | None = None,
+) -> Truth:
+    """Write a synthetic night: darks of 10 s and of 3 s, flats of 3 s, science frames of 10 s.
+
+    Parameters
+    ----------
+    folder
+        Where to; it must not hold anything yet.
+    shape
+        Rows and columns of a frame.
+    n_bias, n_darks, n_flats, n_science
+        How many frames; of darks so many for each of the two exposure times.
+    seed
+        Of the random numbers; the same gives the same bytes.
+    progress
+        Told how far it is.
+
+    Returns
+    -------
+    Truth
+        What the frames were made of; also written, as ``truth.npz``.
+
+    Raises
+    ------
+    RequestError
+        When a size or count makes no sense, or the folder holds something.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     truth = simulate(folder, shape=(16, 24), n_darks=1, n_flats=1, n_science=1)
+    >>> truth.flat.shape
+    (16, 24)
+    """
+    folder = Path(folder)
+    counts = (n_bias, n_darks, n_flats, n_science)
+    if min(shape) < 1 or min(counts) < 0 or sum(counts) == 0:
+        raise RequestError(f"cannot simulate {counts} frames of {shape[0]}x{shape[1]} pixels")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RequestError(f"{folder}: holds something already; name a new folder")
+    progress = progress or Silent()
+    truth = make_truth(shape, seed)
+    all_series = (
+        _Series("bias/bias-{:02d}.fits", n_bias, "bias", 0, "blocking", "closed"),
+        _Series("dark/dark_10s-{:02d}.fits", n_darks, "Dark", 10, "blocking", "closed"),
+        _Series("dark/dark_3s-{:02d}.fits", n_darks, "Dark", 3, "blocking", "closed"),
+        _Series("flat/flat-{:02d}.fits", n_flats, "flat", FLAT_EXPTIME_S, "BG40", "open"),
+        _Series(f"{TARGET}/{TARGET}-{{:04d}}.fits", n_science, TARGET, 10, "BG40", "open"),
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    progress.begin("Simulating", sum(series.number for series in all_series), "frames")
+    time = datetime(2016, 10, 31, 22, 4, 0)  # noqa: DTZ001 - FITS times are UTC without a zone
+    for which, series in enumerate(all_series, start=1):
+        for name, cards, pixels in _frames(truth, series, which, seed, time):
+            write_atomically(folder / name, [(Header(tuple(cards)), pixels)])
+            progress.advance(1)
+        time += timedelta(hours=2)
+    progress.end()
+    truth.save(folder)
+    return truth

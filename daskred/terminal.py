@@ -1,0 +1,194 @@
+"""What the command line shows: progress on stderr, tables and summaries on stdout."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Progress as RichProgress
+from rich.table import Table
+
+from daskred.night import LeftOut
+from daskred.plan import Correction, Master, Plan, shape_text
+from daskred.reduce import Summary
+
+# Where stdout is no terminal, lines are not broken: a pipe or a file has no width.
+_WIDE = 10_000
+
+
+def stdout() -> Console:
+    """Return a console for results."""
+    width = None if sys.stdout.isatty() else _WIDE
+    return Console(highlight=False, width=width, soft_wrap=not sys.stdout.isatty())
+
+
+def stderr() -> Console:
+    """Return a console for messages."""
+    return Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+
+
+class TerminalProgress:
+    """Bars with counts, rate and time left on a terminal; a line at a phase's end elsewhere."""
+
+    def __init__(self) -> None:
+        self._console = stderr()
+        self._bars: RichProgress | None = None
+        self._task: TaskID | None = None
+        self._phase = ("", 0, "")
+        self._started = 0.0
+
+    def begin(self, title: str, total: int, unit: str) -> None:
+        """Show a bar, or wait for the end."""
+        self._phase = (title, total, unit)
+        self._started = time.monotonic()
+        if self._console.is_terminal:
+            self._bars = RichProgress(
+                TextColumn("{task.description:<36}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[unit]}"),
+                TextColumn("{task.fields[rate]}"),
+                TimeElapsedColumn(),
+                TimeRemainingColumn(),
+                console=self._console,
+            )
+            self._bars.start()
+            self._task = self._bars.add_task(escape(title), total=total, unit=unit, rate="")
+
+    def advance(self, n_units: int) -> None:
+        """Move the bar."""
+        if self._bars and self._task is not None:
+            self._bars.advance(self._task, n_units)
+            speed = self._bars.tasks[0].speed
+            self._bars.update(self._task, rate=f"{speed:.3g}/s" if speed else "")
+
+    def end(self) -> None:
+        """Leave the finished bar, or write the line."""
+        if self._bars:
+            self._bars.stop()
+            self._bars = None
+            return
+        title, total, unit = self._phase
+        seconds = time.monotonic() - self._started
+        self._console.print(escape(f"{title}: {total} {unit} in {seconds:.1f} s"))
+
+    def say(self, message: str) -> None:
+        """Write a line."""
+        self._console.print(escape(message))
+
+
+def _correction_text(correction: Correction) -> str:
+    """Return the masters of a correction in words."""
+    parts = []
+    if correction.dark and correction.dark_scale != 1:
+        parts.append(f"{correction.dark} scaled by {correction.dark_scale:.4g}, {correction.bias}")
+    elif correction.dark or correction.bias:
+        parts.append(str(correction.dark or correction.bias))
+    if correction.flat:
+        parts.append(correction.flat)
+    return ", ".join(parts) or "none"
+
+
+def _inputs_text(master: Master) -> str:
+    """Return the files of a master in words: the first and the last."""
+    names = [one.frame.name for one in master.inputs]
+    return names[0] if len(names) == 1 else f"{names[0]} ... {names[-1]}"
+
+
+def _grouped_reasons(entries: Iterable[LeftOut]) -> list[tuple[str, list[LeftOut]]]:
+    """Group frames that are left out for the same reason, apart from their own names in it."""
+    groups: dict[str, list[LeftOut]] = {}
+    for entry in entries:
+        groups.setdefault(entry.reason.replace(f"'{entry.name}'", "'FILE'"), []).append(entry)
+    return list(groups.items())
+
+
+def left_out_table(entries: Sequence[LeftOut]) -> Table:
+    """Return the table of frames that are not used."""
+    table = Table("left out", "why", title_justify="left")
+    for reason, group in _grouped_reasons(entries):
+        names = ", ".join(entry.name for entry in group[:3])
+        more = f" and {len(group) - 3} more" if len(group) > 3 else ""
+        text = group[0].reason if len(group) == 1 else reason
+        table.add_row(escape(names + more), escape(text))
+    return table
+
+
+def print_plan(plan: Plan) -> None:
+    """Print a plan as tables."""
+    console = stdout()
+    kinds = Counter(frame.kind for frame in plan.frames)
+    console.print(f"{len(plan.frames)} frames: " + ", ".join(f"{n} {k}" for k, n in kinds.items()))
+    if plan.masters:
+        table = Table("master", "frames", "shape", "from", "less")
+        for master in plan.masters:
+            ways = Counter(_correction_text(one.correction) for one in master.inputs)
+            less = "; ".join(ways) if master.kind == "flat" else ""
+            row = (master.name, str(len(master.inputs)), shape_text(master.layout))
+            table.add_row(*map(escape, (*row, _inputs_text(master), less)))
+        console.print(table)
+    if plan.science:
+        table = Table("science frames", "number", "exposure", "filter", "masters")
+        groups: dict[tuple[Any, ...], list[str]] = {}
+        for one in plan.science:
+            facts = one.frame.facts
+            key = (facts.exptime_s, facts.filter, _correction_text(one.correction))
+            groups.setdefault(key, []).append(one.frame.name)
+        for (exptime_s, filter_name, masters), names in groups.items():
+            exposure = "" if exptime_s is None else f"{exptime_s:g} s"
+            files = names[0] if len(names) == 1 else f"{names[0]} ... {names[-1]}"
+            row = (files, str(len(names)), exposure, filter_name or "", masters)
+            table.add_row(*map(escape, row))
+        console.print(table)
+    if plan.left_out:
+        console.print(left_out_table(plan.left_out))
+    for warning in plan.warnings:
+        console.print(escape(f"warning: {warning}"))
+
+
+def print_summary(summary: Summary) -> None:
+    """Print what a run did, and what it left out."""
+    console = stdout()
+    table = Table("master", "frames", "")
+    for receipt in summary.masters:
+        table.add_row(
+            escape(receipt.product), str(receipt.n_inputs), "made" if receipt.made else "was there"
+        )
+    if summary.masters:
+        console.print(table)
+    for warning in summary.plan.warnings:
+        console.print(escape(f"warning: {warning}"))
+    if summary.plan.left_out:
+        console.print(left_out_table(summary.plan.left_out))
+    made = [receipt for receipt in summary.science if receipt.made]
+    n_nan = sum(receipt.n_nan for receipt in made)
+    if n_nan:
+        console.print(f"{n_nan} pixels of {len(made)} calibrated frames have no value (NaN)")
+    there = len(summary.science) - len(made)
+    kept = f", {there} were there already" if there else ""
+    lost = f", {len(summary.failed)} failed" if summary.failed else ""
+    console.print(
+        escape(
+            f"{len(made)} science frames calibrated{kept}{lost}:"
+            f" {_shown(summary.out)} ({summary.seconds:.1f} s)"
+        )
+    )
+
+
+def _shown(path: Path) -> str:
+    """Return a path as a person would type it from here."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
