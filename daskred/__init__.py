@@ -20,19 +20,37 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from daskred.calibrate import calibrate
-    from daskred.cameras import Camera, read_camera
-    from daskred.errors import DaskredError, FrameError, FramesError, RequestError, RunError
-    from daskred.execute import Workers
-    from daskred.frames import Facts, Frame, Image
-    from daskred.masters import master_bias, master_dark, master_flat
-    from daskred.night import LeftOut, Night, open_night
-    from daskred.plan import Allowances, Plan, make_plan
-    from daskred.reduce import Summary, reduce_night
-    from daskred.run import Options, Receipt
-    from daskred.simulate import Truth, simulate
-    from daskred.stack import open_frames, open_images
-    from daskred.write import open_master, write_frames
+    from daskred.calibrate import calibrate as calibrate
+    from daskred.cameras import Camera as Camera
+    from daskred.cameras import read_camera as read_camera
+    from daskred.errors import DaskredError as DaskredError
+    from daskred.errors import FrameError as FrameError
+    from daskred.errors import FramesError as FramesError
+    from daskred.errors import RequestError as RequestError
+    from daskred.errors import RunError as RunError
+    from daskred.execute import Workers as Workers
+    from daskred.frames import Facts as Facts
+    from daskred.frames import Frame as Frame
+    from daskred.frames import Image as Image
+    from daskred.masters import master_bias as master_bias
+    from daskred.masters import master_dark as master_dark
+    from daskred.masters import master_flat as master_flat
+    from daskred.night import LeftOut as LeftOut
+    from daskred.night import Night as Night
+    from daskred.night import open_night as open_night
+    from daskred.plan import Allowances as Allowances
+    from daskred.plan import Plan as Plan
+    from daskred.plan import make_plan as make_plan
+    from daskred.reduce import Summary as Summary
+    from daskred.reduce import reduce_night as reduce_night
+    from daskred.run import Options as Options
+    from daskred.run import Receipt as Receipt
+    from daskred.simulate import Truth as Truth
+    from daskred.simulate import simulate as simulate
+    from daskred.stack import open_frames as open_frames
+    from daskred.stack import open_images as open_images
+    from daskred.write import open_master as open_master
+    from daskred.write import write_frames as write_frames
 
 __version__ = "0.1.0"
 
@@ -69,10 +87,6 @@ _HOMES = {
     "open_master": "write",
     "write_frames": "write",
 }
-__all__ = [  # noqa: PLE0604 - the names are those of the table
-    "__version__",
-    *_HOMES,
-]
 
 
 def __getattr__(name: str) -> Any:
@@ -84,4 +98,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*globals(), *_HOMES])

@@ -82,9 +82,8 @@ def _sign(text: str, groups: frozenset[str], strength: str) -> Sign | None:
         return Sign(text, frozenset({"dark"}), "dark", strength)  # darks for the flats
     if calibration:
         # A dark of zero seconds is a bias frame.
-        allowed = calibration | ({"bias"} if "dark" in calibration else set())
-        allowed |= {"science"} if science else set()
-        allowed |= {"auxiliary"} if "auxiliary" in groups else set()
+        allowed = {*calibration, *(groups & {"science", "auxiliary"})}
+        allowed |= {"bias"} if "dark" in calibration else set()
         alone = len(calibration) == 1 and not science and "auxiliary" not in groups
         return Sign(text, frozenset(allowed), next(iter(calibration)) if alone else None, strength)
     if "auxiliary" in groups:

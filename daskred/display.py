@@ -126,7 +126,9 @@ def save_picture(figure: Figure, target: Path) -> None:
 
 def has_screen() -> bool:
     """Whether a window can be opened."""
-    return sys.platform == "darwin" or any(os.environ.get(n) for n in ("DISPLAY", "WAYLAND_DISPLAY"))
+    return sys.platform == "darwin" or any(
+        os.environ.get(n) for n in ("DISPLAY", "WAYLAND_DISPLAY")
+    )
 
 
 def open_window(figure: Figure) -> bool:

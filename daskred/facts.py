@@ -80,7 +80,7 @@ def exposure_time(path: str, headers: Sequence[Header], camera: Camera) -> float
 
 def _positive(headers: Sequence[Header], camera: Camera, fact: str) -> float | None:
     """Return the first value that is a positive number: gains of 0.0 mean that nobody knew."""
-    for (card, *_) in camera.facts.get(fact, ()):
+    for card, *_ in camera.facts.get(fact, ()):
         for value in present(headers, card):
             number = parse_number(value)
             if number and number[0] > 0:

@@ -289,7 +289,7 @@ def read_rows(path: str, image: Image, start: int, stop: int, out: NDArray[Any])
         row_size = image.shape[1] * image.disk_dtype.itemsize
         offset = image.offset + start * row_size
         stored = np.empty((stop - start, image.shape[1]), image.disk_dtype)
-        buffer = memoryview(stored.reshape(-1).view("u1"))
+        buffer = stored.reshape(-1).view("u1").data
         with _opened(path) as file:
             file.seek(offset)
             n_read = 0
@@ -377,7 +377,8 @@ def write_atomically(
         The product; its folder is made where it is missing. What stood there is replaced.
     units
         For each header-data unit its cards, without those of its structure, and its pixels:
-        float32, float64 or uint16 of shape ``(y, x)``, or None. Bytes are a whole unit, written as it is.
+        float32, float64 or uint16 of shape ``(y, x)``, or None. Bytes are a whole unit, written
+        as it is.
 
     Raises
     ------

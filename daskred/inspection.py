@@ -1,8 +1,7 @@
-"""What one looks at first in a frame: its type, shape and exposure, and the spread of its pixels."""
+"""What one looks at first in a frame: type, shape, exposure, and the spread of its pixels."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,7 +47,8 @@ def statistics(pixels: NDArray[Any]) -> Statistics:
     finite = pixels[np.isfinite(pixels)]
     n_bad = pixels.size - finite.size
     if finite.size == 0:
-        return Statistics(*[float("nan")] * 6, n_bad=n_bad)
+        nan = float("nan")
+        return Statistics(nan, nan, nan, nan, nan, nan, n_bad)
     return Statistics(
         minimum=float(finite.min()),
         maximum=float(finite.max()),
@@ -60,7 +60,7 @@ def statistics(pixels: NDArray[Any]) -> Statistics:
     )
 
 
-def inspect_frame(frame: Frame) -> list[tuple[str, Sequence[tuple[str, str]]]]:
+def inspect_frame(frame: Frame) -> list[tuple[str, list[tuple[str, str]]]]:
     """Read a frame whole, and return what there is to know: for each image a title and rows."""
     facts = frame.facts
     shared = [("kind", frame.kind), ("because", frame.reason)]

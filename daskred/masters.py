@@ -82,19 +82,21 @@ def combined(stack: da.Array) -> da.Array:
 def _labelled(image: da.Array, like: xr.DataArray, kind: str, dtype: str) -> xr.DataArray:
     import xarray as xr
 
-    attributes = {"units": "" if kind == "flat" else "adu", "kind": kind, "combine": "median"}
-    attributes["n_frames"] = like.sizes["frame"]
-    return xr.DataArray(image.astype(dtype), dims=("y", "x"), name=f"master_{kind}", attrs=attributes)
+    unit = "" if kind == "flat" else "adu"
+    attributes = {"units": unit, "combine": "median", "n_frames": like.sizes["frame"]}
+    return xr.DataArray(
+        image.astype(dtype), dims=("y", "x"), name=f"master_{kind}", attrs=attributes
+    )
 
 
 def _opened(frames: Sequence[Frame] | xr.DataArray) -> xr.DataArray:
     """Open frames in bands; a stack that is already open is taken as it is."""
-    return frames if hasattr(frames, "dims") else open_frames(frames, tiled=True)
+    if isinstance(frames, Sequence):
+        return open_frames(frames, tiled=True)
+    return frames
 
 
-def master_dark(
-    frames: Sequence[Frame] | xr.DataArray, *, dtype: str = "float32"
-) -> xr.DataArray:
+def master_dark(frames: Sequence[Frame] | xr.DataArray, *, dtype: str = "float32") -> xr.DataArray:
     """Return a master dark: the per-pixel median over frames, lazily.
 
     Parameters
@@ -125,9 +127,7 @@ def master_dark(
     return _labelled(combined(stack.data), stack, "dark", dtype)
 
 
-def master_bias(
-    frames: Sequence[Frame] | xr.DataArray, *, dtype: str = "float32"
-) -> xr.DataArray:
+def master_bias(frames: Sequence[Frame] | xr.DataArray, *, dtype: str = "float32") -> xr.DataArray:
     """Return a master bias: the per-pixel median over frames, lazily; see `master_dark`."""
     stack = _opened(frames)
     return _labelled(combined(stack.data), stack, "bias", dtype)
@@ -144,7 +144,7 @@ def master_flat(
     normalize: str = "mode",
     dtype: str = "float32",
 ) -> xr.DataArray:
-    """Return a master flat, lazily: frames less their dark, each divided by its level; their median.
+    """Return a master flat, lazily: the median of frames less their dark, each over its level.
 
     The median is divided by its own level, so that the result is the efficiency relative to the
     most typical pixel.

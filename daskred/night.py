@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 
@@ -87,7 +86,7 @@ class Night:
         return tuple(frame for frame in self.frames if frame.path not in out)
 
     def select(
-        self, kind: Kind, *, exptime_s: float | None = None, filter: str | None = None
+        self, kind: Kind, *, exptime_s: float | None = None, filter_name: str | None = None
     ) -> list[Frame]:
         """Return the raw frames of a kind, and of an exposure time or filter where given."""
         return [
@@ -95,7 +94,7 @@ class Night:
             for frame in self.raw
             if frame.kind == kind
             and (exptime_s is None or self._lasts(frame, exptime_s))
-            and (filter is None or frame.facts.filter == filter)
+            and (filter_name is None or frame.facts.filter == filter_name)
         ]
 
     def _lasts(self, frame: Frame, exptime_s: float) -> bool:
@@ -307,7 +306,7 @@ def parse_kinds(choices: Iterable[str]) -> list[tuple[Kind, str]]:
             raise RequestError(
                 f"--kind {choice}: write KIND=PATTERN, as dark='calib/*-d.fit'; kinds are {kinds}"
             )
-        parsed.append((cast(Kind, kind), pattern))
+        parsed.append((kind, pattern))
     return parsed
 
 
@@ -381,6 +380,8 @@ def open_night(
     for frame in frames:
         if frame.kind == "unknown" and frame.path not in gone:
             failed = not frame.reason.startswith(AUXILIARY)
-            left_out.append(LeftOut(frame.path, frame.name, f"unknown kind: {frame.reason}", failed))
+            left_out.append(
+                LeftOut(frame.path, frame.name, f"unknown kind: {frame.reason}", failed)
+            )
     left_out.sort(key=lambda entry: entry.name)
     return Night(tuple(frames), tuple(left_out), camera)

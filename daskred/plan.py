@@ -231,9 +231,8 @@ def disagreement(first: Frame | Master, second: Frame | Master, camera: Camera) 
             name = criterion.replace("_", " ")
             return f"{name} {_text(other)}, not {_text(mine)}"
     mine, other = first.facts.set_temp_c, second.facts.set_temp_c
-    if mine is not None and other is not None:
-        if abs(mine - other) > camera.temperature_tolerance_c:
-            return f"set temperature {other:g} C, not {mine:g} C"
+    if None not in (mine, other) and not camera.same_temperature(mine, other):
+        return f"set temperature {other:g} C, not {mine:g} C"
     return None
 
 
@@ -255,7 +254,7 @@ def _grouped(frames: Sequence[Frame], kind: MasterKind, camera: Camera) -> list[
     )
     temperatures = _clusters(
         (f.facts.set_temp_c for f in frames if f.facts.set_temp_c is not None),
-        lambda a, b: abs(a - b) <= camera.temperature_tolerance_c,
+        camera.same_temperature,
     )
 
     def key(frame: Frame) -> tuple[Hashable, ...]:
@@ -339,7 +338,7 @@ def _fact_getter(criterion: str) -> Any:
     return lambda master: getattr(master.facts, criterion)
 
 
-class _Refusal(Exception):
+class _RefusedError(Exception):
     """A frame cannot be calibrated as wished; the message says why and the way out."""
 
 
@@ -372,7 +371,7 @@ def _dark_correction(
 
     Raises
     ------
-    _Refusal
+    _RefusedError
         When nothing matches and the user did not ask to go without.
     """
     exptime_s = target.facts.exptime_s
@@ -398,14 +397,14 @@ def _dark_correction(
     way_out = "--missing-dark goes without"
     if exptime_s is None:
         text = f"its header tells no exposure time, so no dark can be chosen; {way_out}"
-        raise _Refusal(text)
+        raise _RefusedError(text)
     if usable and not bias:
         text += ", and no bias to scale it by exposure time"
     elif usable:
         way_out = f"--scale-dark-up scales the shorter one, {way_out}"
     elif bias:
         way_out = f"--missing-dark subtracts {bias.name} alone"
-    raise _Refusal(f"{text}; {way_out}")
+    raise _RefusedError(f"{text}; {way_out}")
 
 
 def _flat_for(
@@ -420,7 +419,7 @@ def _flat_for(
     name = target.facts.filter
     wanted = f"a flat in filter {name}" if name else "a flat without a filter's name"
     there_was = _listed(same or flats, target, camera)
-    raise _Refusal(f"needs {wanted}; {there_was}; --missing-flat goes without")
+    raise _RefusedError(f"needs {wanted}; {there_was}; --missing-flat goes without")
 
 
 def product_name(name: str) -> str:
@@ -514,7 +513,7 @@ def make_plan(night: Night, allow: Allowances | None = None) -> Plan:
             try:
                 correction = _dark_correction(frame, biases, darks, camera, allow)
                 inputs.append(Input(frame, correction))
-            except _Refusal as refusal:
+            except _RefusedError as refusal:
                 leave(frame, str(refusal))
         if inputs:
             flat_groups.append(inputs)
@@ -526,7 +525,7 @@ def make_plan(night: Night, allow: Allowances | None = None) -> Plan:
         try:
             correction = _dark_correction(frame, biases, darks, camera, allow)
             flat = _flat_for(frame, flats, camera, allow)
-        except _Refusal as refusal:
+        except _RefusedError as refusal:
             leave(frame, str(refusal))
             continue
         product = product_name(frame.name)

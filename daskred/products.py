@@ -114,6 +114,8 @@ def _units(
     others: bool,
 ) -> list[tuple[Header, NDArray[Any] | None] | bytes]:
     """Lay out a product as its frame is: headers, new cards in the first, new pixels."""
+    # The first unit of the product gets the new cards.
+    new = list(cards)
     by_hdu = {image.hdu: (image, own) for image, own in zip(images, pixels, strict=True)}
     packed = _is_packed_primary(hdus, images)
     units: list[tuple[Header, NDArray[Any] | None] | bytes] = []
@@ -124,14 +126,14 @@ def _units(
             image, own = by_hdu[hdu.index]
             header = _kept(hdu.header, image.compressed)
             header = _with_unit(header, unit or "adu", replace=unit is not None)
-            units.append((header, own))
+            units.append((header.plus(new), own))
+            new = []
         elif hdu.index == 0:
-            units.append((_kept(hdu.header, compressed=False), None))
+            units.append((_kept(hdu.header, compressed=False).plus(new), None))
+            new = []
         elif others:
             # Tables and the like go with the frame, to the byte.
             units.append(read_unit(path, hdu))
-    first, own_pixels = units[0]  # type: ignore[misc]
-    units[0] = (first.plus(cards), own_pixels)  # type: ignore[union-attr]
     return units
 
 

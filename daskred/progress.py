@@ -9,16 +9,16 @@ class Progress(Protocol):
     """What a run tells while it works."""
 
     def begin(self, title: str, total: int, unit: str) -> None:
-        """A phase begins that has so many units, such as frames."""
+        """Begin a phase that has so many units, such as frames."""
 
     def advance(self, n_units: int) -> None:
-        """So many further units are done."""
+        """Count so many further units as done."""
 
     def end(self) -> None:
-        """The phase is over."""
+        """End the phase."""
 
     def say(self, message: str) -> None:
-        """Something happened that the user should see."""
+        """Tell the user what happened."""
 
 
 class Silent:

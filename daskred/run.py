@@ -326,7 +326,9 @@ class Run:
             tiles = stack_tiles(frames, number, n_rows)
             array = map_tiles(flat_tile, tiles, darks, dtype="f8", which=which, levels=levels)
             images.append(self._computed_tiles(array, title))
-        own = level(np.concatenate([image.reshape(-1) for image in images]), self._options.normalize)
+        own = level(
+            np.concatenate([image.reshape(-1) for image in images]), self._options.normalize
+        )
         if not own > 0:
             text = f"{master.name} cannot be normalised: its level is {own:g}"
             raise FramesError(tuple(FrameError(frame.path, text) for frame in frames))

@@ -1,4 +1,4 @@
-"""A night with known truth: raw frames like those of a small CCD camera, and what they were made of.
+"""A night with known truth: raw frames like a small CCD camera's, and what they were made of.
 
 Everything random is drawn from generators that are seeded by the night's seed and the frame's
 number, so the same request gives the same bytes.
@@ -70,7 +70,7 @@ def _grid(shape: tuple[int, int]) -> tuple[Plane, Plane]:
 
 
 def _flat(shape: tuple[int, int], rng: np.random.Generator) -> Plane:
-    """Vignetting, the response of single pixels, and rings of dust out of focus."""
+    """Draw vignetting, the response of single pixels, and rings of dust out of focus."""
     y, x = _grid(shape)
     flat = 1 - 0.35 * (y**2 + x**2)
     flat *= rng.normal(1, 0.01, shape)
@@ -79,11 +79,12 @@ def _flat(shape: tuple[int, int], rng: np.random.Generator) -> Plane:
         outer = rng.uniform(0.03, 0.06)
         distance = np.hypot(y - centre_y, x - centre_x)
         flat *= 1 - rng.uniform(0.03, 0.08) * ((distance < outer) & (distance > 0.45 * outer))
-    return flat / flat.mean()
+    flat /= flat.mean()
+    return flat
 
 
 def _scene(shape: tuple[int, int], rng: np.random.Generator, n_stars: int) -> Plane:
-    """A level sky and stars of two-dimensional Gaussian shape, ADU per second."""
+    """Draw a level sky and stars of two-dimensional Gaussian shape, ADU per second."""
     scene = np.full(shape, 40.0)
     reach, sigma = 8, 1.6
     y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
@@ -240,7 +241,7 @@ def simulate(
     )
     folder.mkdir(parents=True, exist_ok=True)
     progress.begin("Simulating", sum(series.number for series in all_series), "frames")
-    time = datetime(2016, 10, 31, 22, 4, 0)  # noqa: DTZ001 - FITS times are UTC without a zone
+    time = datetime(2016, 10, 31, 22, 4, 0)
     for which, series in enumerate(all_series, start=1):
         for name, cards, pixels in _frames(truth, series, which, seed, time):
             write_atomically(folder / name, [(Header(tuple(cards)), pixels)])

@@ -291,7 +291,7 @@ def open_frames(
 
 
 def open_images(frames: Sequence[Frame], *, tiled: bool = False) -> dict[str, xr.DataArray]:
-    """Open every image of mosaic frames: one lazy array for each, by its name; see `open_frames`."""
+    """Open every image of mosaic frames: a lazy array for each, by name; see `open_frames`."""
     return {
         image.name: open_frames(frames, image=number, tiled=tiled)
         for number, image in enumerate(frames[0].images)

@@ -151,8 +151,8 @@ def print_plan(plan: Plan) -> None:
         for (exptime_s, filter_name, masters), names in groups.items():
             exposure = "" if exptime_s is None else f"{exptime_s:g} s"
             files = names[0] if len(names) == 1 else f"{names[0]} ... {names[-1]}"
-            row = (files, str(len(names)), exposure, filter_name or "", masters)
-            table.add_row(*map(escape, row))
+            cells = (files, str(len(names)), exposure, filter_name or "", masters)
+            table.add_row(*map(escape, cells))
         console.print(table)
     if plan.left_out:
         console.print(left_out_table(plan.left_out))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -60,7 +60,9 @@ def _by_frame(array: xr.DataArray) -> da.Array:
 
     if array.dims != ("frame", "y", "x") or "file" not in array.coords:
         raise RequestError("only arrays (frame, y, x) with the coordinate 'file' can be written")
-    data = array.data if array.chunks is not None else da.from_array(array.values, chunks=(1, -1, -1))
+    data = (
+        array.data if array.chunks is not None else da.from_array(array.values, chunks=(1, -1, -1))
+    )
     data = data.rechunk({1: -1, 2: -1})
     return data if data.dtype in (np.float32, np.float64) else data.astype("f4")
 
@@ -111,7 +113,9 @@ def write_frames(
     correction = Correction(dark=first.attrs.get("dark"), flat=first.attrs.get("flat"))
     jobs = [_job(path, paths, Path(out).absolute(), correction, len(arrays)) for path in paths]
     with Executor() as executor:
-        return list(executor.compute(map_frames(write_block, stacks, [objects(jobs)], dtype=object)))
+        return list(
+            executor.compute(map_frames(write_block, stacks, [objects(jobs)], dtype=object))
+        )
 
 
 def _job(path: str, paths: list[str], out: Path, correction: Correction, n_images: int) -> WriteJob:

@@ -96,6 +96,10 @@ class Camera:
         tolerance = max(self.exptime_tolerance_s, self.exptime_relative * longer)
         return abs(first_s - second_s) <= tolerance
 
+    def same_temperature(self, first_c: float, second_c: float) -> bool:
+        """Whether two temperatures, in degrees Celsius, are the same but for the regulation."""
+        return abs(first_c - second_c) <= self.temperature_tolerance_c
+
 
 def _check(source: str, table: Mapping[str, Any]) -> None:
     """Raise RequestError for a table or key that camera files do not have."""
@@ -112,17 +116,16 @@ def _check(source: str, table: Mapping[str, Any]) -> None:
                 raise RequestError(
                     f"{source}: unknown key {key!r} in [{name}]; there are {', '.join(keys)}"
                 )
-            wanted: type = float if name in ("tolerance", "limits") else list
-            if wanted is float and isinstance(value, int) and not isinstance(value, bool):
-                continue
-            if not isinstance(value, wanted):
-                kind = "number" if wanted is float else "list"
-                raise RequestError(f"{source}: {key} in [{name}] must be a {kind}")
-            if wanted is list and not all(_is_text(item, name == "facts") for item in value):
-                raise RequestError(f"{source}: {key} in [{name}] must hold texts")
+            if name in ("tolerance", "limits"):
+                if isinstance(value, bool) or not isinstance(value, int | float):
+                    raise RequestError(f"{source}: {key} in [{name}] must be a number")
+            elif not isinstance(value, list) or not all(
+                _is_text(item, nested=name == "facts") for item in value
+            ):
+                raise RequestError(f"{source}: {key} in [{name}] must be a list of texts")
 
 
-def _is_text(item: object, nested: bool) -> bool:
+def _is_text(item: Any, nested: bool) -> bool:
     """Whether an item of a list is a text or, where that is allowed, a list of texts."""
     if nested and isinstance(item, list):
         return bool(item) and all(isinstance(part, str) for part in item)
