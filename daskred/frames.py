@@ -147,7 +147,7 @@ class Frame:
     digest
         Hexadecimal digest of the file's size, headers and first pixels.
     n_cards
-        Number of header cards.
+        Number of header cards that say something, and not only how the pixels lie.
     """
 
     path: str

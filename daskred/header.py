@@ -22,6 +22,36 @@ _INTEGER = re.compile(r"[+-]?\d+")
 _FLOAT = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[EDed][+-]?\d+)?")
 
 
+# Cards that tell how pixels lie in a file, and sums over what lies there.
+_STRUCTURE = re.compile(
+    r"SIMPLE|XTENSION|BITPIX|NAXIS\d*|PCOUNT|GCOUNT|EXTEND|GROUPS|BSCALE|BZERO|BLANK"
+    r"|CHECKSUM|DATASUM|DATAMIN|DATAMAX"
+)
+_COMPRESSION = re.compile(
+    r"Z(IMAGE|SIMPLE|TENSION|BITPIX|NAXIS\d*|PCOUNT|GCOUNT|EXTEND|TILE\d+|CMPTYPE|NAME\d+|VAL\d+"
+    r"|MASKCMP|QUANTIZ|DITHER0|BLANK|HECKSUM|DATASUM|BLOCKED)|T(FIELDS|TYPE\d+|FORM\d+|UNIT\d+)|THEAP"
+)
+
+
+def is_structural(keyword: str, compressed: bool = True) -> bool:
+    """Whether a card tells how pixels lie in a file, and nothing of the exposure.
+
+    Parameters
+    ----------
+    keyword
+        The card's keyword.
+    compressed
+        Whether the cards of tile compression count as such too.
+
+    Examples
+    --------
+    >>> is_structural("NAXIS1"), is_structural("EXPTIME")
+    (True, False)
+    """
+    found = _STRUCTURE.fullmatch(keyword) or (compressed and _COMPRESSION.fullmatch(keyword))
+    return bool(found)
+
+
 def keyword_of(card: str) -> str:
     """Return the keyword of a card, ``ESO DPR TYPE`` for ``HIERARCH ESO DPR TYPE = ...``.
 

@@ -19,6 +19,7 @@ from daskred.errors import FrameError, RequestError
 from daskred.facts import facts_of
 from daskred.fitsfile import Hdu, images_of, read_hdus, read_rows
 from daskred.frames import KINDS, Frame, Image, Kind
+from daskred.header import is_structural, keyword_of
 
 _SUFFIX = re.compile(r"\.(fits|fit|fts)(\.gz|\.fz)?$", re.IGNORECASE)
 _SAMPLE_PIXELS = 1024
@@ -141,7 +142,7 @@ def find_files(sources: Sequence[str | Path], skip: Path | None = None) -> list[
             if path.is_dir():
                 folders.append(path.absolute())
                 found |= dict.fromkeys(_files_below(path.absolute(), skip))
-            else:
+            elif match == source or _SUFFIX.search(path.name):
                 # A name typed with its folder keeps that folder, which may tell the frame's kind.
                 folders.append(path.absolute().parent if path.is_absolute() else Path.cwd())
                 found[os.path.abspath(path)] = None  # noqa: PTH100 - collapses "..", links stay
@@ -228,7 +229,9 @@ def _describe(path: str, name: str, hdus: Sequence[Hdu], camera: Camera) -> Desc
         kind=kind,
         reason=reason,
         digest=_own_digest(path, hdus, sample),
-        n_cards=sum(len(hdu.header) for hdu in hdus),
+        n_cards=sum(
+            not is_structural(keyword_of(card)) for hdu in hdus for card in hdu.header.cards
+        ),
     )
     return Description(frame, None, sample)
 

@@ -231,9 +231,9 @@ def disagreement(first: Frame | Master, second: Frame | Master, camera: Camera) 
             name = criterion.replace("_", " ")
             return f"{name} {_text(other)}, not {_text(mine)}"
     mine, other = first.facts.set_temp_c, second.facts.set_temp_c
-    if None not in (mine, other) and not camera.same_temperature(mine, other):
-        return f"set temperature {other:g} C, not {mine:g} C"
-    return None
+    if mine is None or other is None or camera.same_temperature(mine, other):
+        return None
+    return f"set temperature {other:g} C, not {mine:g} C"
 
 
 def _clusters(values: Iterable[float], near: Any) -> dict[float, float]:

@@ -15,23 +15,13 @@ from numpy.typing import NDArray
 from daskred.errors import FrameError
 from daskred.fitsfile import Hdu, read_first_header, read_hdus, read_unit, write_atomically
 from daskred.frames import Frame, Image
-from daskred.header import Header, clipped, commentary, format_card
+from daskred.header import Header, clipped, commentary, format_card, is_structural
 from daskred.plan import Correction, Master
 
 # Raised whenever the same inputs and options would give other pixels or cards.
 ARITHMETIC = 1
 KEY_CARD = "DASKRED"
 
-# Cards that tell how pixels lie in a file, which a product does in its own way; and sums, which
-# no longer hold.
-_STRUCTURE = re.compile(
-    r"SIMPLE|XTENSION|BITPIX|NAXIS\d*|PCOUNT|GCOUNT|EXTEND|GROUPS|BSCALE|BZERO|BLANK"
-    r"|CHECKSUM|DATASUM|DATAMIN|DATAMAX"
-)
-_COMPRESSION = re.compile(
-    r"Z(IMAGE|SIMPLE|TENSION|BITPIX|NAXIS\d*|PCOUNT|GCOUNT|EXTEND|TILE\d+|CMPTYPE|NAME\d+|VAL\d+"
-    r"|MASKCMP|QUANTIZ|DITHER0|BLANK|HECKSUM|DATASUM|BLOCKED)|T(FIELDS|TYPE\d+|FORM\d+|UNIT\d+)|THEAP"
-)
 # Cards that a product gets anew, so that no older ones contradict them.
 _OWN = re.compile(
     rf"{KEY_CARD}|NCOMBINE|COMBINE|NORMALIZ|IMCMB\d+|CCDPROC|ZEROCOR|DARKCOR|FLATCOR|NANPIX"
@@ -79,11 +69,7 @@ def _kept(header: Header, compressed: bool) -> Header:
     """Return a header without what no longer holds."""
 
     def unwanted(keyword: str) -> bool:
-        return bool(
-            _STRUCTURE.fullmatch(keyword)
-            or _OWN.fullmatch(keyword)
-            or (compressed and _COMPRESSION.fullmatch(keyword))
-        )
+        return bool(is_structural(keyword, compressed) or _OWN.fullmatch(keyword))
 
     kept = header.without(unwanted)
     if compressed and header.get("EXTNAME") == "COMPRESSED_IMAGE":

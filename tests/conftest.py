@@ -1,0 +1,114 @@
+"""What tests share: synthetic nights, real frames, and a writer of FITS files that is not ours."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from daskred import simulate
+
+SHAPE = (24, 40)
+
+
+@pytest.fixture(scope="session")
+def night(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small synthetic night with the lab's cards; tests must not change it."""
+    folder = tmp_path_factory.mktemp("nights") / "small"
+    simulate(folder, shape=SHAPE, n_darks=5, n_flats=5, n_science=7, seed=3)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def real() -> Path:
+    """Frames of real cameras, where there are some: DASKRED_REAL, or shared/real beside us."""
+    default = Path(__file__).resolve().parents[2] / "shared" / "real"
+    folder = Path(os.environ.get("DASKRED_REAL", default))
+    if not folder.is_dir():
+        pytest.skip("no real frames here; DASKRED_REAL names their folder")
+    return folder
+
+
+WriteFits = Callable[..., Path]
+
+
+@pytest.fixture
+def write_fits(tmp_path: Path) -> WriteFits:
+    """Write a FITS file with astropy: pixels, or a list of them for a mosaic, and cards."""
+
+    def write(name: str, pixels: Any, cards: dict[str, Any] | None = None) -> Path:
+        target = tmp_path / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(pixels, list):
+            images = [fits.ImageHDU(one, name="AMP", ver=n + 1) for n, one in enumerate(pixels)]
+            hdus = fits.HDUList([fits.PrimaryHDU(), *images])
+        else:
+            hdus = fits.HDUList([fits.PrimaryHDU(pixels)])
+        hdus[0].header.update(cards or {})
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # astropy warns of the cards that tests want broken
+            hdus.writeto(target, overwrite=True)
+        return target
+
+    return write
+
+
+class NightMaker:
+    """Builds nights of frames with IMAGETYP cards, distinct noise and known levels."""
+
+    def __init__(self, folder: Path, shape: tuple[int, int] = (8, 12), seed: int = 0) -> None:
+        self.folder = folder
+        self.shape = shape
+        self._rng = np.random.default_rng(seed)
+        self._count = 0
+
+    def add(
+        self,
+        name: str,
+        kind: str,
+        level: float,
+        exptime_s: float | str | None = 10.0,
+        shape: tuple[int, int] | None = None,
+        dtype: str = "u2",
+        **cards: Any,
+    ) -> Path:
+        """Write one frame and return its path."""
+        self._count += 1
+        own = shape or self.shape
+        pixels = self._rng.normal(level, 5, own).round().clip(0, 65535).astype(dtype)
+        header = fits.Header({"IMAGETYP": kind, "DATE-OBS": f"2020-01-01T00:{self._count:02d}:00"})
+        if exptime_s is not None:
+            header["EXPTIME"] = exptime_s
+        for card, value in cards.items():
+            header[card.replace("_", "-")] = value
+        target = self.folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        fits.PrimaryHDU(pixels, header).writeto(target, overwrite=True)
+        return target
+
+    def standard(self, n_each: int = 3, n_science: int = 2) -> Path:
+        """Write darks of 10 s and 2 s, flats of 2 s in V, science frames of 10 s in V."""
+        for number in range(n_each):
+            self.add(f"d10-{number}.fits", "Dark Frame", 110, 10.0)
+            self.add(f"d2-{number}.fits", "Dark Frame", 102, 2.0)
+            self.add(f"f-{number}.fits", "Flat Field", 20000, 2.0, FILTER="V")
+        for number in range(n_science):
+            self.add(f"s-{number}.fits", "Light Frame", 500, 10.0, FILTER="V", OBJECT="M 31")
+        return self.folder
+
+
+@pytest.fixture
+def make_night(tmp_path: Path) -> NightMaker:
+    return NightMaker(tmp_path / "night")
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Return the bytes of every file below a folder, by name."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}

@@ -1,0 +1,173 @@
+"""Every frame's kind, and the reason for it; contradictions are unknown, never guessed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from daskred.cameras import read_camera
+from daskred.classify import kind_of, processed_sign, words_of
+from daskred.facts import facts_of, parse_number
+from daskred.header import Header, Value, format_card
+
+CAMERA = read_camera()
+
+
+def header(cards: dict[str, Value]) -> Header:
+    return Header(tuple(format_card(keyword, value) for keyword, value in cards.items()))
+
+
+def kind(name: str, exptime_s: float | None, **cards: Any) -> tuple[str, str]:
+    own = {keyword.replace("_", "-"): value for keyword, value in cards.items()}
+    return kind_of(name, [header(own)], exptime_s, CAMERA)
+
+
+CLEAR = [
+    ("dark", "a.fits", 10.0, {"IMAGETYP": "Dark Frame"}),
+    ("bias", "a.fits", 0.0, {"IMAGETYP": "Bias Frame"}),
+    ("bias", "a.fits", 0.12, {"IMAGETYP": "BIAS"}),
+    ("bias", "a.fits", 0.0, {"IMAGETYP": "zero"}),
+    ("flat", "a.fits", 2.0, {"IMAGETYP": "Flat Field"}),
+    ("flat", "a.fits", 2.0, {"OBSTYPE": "SKYFLAT"}),
+    ("science", "a.fits", 300.0, {"IMAGETYP": "Light Frame"}),
+    ("science", "a.fits", 300.0, {"OBSTYPE": "EXPOSE", "OBJECT": "2021 SO2"}),
+    # The lab's cards: no IMAGETYP at all.
+    ("dark", "dark/dark_10s-01.fits", 10.0, {"OBJECT": "Dark", "SHUTTER": "closed"}),
+    ("flat", "flat/flat-01.fits", 3.0, {"OBJECT": "flat", "SHUTTER": "open"}),
+    ("science", "k/k-0001.fits", 10.0, {"OBJECT": "ktwo220274129", "SHUTTER": "open"}),
+    # A dark of zero seconds is a bias; a generic exposure is what OBJECT says.
+    ("bias", "b21.fits.gz", 0.0, {"OBSTYPE": "DARK", "OBJECT": "Bias"}),
+    ("flat", "b11.fits.gz", 15.0, {"OBSTYPE": "OBJECT", "OBJECT": "Dome Flat"}),
+    ("science", "b27.fits.gz", 1200.0, {"OBSTYPE": "OBJECT", "OBJECT": "J1217p3905"}),
+    # Darks taken while OBJECT still names the last target.
+    ("dark", "x.fits", 60.0, {"IMAGETYP": "Dark", "OBJECT": "M 31"}),
+    ("dark", "x.fits", 3.0, {"IMAGETYP": "DARKFLAT"}),
+    ("dark", "x.fits", 3.0, {"IMAGETYP": "Flat Dark"}),
+    # The names alone.
+    ("flat", "flats01.fits", 6.0, {"OBJECT": "None", "IRAFNAME": "flats_j_6s_01"}),
+    ("bias", "bias_1.fits", 0.0, {"OBJECT": "None"}),
+    ("science", "IC310_1.fits", 40.0, {"OBJECT": "None"}),
+    ("dark", "Darks/0001.fits", 30.0, {}),
+    ("science", "lights/0001.fits", 30.0, {}),
+    ("flat", "a.fits", 3.0, {"ESO DPR TYPE": "FLAT,SKY", "ESO DPR CATG": "CALIB"}),
+    ("dark", "flats/d-1.fits", 3.0, {"IMAGETYP": "Dark Frame"}),
+]
+
+
+@pytest.mark.parametrize(("expected", "name", "exptime_s", "cards"), CLEAR)
+def test_clear_signs(
+    expected: str, name: str, exptime_s: float, cards: dict[str, Value]
+) -> None:
+    own = Header(
+        tuple(
+            f"HIERARCH {k} = '{v}'".ljust(80) if " " in k else format_card(k, v)
+            for k, v in cards.items()
+        )
+    )
+    found, reason = kind_of(name, [own], exptime_s, CAMERA)
+    assert (found, reason) == (expected, reason)
+    if cards and "IMAGETYP" in cards:
+        assert f"IMAGETYP = {cards['IMAGETYP']!r}" in reason
+
+
+UNCLEAR = [
+    ("x.fits", 300.0, {"IMAGETYP": "Bias Frame"}, "disagree"),
+    ("x.fits", 0.0, {"IMAGETYP": "Light Frame"}, "disagree"),
+    ("flat_01.fits", 3.0, {"IMAGETYP": "Light Frame"}, "disagree"),
+    ("darks/x.fits", 3.0, {"IMAGETYP": "Light Frame"}, "disagree"),
+    ("x.fits", 30.0, {"IMAGETYP": "Light Frame", "SHUTTER": "closed"}, "disagree"),
+    ("x.fits", 30.0, {"OBJECT": "M 31", "SHUTTER": "closed"}, "disagree"),
+    ("x.fits", 30.0, {"OBJECT": "Dark Nebula B33"}, "too few"),
+    ("x.fits", 30.0, {}, "too few"),
+    ("x.fits", None, {"OBJECT": "M 31"}, "no exposure time"),
+    ("x.fits", 30.0, {"SHUTTER": "open"}, "too few"),
+    ("x.fits", 30.0, {"OBSTYPE": "OBJECT", "OBJECT": "Arcs"}, "lamp"),
+    ("focus.fits", 30.0, {"IMAGETYP": "Light Frame"}, "lamp, focus"),
+    ("x.fits", 30.0, {"IMAGETYP": "EXT", "OBJECT": "M 31"}, "no word"),
+    ("flat_M31.fits", 30.0, {"OBJECT": "M 31"}, "disagree"),
+]
+
+
+@pytest.mark.parametrize(("name", "exptime_s", "cards", "reason"), UNCLEAR)
+def test_unclear_signs_are_unknown_with_what_settles_it(
+    name: str, exptime_s: float | None, cards: dict[str, Value], reason: str
+) -> None:
+    found, why = kind_of(name, [header(cards)], exptime_s, CAMERA)
+    assert found == "unknown"
+    assert reason in why
+    assert f"--kind KIND='{name}'" in why
+
+
+PROCESSED = [
+    ("calibrated", {"CALSTAT": "D"}),
+    ("calibrated", {"DARKCOR": "Jan 1 dark corrected"}),
+    ("calibrated", {"RLEVEL": 91}),
+    ("calibrated", {"REDUCED": "2015-09-14"}),
+    ("master", {"NCOMBINE": 61}),
+    ("master", {"IMAGETYP": "Master Dark"}),
+    ("master", {"IMCMB001": "a.fits"}),
+    ("product", {"DASKRED": "abc"}),
+    (None, {"NCOMBINE": 1}),
+    (None, {"CALSTAT": ""}),
+    (None, {"DARKCOR": "F"}),
+    (None, {"DARKCOR": False}),
+    (None, {"RLEVEL": 0}),
+    (None, {"PROCTYPE": "RAW"}),
+]
+
+
+@pytest.mark.parametrize(("meaning", "cards"), PROCESSED)
+def test_frames_that_are_no_raw_frames(meaning: str | None, cards: dict[str, Value]) -> None:
+    found = processed_sign("a.fits", [header(cards)], CAMERA)
+    assert (found and found[0]) == meaning
+
+
+@pytest.mark.parametrize("text", ["master 10-second dark", "61 frames median combined"])
+def test_the_notebooks_masters_are_known_by_their_comments(text: str) -> None:
+    found = processed_sign("x.fits", [Header((f"COMMENT {text}".ljust(80),))], CAMERA)
+    assert found is not None
+    assert found[0] == "master"
+    assert processed_sign("MasterFlat.fits", [Header(())], CAMERA) is not None
+
+
+def test_words() -> None:
+    assert {"domeflat", "dome", "flat"} <= words_of("DomeFlat")
+    assert words_of("NeonCalibration") >= {"neon", "calibration"}
+
+
+@pytest.mark.parametrize(
+    ("cards", "seconds"),
+    [
+        ({"EXPTIME": 10}, 10.0),
+        ({"EXPTIME": 10.5}, 10.5),
+        ({"EXPTIME": "40      "}, 40.0),
+        ({"EXPTIME": "2.5 s"}, 2.5),
+        ({"EXPOSURE": 7}, 7.0),
+        ({"EXP_TIME": "1.5E1"}, 15.0),
+        ({"EXPTIME": "", "EXPOSURE": 3}, 3.0),
+        ({"EXPTIME": "500 ms"}, 0.5),
+        ({}, None),
+    ],
+)
+def test_exposure_times_as_cameras_write_them(
+    cards: dict[str, Value], seconds: float | None
+) -> None:
+    assert facts_of("x", [header(cards)], CAMERA).exptime_s == seconds
+
+
+def test_facts_that_matter() -> None:
+    facts = facts_of(
+        "x",
+        [
+            header({"GAIN": 0.0, "CCDSUM": "2 2", "CAMTEMP": "11 C", "DATE-OBS": "2020-01-02"}),
+            header({"GAIN": 6.4, "FILTER1": "None", "FILTER2": "J", "TIME-OBS": "01:02:03"}),
+        ],
+        CAMERA,
+    )
+    assert facts.gain_e_per_adu == 6.4
+    assert facts.binning == (2, 2)
+    assert facts.ccd_temp_c == 11
+    assert facts.filter == "J"
+    assert facts.time_obs == "2020-01-02T01:02:03"
+    assert parse_number("long") is None

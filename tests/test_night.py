@@ -1,0 +1,129 @@
+"""Finding frames, telling duplicates, settling kinds by hand."""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from daskred import RequestError, open_night
+from daskred.night import Night, find_files, parse_kinds
+from tests.conftest import NightMaker, WriteFits
+
+
+def reasons(night: Night) -> dict[str, str]:
+    return {entry.name: entry.reason for entry in night.left_out}
+
+
+def test_files_are_found_whatever_their_suffix(tmp_path: Path) -> None:
+    names = ["a.fits", "b.FIT", "sub/c.fts", "sub/d.fits.gz", "e.fits.fz", "f.Fits"]
+    for name in [*names, "g.txt", "h.fits.bak", ".hidden.fits", ".git/i.fits"]:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert [name for _, name in find_files([tmp_path])] == sorted(names)
+    assert len(find_files([tmp_path / "*.f*"])) == 2
+    assert [name for _, name in find_files([tmp_path / "sub", tmp_path / "a.fits"])] == [
+        "a.fits",
+        "sub/c.fts",
+        "sub/d.fits.gz",
+    ]
+
+
+def test_what_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="no such file"):
+        open_night(tmp_path / "none")
+    with pytest.raises(RequestError, match="no frames found"):
+        open_night(tmp_path)
+
+
+def test_duplicates_are_named_and_the_fullest_is_kept(make_night: NightMaker) -> None:
+    original = make_night.add("dark_1.fits", "Dark Frame", 100, 10.0)
+    make_night.add("dark_2.fits", "Dark Frame", 100, 10.0)
+    folder = original.parent
+    shutil.copy(original, folder / "dark_1 (1).fits")
+    (folder / "dark_1 packed.fits.gz").write_bytes(gzip.compress(original.read_bytes()))
+    fits.PrimaryHDU(fits.getdata(original)).writeto(folder / "bare.fits")
+    fits.CompImageHDU(fits.getdata(original)).writeto(folder / "tiles.fits.fz")
+    night = open_night(folder)
+    assert set(reasons(night)) == {
+        "dark_1 (1).fits",
+        "dark_1 packed.fits.gz",
+        "bare.fits",
+        "tiles.fits.fz",
+    }
+    assert all("duplicate" in why and "dark_1.fits" in why for why in reasons(night).values())
+    assert [frame.name for frame in night.raw] == ["dark_1.fits", "dark_2.fits"]
+    assert not any(entry.failed for entry in night.left_out)
+
+
+def test_the_same_pixels_at_another_time_are_another_exposure(make_night: NightMaker) -> None:
+    one = make_night.add("dark_1.fits", "Dark Frame", 100, 10.0)
+    other = one.parent / "dark_2.fits"
+    shutil.copy(one, other)
+    fits.setval(other, "DATE-OBS", value="2021-05-05T00:00:00")
+    assert len(open_night(one.parent).raw) == 2
+
+
+def test_frames_alike_in_their_first_rows_only_are_no_duplicates(tmp_path: Path) -> None:
+    pixels = np.zeros((4, 2000), "u2")
+    for number in range(3):
+        pixels[3] = number
+        header = fits.Header({"IMAGETYP": "Dark", "EXPTIME": 5})
+        fits.PrimaryHDU(pixels, header).writeto(tmp_path / f"{number}.fits")
+    assert len(open_night(tmp_path).raw) == 3
+
+
+def test_kinds_settled_by_hand(make_night: NightMaker) -> None:
+    for name in ("calib/1-d.fit", "calib/2-d.fit", "x.fit"):
+        make_night.add(name, "Light Frame", 100, 10.0, CALSTAT="D" if name == "x.fit" else "")
+    folder = make_night.folder
+    night = open_night(
+        folder, kinds=parse_kinds(["dark=calib/*-d.fit", "flat=2-d.fit", "science=x.fit"])
+    )
+    assert [frame.kind for frame in night.raw] == ["dark", "flat", "science"]
+    assert night.frames[0].reason == "--kind dark='calib/*-d.fit'"
+    with pytest.raises(RequestError, match="matches no frame"):
+        open_night(folder, kinds=[("dark", "nothing*")])
+
+
+@pytest.mark.parametrize("choice", ["dark", "dork=x", "dark=", "=x"])
+def test_a_kind_that_cannot_be_parsed(choice: str) -> None:
+    with pytest.raises(RequestError, match="KIND=PATTERN"):
+        parse_kinds([choice])
+
+
+def test_broken_frames_do_not_stop_the_night(make_night: NightMaker) -> None:
+    make_night.standard(n_each=1, n_science=1)
+    folder = make_night.folder
+    (folder / "garbage.fits").write_bytes(b"no FITS" * 1000)
+    (folder / "short.fits").write_bytes((folder / "s-0.fits").read_bytes()[:2900])
+    make_night.add("words.fits", "Dark Frame", 100, "long")
+    fits.PrimaryHDU(np.zeros((2, 3, 4), "u2")).writeto(folder / "cube.fits")
+    fits.PrimaryHDU().writeto(folder / "nothing.fits")
+    night = open_night(folder)
+    found = reasons(night)
+    assert "not a FITS file" in found["garbage.fits"]
+    assert "truncated" in found["short.fits"]
+    assert "EXPTIME = 'long'" in found["words.fits"]
+    assert "3 axes" in found["cube.fits"]
+    assert "no image" in found["nothing.fits"]
+    assert all(entry.failed for entry in night.left_out)
+    assert len(night.raw) == 4
+
+
+def test_a_folder_of_products_is_passed_over(make_night: NightMaker) -> None:
+    make_night.add("a.fits", "Dark Frame", 100, 10.0)
+    make_night.add("out/b.fits", "Dark Frame", 100, 10.0)
+    night = open_night(make_night.folder, skip=make_night.folder / "out")
+    assert [frame.name for frame in night.frames] == ["a.fits"]
+
+
+def test_a_mosaic_is_one_frame(write_fits: WriteFits, tmp_path: Path) -> None:
+    pixels = [np.random.default_rng(n).integers(0, 9, (3, 4), "u2") for n in range(2)]
+    write_fits("m.fits", pixels, {"OBSTYPE": "EXPOSE", "EXPTIME": 5.0})
+    (frame,) = open_night(tmp_path).frames
+    assert frame.layout == (("AMP,1", (3, 4)), ("AMP,2", (3, 4)))
