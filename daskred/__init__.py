@@ -20,9 +20,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from daskred.calibrate import calibrate as calibrate
     from daskred.cameras import Camera as Camera
     from daskred.cameras import read_camera as read_camera
+    from daskred.correction import calibrate as calibrate
     from daskred.errors import DaskredError as DaskredError
     from daskred.errors import FrameError as FrameError
     from daskred.errors import FramesError as FramesError
@@ -40,13 +40,13 @@ if TYPE_CHECKING:
     from daskred.night import open_night as open_night
     from daskred.plan import Allowances as Allowances
     from daskred.plan import Plan as Plan
-    from daskred.plan import make_plan as make_plan
+    from daskred.planning import make_plan as make_plan
     from daskred.reduce import Summary as Summary
     from daskred.reduce import reduce_night as reduce_night
     from daskred.run import Options as Options
     from daskred.run import Receipt as Receipt
-    from daskred.simulate import Truth as Truth
-    from daskred.simulate import simulate as simulate
+    from daskred.simulation import Truth as Truth
+    from daskred.simulation import simulate as simulate
     from daskred.stack import open_frames as open_frames
     from daskred.stack import open_images as open_images
     from daskred.write import open_master as open_master
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "calibrate": "calibrate",
+    "calibrate": "correction",
     "Camera": "cameras",
     "read_camera": "cameras",
     "DaskredError": "errors",
@@ -75,13 +75,13 @@ _HOMES = {
     "open_night": "night",
     "Allowances": "plan",
     "Plan": "plan",
-    "make_plan": "plan",
+    "make_plan": "planning",
     "Summary": "reduce",
     "reduce_night": "reduce",
     "Options": "run",
     "Receipt": "run",
-    "Truth": "simulate",
-    "simulate": "simulate",
+    "Truth": "simulation",
+    "simulate": "simulation",
     "open_frames": "stack",
     "open_images": "stack",
     "open_master": "write",

@@ -225,7 +225,7 @@ def _allowances(arguments: argparse.Namespace) -> Allowances:
 
 def _print_plan(arguments: argparse.Namespace, night: Night) -> int:
     """Print the plan; status 1 where a frame would be missing."""
-    from daskred.plan import make_plan
+    from daskred.planning import make_plan
 
     plan = make_plan(night, _allowances(arguments))
     if arguments.json:
@@ -314,7 +314,7 @@ def _show(arguments: argparse.Namespace) -> int:
 
 
 def _simulate(arguments: argparse.Namespace) -> int:
-    from daskred.simulate import TRUTH_FILE, simulate
+    from daskred.simulation import TRUTH_FILE, simulate
     from daskred.terminal import TerminalProgress, stdout
 
     simulate(

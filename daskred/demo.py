@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from daskred.calibrate import read_images
+from daskred.correction import read_images
 from daskred.display import picture, save_picture
 from daskred.night import open_night
 from daskred.progress import Progress
 from daskred.reduce import Summary, reduce_night
-from daskred.simulate import (
+from daskred.simulation import (
     GAIN_E_PER_ADU,
     READ_NOISE_E,
     SCIENCE_EXPTIME_S,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from daskred.calibrate import read_images
+from daskred.correction import read_images
 from daskred.errors import RequestError
 from daskred.fitsfile import images_of, read_hdus
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from daskred.calibrate import read_images
+from daskred.correction import read_images
 from daskred.frames import Frame
 from daskred.kernels.level import exact_mode
 

@@ -67,7 +67,7 @@ class Night:
     Examples
     --------
     >>> import tempfile
-    >>> from daskred.simulate import simulate
+    >>> from daskred.simulation import simulate
     >>> folder = tempfile.TemporaryDirectory()
     >>> _ = simulate(folder.name, shape=(16, 16), n_darks=2, n_flats=2, n_science=1)
     >>> night = open_night(folder.name)

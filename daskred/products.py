@@ -111,7 +111,7 @@ def _units(
         if hdu.index in by_hdu:
             image, own = by_hdu[hdu.index]
             header = _kept(hdu.header, image.compressed)
-            header = _with_unit(header, unit or "adu", replace=unit is not None)
+            header = _with_unit(header, "adu" if unit is None else unit, replace=unit is not None)
             units.append((header.plus(new), own))
             new = []
         elif hdu.index == 0:

@@ -14,7 +14,8 @@ from daskred.errors import FrameError, FramesError, RequestError, RunError
 from daskred.execute import Executor
 from daskred.fitsfile import TEMPORARY_MARK
 from daskred.night import LeftOut, Night
-from daskred.plan import Plan, make_plan
+from daskred.plan import Plan
+from daskred.planning import make_plan
 from daskred.progress import Progress, Silent
 from daskred.run import Options, Receipt, Run
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from daskred.calibrate import DarkBands, MasterFiles, calibrated_stack
+from daskred.correction import DarkBands, MasterFiles, calibrated_stack
 from daskred.errors import FrameError, FramesError, RequestError
 from daskred.execute import Executor, Workers
 from daskred.frames import Frame

@@ -28,8 +28,6 @@ FRAME_BLOCK_BYTES = 32 * 2**20
 TILE_BLOCK_BYTES = 32 * 2**20
 MAX_FRAMES_PER_BLOCK = 64
 
-Index = tuple[slice, slice, slice]
-
 
 class FrameStack:
     """One image of many frames as an array that reads when it is indexed.
@@ -63,12 +61,26 @@ class FrameStack:
     def __dask_tokenize__(self) -> tuple[object, ...]:
         return (type(self).__name__, self._paths, self._digests, self._images[0].hdu)
 
-    def __getitem__(self, index: Index) -> NDArray[Any]:
-        """Read a block; all frames of it that fail are named in one error."""
-        which, rows, columns = index
-        start, stop, step = rows.indices(self.shape[1])
-        numbers = range(*which.indices(self.shape[0]))
-        block = np.empty((len(numbers), max(stop - start, 0), self.shape[2]), self.dtype)
+    def __getitem__(self, index: tuple[Any, ...]) -> NDArray[Any]:
+        """Read a block; all frames of it that fail are named in one error.
+
+        Each axis takes what numpy takes, apart from the others: a slice, a number or a list.
+        """
+        which, rows, columns = (*index, slice(None), slice(None))[:3]
+        numbers = np.arange(self.shape[0])[which]
+        row_numbers = np.arange(self.shape[1])[rows]
+        start, stop = int(row_numbers.min()), int(row_numbers.max()) + 1
+        block = self._read(np.atleast_1d(numbers), start, stop)
+        if row_numbers.size != stop - start or row_numbers.flat[0] != start:
+            block = block[:, row_numbers - start]
+        elif row_numbers.ndim == 0:
+            block = block[:, 0]
+        block = block[..., columns]
+        return block[0] if numbers.ndim == 0 else block
+
+    def _read(self, numbers: NDArray[np.intp], start: int, stop: int) -> NDArray[Any]:
+        """Read whole rows of some frames."""
+        block = np.empty((len(numbers), stop - start, self.shape[2]), self.dtype)
         errors = []
         for out, number in zip(block, numbers, strict=True):
             image = self._images[number]
@@ -81,7 +93,7 @@ class FrameStack:
                 out[...] = own
         if errors:
             raise FramesError(tuple(errors))
-        return block[:, ::step, columns]
+        return block
 
 
 def lazy_array(stack: Any, chunks: tuple[int, ...]) -> da.Array:
@@ -202,10 +214,40 @@ def map_tiles(
 
 
 def map_pixels(
-    function: Callable[..., NDArray[Any]], stack: da.Array, *, dtype: Any, **options: Any
+    function: Callable[..., NDArray[Any]], stack: Any, *planes: Any, dtype: Any, **options: Any
 ) -> da.Array:
-    """Map a function over the blocks of a stack that keeps their shape."""
-    return stack.map_blocks(function, dtype=dtype, meta=np.empty((0, 0, 0), dtype), **options)
+    """Map a function over the blocks of a stack that keeps their shape.
+
+    Parameters
+    ----------
+    function
+        Called with a block ``(n, y, x)`` and the planes.
+    stack
+        Array ``(frame, y, x)``, lazy or not.
+    *planes
+        Arrays ``(y, x)``, lazy or not, that every block needs.
+    dtype
+        Of the result.
+    **options
+        Handed to the function by name.
+    """
+    import dask.array as da
+
+    def whole(array: Any, n_axes: int) -> da.Array:
+        lazy = array if isinstance(array, da.Array) else da.from_array(array)
+        return lazy.rechunk(dict.fromkeys(range(lazy.ndim - n_axes, lazy.ndim), -1))
+
+    arguments: list[Any] = [whole(stack, 2), ("frame", "y", "x")]
+    for plane in planes:
+        arguments += [whole(plane, 2), ("y", "x")]
+    return da.blockwise(
+        function,
+        ("frame", "y", "x"),
+        *arguments,
+        dtype=dtype,
+        meta=np.empty((0, 0, 0), dtype),
+        **options,
+    )
 
 
 def _coordinates(frames: Sequence[Frame]) -> Mapping[str, tuple[str, list[Any]]]:
@@ -252,7 +294,7 @@ def open_frames(
     --------
     >>> import tempfile
     >>> from daskred.night import open_night
-    >>> from daskred.simulate import simulate
+    >>> from daskred.simulation import simulate
     >>> folder = tempfile.TemporaryDirectory()
     >>> _ = simulate(folder.name, shape=(16, 16), n_darks=2, n_flats=2, n_science=1)
     >>> raw = open_frames(open_night(folder.name).select("dark"))

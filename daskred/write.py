@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from daskred.calibrate import read_images
 from daskred.cameras import read_camera
+from daskred.correction import read_images
 from daskred.errors import RequestError
 from daskred.execute import Executor
 from daskred.fitsfile import images_of, read_hdus
 from daskred.frames import Frame
 from daskred.night import describe
-from daskred.plan import Correction, product_name
+from daskred.plan import Correction
+from daskred.planning import product_name
 from daskred.products import key_of, stands
 from daskred.run import Receipt, WriteJob, objects, write_block
 from daskred.stack import map_frames

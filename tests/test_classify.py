@@ -56,9 +56,7 @@ CLEAR = [
 
 
 @pytest.mark.parametrize(("expected", "name", "exptime_s", "cards"), CLEAR)
-def test_clear_signs(
-    expected: str, name: str, exptime_s: float, cards: dict[str, Value]
-) -> None:
+def test_clear_signs(expected: str, name: str, exptime_s: float, cards: dict[str, Value]) -> None:
     own = Header(
         tuple(
             f"HIERARCH {k} = '{v}'".ljust(80) if " " in k else format_card(k, v)

@@ -152,7 +152,7 @@ def test_truncated_files_are_named(write_fits: WriteFits, cut: int) -> None:
     path = write_fits("a.fits", some_pixels("u2", (50, 60)))
     # Astropy pads the pixels to a whole block; the cut goes into the pixels themselves.
     path.write_bytes(path.read_bytes()[: BLOCK + 6000 - cut])
-    with pytest.raises(FrameError, match="truncated|no END"):
+    with pytest.raises(FrameError, match=r"truncated|no END"):
         read_hdus(str(path))
 
 
@@ -169,7 +169,7 @@ def test_broken_gzip_streams_are_named(write_fits: WriteFits, tmp_path: Path) ->
     packed[len(packed) // 2] ^= 0xFF
     target = tmp_path / "b.fits.gz"
     target.write_bytes(packed)
-    with pytest.raises(FrameError, match="gzip|truncated"):
+    with pytest.raises(FrameError, match=r"gzip|truncated"):
         read(target)
     target.write_bytes(b"no gzip at all")
     with pytest.raises(FrameError, match="gzip"):
@@ -192,9 +192,11 @@ def test_eight_threads_read_what_one_reads(write_fits: WriteFits) -> None:
 
     def work(number: int) -> None:
         barrier.wait()
-        for start in range(64):
-            if not np.array_equal(read(path, start, start + 1), pixels[start : start + 1]):
-                wrong.append(number)
+        wrong.extend(
+            number
+            for start in range(64)
+            if not np.array_equal(read(path, start, start + 1), pixels[start : start + 1])
+        )
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
     for thread in threads:

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from daskred.header import Header, clipped, commentary, format_card, keyword_of, value_of
 
 TEXT = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=68)
+# astropy misreads a quote in the comment behind an empty string.
+COMMENTS = TEXT.map(lambda text: text.replace("'", "`"))
 VALUES = st.one_of(
     st.booleans(),
     st.integers(-(10**15), 10**15),
@@ -26,7 +28,7 @@ def test_cards_that_we_write_mean_the_same_to_astropy(value: str | float | bool)
     assert Header((card,)).get("KEY") == value
 
 
-@given(VALUES, TEXT)
+@given(VALUES, COMMENTS)
 def test_cards_that_astropy_writes_mean_the_same_to_us(value: object, comment: str) -> None:
     room = 80 - len(fits.Card("KEY", value).image.rstrip()) - len(" / ")
     image = fits.Card("KEY", value, comment[: max(room, 0)]).image

@@ -50,9 +50,7 @@ def test_median_of_more_pixels_than_a_strip_holds() -> None:
 SOME_FLOATS = st.sampled_from([np.nan, 0.0, 1.0, 2.0, 3.5, -5.0])
 
 
-@given(
-    hnp.arrays("f4", st.tuples(st.integers(1, 9), st.integers(1, 20)), elements=SOME_FLOATS)
-)
+@given(hnp.arrays("f4", st.tuples(st.integers(1, 9), st.integers(1, 20)), elements=SOME_FLOATS))
 def test_median_passes_over_nan(stack: Any) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # numpy warns of columns without any number
@@ -101,7 +99,7 @@ def test_the_mode_is_the_peak_whatever_stars_and_vignetting_do() -> None:
 
 
 def test_the_mode_scatters_far_less_than_the_most_frequent_value() -> None:
-    modes = {method: [] for method in ("mode", "exact-mode")}
+    modes: dict[str, list[float]] = {method: [] for method in ("mode", "exact-mode")}
     y, x = np.mgrid[:128, :128] / 128 - 0.5
     for seed in range(20):
         rng = np.random.default_rng(seed)

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import daskred.plan
+import daskred.planning
 from daskred.frames import Facts, Frame, Image, Kind
 from daskred.night import Night
-from daskred.plan import Allowances, Plan, make_plan, product_name
+from daskred.plan import Allowances, Plan
+from daskred.planning import make_plan, product_name
 
 
 def frame(
@@ -129,7 +130,7 @@ def test_masters_of_one_name_are_told_apart() -> None:
     darks = [frame(f"d{b}", "dark", binning=(b, b)) for b in (1, 2)]
     plan = plan_of(*darks)
     assert [master.name for master in plan.masters] == ["MasterDark_10s_1x1", "MasterDark_10s_2x2"]
-    odd = plan_of(*(frame(name, "flat", filter=name) for name in ("u'", "u\"")), missing_dark=True)
+    odd = plan_of(*(frame(name, "flat", filter=name) for name in ("u'", 'u"')), missing_dark=True)
     assert [master.name for master in odd.masters] == ["MasterFlat_u", "MasterFlat_u_2"]
 
 
@@ -142,7 +143,10 @@ def test_calibration_frames_of_another_shape_are_named() -> None:
 
 def test_products_never_collide() -> None:
     plan = plan_of(
-        *DARKS, FLAT, frame("a.fits", "science", filter="V"), frame("a.fits.gz", "science", filter="V")
+        *DARKS,
+        FLAT,
+        frame("a.fits", "science", filter="V"),
+        frame("a.fits.gz", "science", filter="V"),
     )
     assert [one.product for one in plan.science] == ["ac.fits"]
     assert "would be that of a.fits" in reason(plan, "a.fits.gz")
@@ -203,6 +207,6 @@ def test_every_frame_is_used_or_named_and_masters_come_before_their_users(
 
 
 def test_the_plan_touches_no_file() -> None:
-    source = ast.parse(Path(daskred.plan.__file__).read_text())
+    source = ast.parse(Path(daskred.planning.__file__).read_text())
     names = {node.id for node in ast.walk(source) if isinstance(node, ast.Name)}
     assert not names & {"open", "os", "Path"}

@@ -166,7 +166,9 @@ def test_products_are_what_astropy_and_ccddata_read(night: Path, tmp_path: Path)
         assert data.unit == (units.dimensionless_unscaled if dimensionless else units.adu)
 
 
-def test_a_dark_is_scaled_for_flats_as_the_header_says(make_night: NightMaker, tmp_path: Path) -> None:
+def test_a_dark_is_scaled_for_flats_as_the_header_says(
+    make_night: NightMaker, tmp_path: Path
+) -> None:
     for number in range(3):
         make_night.add(f"b-{number}.fits", "Bias Frame", 100, 0.0)
         make_night.add(f"d-{number}.fits", "Dark Frame", 400, 300.0)

@@ -150,10 +150,11 @@ def calibrated_stack(stack: da.Array, files: MasterFiles, image: int, dtype: str
 
 
 def _calibrate_arrays(
-    block: NDArray[Any], dark: NDArray[Any] | None, flat: NDArray[Any] | None, *, dtype: str
+    block: NDArray[Any], *planes: NDArray[Any], names: tuple[str, ...], out_dtype: str
 ) -> NDArray[Any]:
-    own_divisor = None if flat is None else divisor(flat)
-    return calibrate_pixels(block, dark, own_divisor, np.dtype(dtype))
+    masters = dict(zip(names, planes, strict=True))
+    own_divisor = divisor(masters["flat"]) if "flat" in masters else None
+    return calibrate_pixels(block, masters.get("dark"), own_divisor, np.dtype(out_dtype))
 
 
 def calibrate(
@@ -194,36 +195,19 @@ def calibrate(
     >>> calibrate(raw, flat=flat).values
     array([[[200., 400.]]], dtype=float32)
     """
-    import xarray as xr
-
-    arguments: list[Any] = [science]
-    for name, master in (("dark", dark), ("flat", flat)):
-        if master is not None and master.shape != science.shape[1:]:
+    masters = {name: one for name, one in (("dark", dark), ("flat", flat)) if one is not None}
+    for name, master in masters.items():
+        if master.shape != science.shape[1:]:
             raise RequestError(
                 f"the master {name} has shape {master.shape}, the frames {science.shape[1:]}"
             )
-        arguments.append(master if master is None or master.chunks is None else master.chunk(-1))
-    if science.chunks is not None:
-        science = arguments[0] = science.chunk({"y": -1, "x": -1})
-    present = [argument for argument in arguments if argument is not None]
-
-    def block(*pixels: NDArray[Any]) -> NDArray[Any]:
-        given = iter(pixels)
-        raw, own_dark, own_flat = (None if one is None else next(given) for one in arguments)
-        assert raw is not None
-        return _calibrate_arrays(raw, own_dark, own_flat, dtype=dtype)
-
-    result: xr.DataArray = xr.apply_ufunc(
-        block,
-        *present,
-        input_core_dims=[["y", "x"]] * len(present),
-        output_core_dims=[["y", "x"]],
-        dask="parallelized",
-        output_dtypes=[dtype],
-        keep_attrs=False,
-    )
-    result.attrs = {**science.attrs, "units": "adu"}
-    for name, master in (("dark", dark), ("flat", flat)):
-        if master is not None:
-            result.attrs[name] = str(master.name)
+    planes = [master.data for master in masters.values()]
+    options = {"names": tuple(masters), "out_dtype": dtype}
+    if science.chunks is None and not any(master.chunks for master in masters.values()):
+        pixels = _calibrate_arrays(science.values, *planes, **options)
+    else:
+        pixels = map_pixels(_calibrate_arrays, science.data, *planes, dtype=dtype, **options)
+    result = science.copy(data=pixels)
+    result.attrs["units"] = "adu"
+    result.attrs |= {name: str(master.name) for name, master in masters.items()}
     return result

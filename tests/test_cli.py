@@ -1,0 +1,169 @@
+"""The command as its users run it: real processes, their output and their exit status."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from astropy.io import fits
+
+from tests.conftest import NightMaker, tree
+
+COMMANDS = ("reduce", "plan", "inspect", "show", "simulate", "demo")
+
+
+def daskred(
+    *arguments: str | Path, cwd: Path | None = None, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "error", "-m", "daskred.cli", *map(str, arguments)]
+    environment = {"PATH": "/usr/bin:/bin", "HOME": "/", "MPLCONFIGDIR": "/tmp", **(env or {})}
+    return subprocess.run(
+        command, capture_output=True, text=True, cwd=cwd, check=False, env=environment
+    )
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_shows_an_example(command: str) -> None:
+    found = daskred(command, "--help")
+    assert found.returncode == 0
+    assert f"example: daskred {command}" in found.stdout
+    assert "exit status" in found.stdout
+
+
+def test_version() -> None:
+    found = daskred("--version")
+    assert found.stdout.startswith("daskred 0.")
+
+
+def test_reduce_prints_results_on_stdout_and_progress_on_stderr(
+    night: Path, tmp_path: Path
+) -> None:
+    found = daskred("reduce", night, "-o", "out", "--processed-by", "Ada", cwd=tmp_path)
+    assert found.returncode == 0, found.stderr
+    assert "masters/MasterDark_10s.fits" in found.stdout
+    assert "7 science frames calibrated: out" in found.stdout
+    assert "Science frames: 7 frames" in found.stderr
+    assert "Science frames" not in found.stdout
+    again = daskred("reduce", night, "-o", "out", "--processed-by", "Ada", cwd=tmp_path)
+    assert again.returncode == 0
+    assert "0 science frames calibrated, 7 were there already" in again.stdout
+
+
+def test_workers_as_processes_make_the_same_bytes(night: Path, tmp_path: Path) -> None:
+    daskred("reduce", night, "-o", tmp_path / "a", "--workers", "1")
+    found = daskred("reduce", night, "-o", tmp_path / "b", "--workers", "2", "--processes")
+    assert found.returncode == 0, found.stderr
+    assert tree(tmp_path / "a") == tree(tmp_path / "b")
+
+
+def test_plan_as_tables_and_as_json(night: Path, tmp_path: Path) -> None:
+    found = daskred("plan", night)
+    assert found.returncode == 0
+    assert "22 frames: 10 dark, 5 flat, 7 science" in found.stdout
+    assert "MasterDark_10s, MasterFlat_BG40" in found.stdout
+    plan = json.loads(daskred("plan", night, "--json").stdout)
+    assert {entry["kind"] for entry in plan["frames"]} == {"dark", "flat", "science"}
+    assert set(plan["frames"][0]) >= {"path", "kind", "reason", "exptime_s", "filter", "images"}
+    flat = next(master for master in plan["masters"] if master["kind"] == "flat")
+    assert flat["masters"] == ["MasterDark_3s"]
+    assert len(flat["inputs"]) == 5
+    assert plan["science"][0]["masters"] == ["MasterDark_10s", "MasterFlat_BG40"]
+    assert plan["left_out"] == []
+    dry = daskred("reduce", night, "-o", tmp_path / "out", "--dry-run", "--json")
+    assert json.loads(dry.stdout) == plan
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_bad_frame_is_named_and_the_status_tells(make_night: NightMaker, tmp_path: Path) -> None:
+    make_night.standard()
+    (make_night.folder / "short.fits").write_bytes(b"SIMPLE  =                    T")
+    found = daskred("reduce", make_night.folder, "-o", tmp_path / "out")
+    assert found.returncode == 1
+    assert "short.fits" in found.stdout
+    assert "no END" in found.stdout
+    assert "2 science frames calibrated, 1 failed" in found.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["reduce", "none", "-o", "out"], "none: no such file or folder"),
+        (["reduce", "empty", "-o", "out"], "no frames found"),
+        (["reduce", "darks", "-o", "out"], "no science frames"),
+        (["reduce", "night", "-o", "file"], "name a folder"),
+        (["reduce", "night", "-o", "out", "--camera", "bad.toml"], "unknown table [fact]"),
+        (["reduce", "night", "-o", "out", "--kind", "dark"], "KIND=PATTERN"),
+        (["reduce", "night", "-o", "out", "--json"], "--dry-run"),
+        (["simulate", "night"], "holds something already"),
+        (["reduce", "night"], "-o/--out"),
+        (["reduce", "night", "-o", "out", "--workers", "0"], "at least 1"),
+    ],
+)
+def test_a_wrong_request_is_one_line_and_writes_nothing(
+    night: Path, tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "night").symlink_to(night)
+    (tmp_path / "darks").symlink_to(night / "dark")
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "bad.toml").write_text("[fact]\n")
+    before = sorted(tmp_path.iterdir())
+    found = daskred(*arguments, cwd=tmp_path)
+    assert found.returncode == 2
+    assert message in found.stderr
+    assert "Traceback" not in found.stderr
+    assert found.stdout == ""
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_inspect_says_what_the_lab_looks_at(night: Path) -> None:
+    path = night / "dark" / "dark_10s-01.fits"
+    found = daskred("inspect", path)
+    assert found.returncode == 0
+    pixels = fits.getdata(path)
+    for text in ("uint16", "24 x 40", "10 s", "OBJECT = 'Dark'", f"{pixels.min()}", "mode"):
+        assert text in found.stdout
+
+
+def test_show_writes_a_picture_where_there_is_no_screen(night: Path, tmp_path: Path) -> None:
+    files = sorted((night / "flat").iterdir())[:3]
+    found = daskred("show", *files, cwd=tmp_path)
+    assert found.returncode == 0, found.stderr
+    assert "picture: daskred-show.png" in found.stdout
+    assert (tmp_path / "daskred-show.png").read_bytes().startswith(b"\x89PNG")
+    assert daskred("show", files[0], "--zscale", "-o", tmp_path / "z.png").returncode == 0
+    missing = daskred("show", tmp_path / "none.fits")
+    assert missing.returncode == 1
+    assert "none.fits" in missing.stderr
+
+
+def test_simulate_is_reproducible(tmp_path: Path) -> None:
+    size = ("--size", "12x16", "--bias", "1", "--darks", "2", "--flats", "1", "--science", "1")
+    for name, seed in (("a", "7"), ("b", "7"), ("c", "8")):
+        assert daskred("simulate", tmp_path / name, *size, "--seed", seed).returncode == 0
+    a, b, c = (tree(tmp_path / name) for name in "abc")
+    truth = "truth.npz"  # a zip archive, which stores the time
+    a.pop(truth), b.pop(truth), c.pop(truth)
+    assert a == b
+    assert all(a[name] != c[name] for name in a)
+    assert len(a) == 1 + 2 * 2 + 1 + 1
+
+
+def test_demo_compares_with_the_truth_and_leaves_a_picture(tmp_path: Path) -> None:
+    found = daskred("demo", "-o", "demo", cwd=tmp_path)
+    assert found.returncode == 0, found.stderr
+    assert "60 science frames calibrated" in found.stdout
+    flat = next(line for line in found.stdout.splitlines() if "master flat" in line)
+    assert float(flat.split()[-1].rstrip("%")) < 0.12
+    assert (tmp_path / "demo" / "demo.png").stat().st_size > 10_000
+    shutil.rmtree(tmp_path / "demo")
+
+
+def test_an_output_that_nobody_reads_to_its_end(night: Path) -> None:
+    command = f"{sys.executable} -m daskred.cli plan {night} --json | head -c 10"
+    found = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert found.stderr == ""

@@ -1,0 +1,170 @@
+"""The library in a notebook: labelled lazy arrays that are plain xarray."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import dask
+import matplotlib as mpl
+import numpy as np
+import pytest
+import xarray as xr
+from astropy.io import fits
+
+import daskred
+from daskred import RequestError
+from tests.conftest import NightMaker, WriteFits
+
+
+def test_frames_open_lazily_with_their_labels(night: Path) -> None:
+    opened = daskred.open_night(night)
+    raw = daskred.open_frames(opened.select("science"))
+    assert raw.dims == ("frame", "y", "x")
+    assert raw.dtype == np.uint16
+    assert dask.is_dask_collection(raw)
+    assert set(raw.coords) == {"file", "kind", "exptime_s", "filter", "time"}
+    assert raw["exptime_s"].values.tolist() == [10.0] * 7
+    assert set(raw["filter"].values) == {"BG40"}
+    expected = np.array([fits.getdata(str(path)) for path in raw["file"].values])
+    np.testing.assert_array_equal(raw.values, expected)
+    np.testing.assert_array_equal(
+        daskred.open_frames(opened.select("science"), tiled=True).values, expected
+    )
+
+
+def test_arithmetic_and_plots_are_plain_xarray(night: Path, tmp_path: Path) -> None:
+    mpl.use("agg")
+    raw = daskred.open_frames(daskred.open_night(night).select("science"))
+    mean = raw.astype("f8").mean(["y", "x"])
+    np.testing.assert_allclose(mean.values, raw.values.mean(axis=(1, 2)))
+    np.testing.assert_array_equal(raw[2, 3:5, ::2].values, raw.values[2, 3:5, ::2])
+    np.testing.assert_array_equal(raw.isel(frame=[4, 1]).values, raw.values[[4, 1]])
+    np.testing.assert_array_equal(raw[::-1, ::-1].values, raw.values[::-1, ::-1])
+    assert raw.sel(x=3).shape == (7, 24)
+    plot = raw[0].plot.imshow()
+    plot.figure.savefig(tmp_path / "plot.png")
+    import matplotlib.pyplot as plt
+
+    plt.close("all")
+
+
+def test_a_notebook_makes_what_a_run_makes(night: Path, tmp_path: Path) -> None:
+    opened = daskred.open_night(night)
+    daskred.reduce_night(opened, tmp_path / "run")
+    darks = {t: daskred.master_dark(opened.select("dark", exptime_s=t)) for t in (3, 10)}
+    flat = daskred.master_flat(opened.select("flat"), darks[3])
+    science = daskred.open_frames(opened.select("science"))
+    calibrated = daskred.calibrate(science, darks[10], flat)
+    assert dask.is_dask_collection(calibrated)
+    assert calibrated.dtype == np.float32
+    receipts = daskred.write_frames(calibrated, tmp_path / "notebook")
+    assert len(receipts) == 7
+    for receipt in receipts:
+        mine = tmp_path / "notebook" / receipt.product
+        other = tmp_path / "run" / "ktwo220274129" / receipt.product
+        np.testing.assert_allclose(fits.getdata(mine), fits.getdata(other), rtol=2e-7)
+        assert fits.getheader(mine)["DATE-OBS"] == fits.getheader(other)["DATE-OBS"]
+        assert fits.getheader(mine)["FLATCOR"] == "master_flat.fits"
+    stored = daskred.open_master(tmp_path / "run" / "masters" / "MasterFlat_BG40.fits")
+    xr.testing.assert_allclose(stored, flat.compute(), rtol=1e-6)
+    again = daskred.calibrate(science.compute(), darks[10].compute(), stored)
+    np.testing.assert_allclose(again.values, calibrated.values, rtol=1e-6)
+
+
+def test_a_selection_keeps_each_frames_own_header(night: Path, tmp_path: Path) -> None:
+    science = daskred.open_frames(daskred.open_night(night).select("science"))
+    chosen = (science - 1000.0).isel(frame=[5, 2])
+    receipts = daskred.write_frames(chosen, tmp_path)
+    for receipt, number in zip(receipts, (5, 2), strict=True):
+        source = Path(str(science["file"].values[number]))
+        product = tmp_path / receipt.product
+        assert product.name == f"{source.stem}c.fits"
+        assert fits.getheader(product)["DATE-OBS"] == fits.getheader(source)["DATE-OBS"]
+        np.testing.assert_allclose(fits.getdata(product), fits.getdata(source) - 1000.0)
+
+
+def test_a_mosaic_gives_one_array_for_each_image(write_fits: WriteFits, tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    for number in range(3):
+        pixels = [rng.integers(0, 999, shape, "u2") for shape in ((4, 6), (3, 5))]
+        cards = {"OBSTYPE": "EXPOSE", "EXPTIME": 5.0, "DATE-OBS": f"2020-01-0{number + 1}"}
+        write_fits(f"night/{number}.fits", pixels, cards)
+    frames = daskred.open_night(tmp_path / "night").frames
+    images = daskred.open_images(frames)
+    assert {name: array.shape for name, array in images.items()} == {
+        "AMP,1": (3, 4, 6),
+        "AMP,2": (3, 3, 5),
+    }
+    assert daskred.open_frames(frames, image="AMP,2").shape == (3, 3, 5)
+    halved = {name: array / 2 for name, array in images.items()}
+    daskred.write_frames(halved, tmp_path / "out")
+    product = fits.getdata(tmp_path / "out" / "1c.fits", ("AMP", 2))
+    np.testing.assert_array_equal(product, images["AMP,2"].values[1] / 2)
+    with pytest.raises(RequestError, match="no image 'B'"):
+        daskred.open_frames(frames, image="B")
+
+
+def test_frames_that_differ_are_not_stacked(make_night: NightMaker) -> None:
+    make_night.add("a.fits", "Dark Frame", 100)
+    make_night.add("b.fits", "Dark Frame", 100, shape=(3, 3))
+    with pytest.raises(RequestError, match=r"b\.fits and a\.fits differ"):
+        daskred.open_frames(daskred.open_night(make_night.folder).frames)
+    with pytest.raises(RequestError, match="no frames"):
+        daskred.open_frames([])
+
+
+def test_types_that_differ_are_stacked_without_wrapping(make_night: NightMaker) -> None:
+    make_night.add("a.fits", "Dark Frame", 60000, dtype="u2")
+    make_night.add("b.fits", "Dark Frame", 100, dtype="i2")
+    raw = daskred.open_frames(daskred.open_night(make_night.folder).frames)
+    assert raw.dtype == np.int32
+    assert raw[0].mean() > 59000
+
+
+def test_masters_of_another_shape_are_refused(night: Path) -> None:
+    science = daskred.open_frames(daskred.open_night(night).select("science"))
+    with pytest.raises(RequestError, match="master dark has shape"):
+        daskred.calibrate(science, xr.DataArray(np.zeros((2, 2)), dims=("y", "x")))
+
+
+@pytest.mark.parametrize("scheduler", ["synchronous", "threads", "processes"])
+def test_any_scheduler_that_the_user_set_up(night: Path, scheduler: str) -> None:
+    frames = daskred.open_night(night).select("dark", exptime_s=3)
+    expected = np.median([fits.getdata(frame.path) for frame in frames], axis=0)
+    with dask.config.set(scheduler=scheduler):
+        np.testing.assert_array_equal(daskred.master_dark(frames).values, expected)
+
+
+def test_a_stack_in_memory_is_not_changed_by_its_median(night: Path) -> None:
+    stack = daskred.open_frames(daskred.open_night(night).select("dark"), tiled=True).persist()
+    before = stack.values.copy()
+    daskred.master_bias(stack).compute()
+    np.testing.assert_array_equal(stack.values, before)
+
+
+def test_graphs_stay_small_however_many_frames(night: Path) -> None:
+    frames = daskred.open_night(night).select("science") * 300
+    raw: Any = daskred.open_frames(frames)
+    (graph,) = dask.optimize(daskred.calibrate(raw).data)
+    assert len(graph.__dask_graph__()) < 60
+    assert daskred.open_frames(frames, tiled=True).data.npartitions < 200
+
+
+def test_importing_costs_nothing_scientific() -> None:
+    code = (
+        "import sys, daskred, daskred.cli\n"
+        "heavy = {'numpy', 'scipy', 'astropy', 'dask', 'xarray', 'matplotlib', 'rich'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_every_public_name_is_there() -> None:
+    for name in dir(daskred):
+        assert getattr(daskred, name) is not None
+    with pytest.raises(AttributeError, match="nonsense"):
+        daskred.nonsense  # noqa: B018

@@ -1,0 +1,131 @@
+"""Frames of real cameras: sensible plans, or refusals that an observer understands."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from daskred import Allowances, Options, Plan, make_plan, open_night, reduce_night
+from tests.conftest import tree
+
+
+def kinds(plan: Plan) -> dict[str, str]:
+    return {frame.name: frame.kind for frame in plan.frames}
+
+
+def left_out(plan: Plan) -> dict[str, str]:
+    return {entry.name: entry.reason for entry in plan.left_out}
+
+
+def test_warner(real: Path, tmp_path: Path) -> None:
+    folder = real / "warner-1998ub17"
+    summary = reduce_night(open_night(folder), tmp_path, Options(dtype="float64"))
+    assert [receipt.product for receipt in summary.science] == [
+        "science/UB17-001-cc.fit",
+        "science/UB17-033-cc.fit",
+    ]
+    assert not summary.failed
+    assert "already calibrated: CALSTAT" in left_out(summary.plan)["ancillary/focus.fit"]
+
+    def stack(*names: str) -> np.ndarray:
+        paths = [folder / "calibration" / name for name in names]
+        return np.array([fits.getdata(path).astype("f8") for path in paths])
+
+    bias = np.median(stack("calib-001-bi.fit", "calib-002-bi.fit"), axis=0)
+    dark = np.median(stack("calib-001-d.fit", "calib-002-d.fit"), axis=0)
+    flats = stack("flat-001-c.fit", "flat-002-c.fit") - (bias + (dark - bias) * (2 / 300))
+    master = fits.getdata(tmp_path / "masters" / "MasterFlat_clear.fits")
+    np.testing.assert_allclose(
+        master / np.median(master),
+        np.median(flats / np.median(flats, axis=(1, 2))[:, None, None], axis=0)
+        / np.median(np.median(flats / np.median(flats, axis=(1, 2))[:, None, None], axis=0)),
+        rtol=3e-3,
+    )
+    raw = fits.getdata(folder / "science" / "UB17-033-c.fit")
+    product = fits.getdata(tmp_path / "science" / "UB17-033-cc.fit")
+    np.testing.assert_allclose(product, (raw - dark) / master, rtol=1e-12)
+
+
+def test_kast(real: Path, tmp_path: Path) -> None:
+    plan = make_plan(open_night(real / "shane-kast-blue"))
+    assert kinds(plan) == {
+        "b1.fits.gz": "unknown",
+        **dict.fromkeys(("b11.fits.gz", "b12.fits.gz", "b13.fits.gz"), "flat"),
+        **dict.fromkeys(("b21.fits.gz", "b22.fits.gz", "b23.fits.gz"), "bias"),
+        **dict.fromkeys(("b24.fits.gz", "b27.fits.gz"), "science"),
+    }
+    assert "--missing-dark subtracts MasterBias alone" in left_out(plan)["b27.fits.gz"]
+    options = Options(allow=Allowances(missing_dark=True))
+    summary = reduce_night(open_night(real / "shane-kast-blue"), tmp_path, options)
+    assert [receipt.product for receipt in summary.science] == ["b24c.fits", "b27c.fits"]
+    header = fits.getheader(tmp_path / "b27c.fits")
+    assert header["OBJECT"] == "J1217p3905"
+    assert header["ZEROCOR"] == "MasterBias.fits"
+
+
+def test_ic310(real: Path) -> None:
+    plan = make_plan(open_night(real / "ic310-ndoubledot"))
+    for name, kind in kinds(plan).items():
+        expected = {"I": "science", "b": "bias", "f": "flat"}[name[0]]
+        assert kind == expected
+    assert {frame.facts.exptime_s for frame in plan.frames} == {0.0, 6.0, 40.0}
+    assert {frame.facts.filter for frame in plan.frames} == {"BLOCK", "J"}
+
+
+def test_ast325(real: Path) -> None:
+    plan = make_plan(open_night(real / "ast325-spec"), Allowances(missing_flat=True))
+    assert {master.name: len(master.inputs) for master in plan.masters} == {
+        "MasterDark_120s": 11,
+        "MasterDark_300s": 5,
+        "MasterDark_900s": 5,
+    }
+    assert "duplicate" in left_out(plan)["Lab 2/DarkBefore-007D120s (1).fit"]
+    assert len(plan.science) == 4
+    assert kinds(plan)["Lab 2/NeonCalibration.fit"] == "unknown"
+
+
+def test_lco(real: Path, tmp_path: Path) -> None:
+    night = open_night(real / "lco-mef-raw")
+    (frame,) = night.frames
+    assert frame.kind == "science"
+    assert [image.name for image in frame.images] == ["SCI,1", "SCI,2", "SCI,3", "SCI,4"]
+    assert frame.facts.binning == (2, 2)
+    options = Options(allow=Allowances(missing_dark=True, missing_flat=True))
+    reduce_night(night, tmp_path, options)
+    with fits.open(frame.path) as raw, fits.open(tmp_path / "mef_raw_test_framec.fits") as product:
+        for number in range(1, 5):
+            np.testing.assert_array_equal(product[number].data, raw[number].data)
+            assert product[number].header["DETSEC"] == raw[number].header["DETSEC"]
+
+
+def test_panoptes(real: Path, tmp_path: Path) -> None:
+    night = open_night(real / "panoptes-frames")
+    plan = make_plan(night)
+    assert "duplicate: the same exposure as tiny.fits" in left_out(plan)["noheader.fits"]
+    assert kinds(plan)["solved.fits.fz"] == "science"
+    options = Options(allow=Allowances(missing_dark=True, missing_flat=True))
+    reduce_night(night, tmp_path, options)
+    np.testing.assert_array_equal(
+        fits.getdata(tmp_path / "solvedc.fits"),
+        fits.getdata(real / "panoptes-frames" / "solved.fits.fz"),
+    )
+
+
+def test_masters_are_not_taken_for_raw_frames(real: Path) -> None:
+    plan = make_plan(open_night(real / "proem-spe-masters"))
+    assert plan.masters == ()
+    assert len(plan.left_out) == 7
+    for reason in left_out(plan).values():
+        assert re.search("is a master|already calibrated", reason)
+
+
+@pytest.mark.parametrize("name", ["ccdproc-tests", "warner-1998ub17", "shane-kast-blue"])
+def test_raw_frames_stay_as_they_are(real: Path, tmp_path: Path, name: str) -> None:
+    before = tree(real / name)
+    options = Options(allow=Allowances(missing_dark=True, missing_flat=True))
+    reduce_night(open_night(real / name), tmp_path, options)
+    assert tree(real / name) == before

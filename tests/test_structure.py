@@ -1,0 +1,83 @@
+"""The walls of the house: imports run one way, kernels are pure numpy, one module touches FITS."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import daskred
+
+PACKAGE = Path(daskred.__file__).parent
+# Each module may import those in rows above its own, and those before it in its row.
+ORDER = [
+    ["errors", "header", "frames", "progress", "checksum"],
+    ["kernels", "kernels.median", "kernels.level", "kernels.correct", "fitsfile", "cameras"],
+    [
+        "facts",
+        "classify",
+        "night",
+        "plan",
+        "matching",
+        "grouping",
+        "planning",
+        "products",
+        "simulation",
+    ],
+    ["stack", "masters", "correction", "execute"],
+    ["run", "reduce", "write", "display", "inspection", "demo"],
+    ["terminal", "cli"],
+]
+MODULES = [module for row in ORDER for module in row]
+
+
+def imported(module: str) -> set[str]:
+    """Return every module that a module's source imports, also inside functions."""
+    path = PACKAGE / (module.replace(".", "/") + ".py")
+    if not path.exists():
+        path = PACKAGE / module / "__init__.py"
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+    return names
+
+
+def test_every_module_has_its_place() -> None:
+    files = {path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py")} - {Path("__init__.py")}
+    found = {
+        str(path.with_suffix("")).replace("/", ".").removesuffix(".__init__") for path in files
+    }
+    assert found == set(MODULES)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_run_one_way(module: str) -> None:
+    own = {name.removeprefix("daskred.") for name in imported(module) if name != "daskred"}
+    inside = own & set(MODULES)
+    assert inside <= set(MODULES[: MODULES.index(module)])
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name.startswith("kernels")])
+def test_kernels_are_pure_numpy(module: str) -> None:
+    allowed = {"numpy", "scipy", "__future__", "collections", "functools", "typing", "daskred"}
+    assert {name.split(".")[0] for name in imported(module)} <= allowed
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_dask_is_in_few_hands_and_fits_in_one(module: str) -> None:
+    tops = {name.split(".")[0] for name in imported(module)}
+    if module not in {"stack", "masters", "correction", "execute", "write"}:
+        assert not tops & {"dask", "distributed", "xarray"}
+    if module not in {"fitsfile", "display"}:
+        assert "astropy" not in tops
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_modules_stay_short(module: str) -> None:
+    path = PACKAGE / (module.replace(".", "/") + ".py")
+    if path.exists():
+        assert len(path.read_text().splitlines()) <= 450
