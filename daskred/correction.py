@@ -202,7 +202,7 @@ def calibrate(
                 f"the master {name} has shape {master.shape}, the frames {science.shape[1:]}"
             )
     planes = [master.data for master in masters.values()]
-    options = {"names": tuple(masters), "out_dtype": dtype}
+    options: dict[str, Any] = {"names": tuple(masters), "out_dtype": dtype}
     if science.chunks is None and not any(master.chunks for master in masters.values()):
         pixels = _calibrate_arrays(science.values, *planes, **options)
     else:

@@ -44,11 +44,12 @@ def test_arithmetic_and_plots_are_plain_xarray(night: Path, tmp_path: Path) -> N
     np.testing.assert_array_equal(raw.isel(frame=[4, 1]).values, raw.values[[4, 1]])
     np.testing.assert_array_equal(raw[::-1, ::-1].values, raw.values[::-1, ::-1])
     assert raw.sel(x=3).shape == (7, 24)
-    plot = raw[0].plot.imshow()
-    plot.figure.savefig(tmp_path / "plot.png")
     import matplotlib.pyplot as plt
 
-    plt.close("all")
+    figure, axes = plt.subplots()
+    raw[0].plot.imshow(ax=axes)
+    figure.savefig(tmp_path / "plot.png")
+    plt.close(figure)
 
 
 def test_a_notebook_makes_what_a_run_makes(night: Path, tmp_path: Path) -> None:
