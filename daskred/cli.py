@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from daskred.night import Night
     from daskred.plan import Allowances
 
-ALL_DONE, SOME_FAILED, WRONG_REQUEST = 0, 1, 2
+ALL_DONE, SOME_FAILED, WRONG_REQUEST, INTERRUPTED = 0, 1, 2, 130
 _NORMALIZE = ("mode", "exact-mode", "median", "mean")
 _STATUS = """
 exit status:
@@ -200,7 +200,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _open(arguments: argparse.Namespace, skip: Path | None = None) -> Night:
+def _open(arguments: argparse.Namespace) -> Night:
     """Open the night that the arguments name."""
     from daskred.cameras import read_camera
     from daskred.night import open_night, parse_kinds
@@ -209,7 +209,6 @@ def _open(arguments: argparse.Namespace, skip: Path | None = None) -> Night:
         *arguments.night,
         camera=read_camera(arguments.camera),
         kinds=parse_kinds(getattr(arguments, "kind", ())),
-        skip=skip,
     )
 
 
@@ -246,8 +245,7 @@ def _reduce(arguments: argparse.Namespace) -> int:
 
     if arguments.json and not arguments.dry_run:
         raise RequestError("--json goes with --dry-run: it prints the plan")
-    out = Path(arguments.out).absolute()
-    night = _open(arguments, skip=out)
+    night = _open(arguments)
     if arguments.dry_run:
         return _print_plan(arguments, night)
 
@@ -265,7 +263,7 @@ def _reduce(arguments: argparse.Namespace) -> int:
         tile_rows=arguments.tile_rows,
         workers=Workers(arguments.workers, arguments.processes),
     )
-    summary = reduce_night(night, out, options, TerminalProgress())
+    summary = reduce_night(night, arguments.out, options, TerminalProgress())
     print_summary(summary)
     return SOME_FAILED if summary.failed else ALL_DONE
 
@@ -356,6 +354,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except DaskredError as error:
         print(f"daskred: {error}", file=sys.stderr)
         return WRONG_REQUEST if isinstance(error, RequestError) else SOME_FAILED
+    except KeyboardInterrupt:
+        print("daskred: interrupted; what is done stays", file=sys.stderr)
+        return INTERRUPTED
     except BrokenPipeError:
         # Whoever read the output has seen enough; nothing more can be told to them.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -135,8 +135,8 @@ def _walk(path: str, file: BinaryIO, size: int) -> Iterator[Hdu]:
         if missing > 0:
             raise FrameError(path, f"is truncated: {missing} bytes of pixels are missing")
         yield hdu
-        # Behind a lone image nothing follows; of a gzip stream this saves unpacking the rest.
-        if index == 0 and hdu.data_size and header.get("EXTEND") is not True:
+        # Where the header promises no extensions, a gzip stream need not be unpacked to its end.
+        if isinstance(file, gzip.GzipFile) and hdu.data_size and header.get("EXTEND") is not True:
             return
         position = hdu.end
         index += 1
@@ -188,7 +188,7 @@ def images_of(path: str, hdus: Sequence[Hdu]) -> tuple[Image, ...]:
     FrameError
         When there is none, or one has other than two axes.
     """
-    images = []
+    images: list[Image] = []
     for hdu in hdus:
         header = hdu.header
         compressed = header.get("ZIMAGE") is True
@@ -210,6 +210,8 @@ def images_of(path: str, hdus: Sequence[Hdu]) -> tuple[Image, ...]:
             extension = str(header.get("EXTNAME") or "")
             name = f"{extension},{header.get('EXTVER', 1)}" if extension else f"HDU {hdu.index}"
             name = name if extension != "COMPRESSED_IMAGE" else ""
+            if any(image.name == name for image in images):
+                name = f"{name} HDU {hdu.index}".lstrip()
         images.append(
             Image(
                 name=name,

@@ -111,15 +111,13 @@ class Night:
         return replace(self, left_out=(*self.left_out, *further))
 
 
-def find_files(sources: Sequence[str | Path], skip: Path | None = None) -> list[tuple[str, str]]:
+def find_files(sources: Sequence[str | Path]) -> list[tuple[str, str]]:
     """Find FITS files below folders, files and globs.
 
     Parameters
     ----------
     sources
         Folders, searched with all folders below them; files; patterns like ``night/*.fit``.
-    skip
-        A folder that is passed over.
 
     Returns
     -------
@@ -141,7 +139,7 @@ def find_files(sources: Sequence[str | Path], skip: Path | None = None) -> list[
             path = Path(match)
             if path.is_dir():
                 folders.append(path.absolute())
-                found |= dict.fromkeys(_files_below(path.absolute(), skip))
+                found |= dict.fromkeys(_files_below(path.absolute()))
             elif match == source or _SUFFIX.search(path.name):
                 # A name typed with its folder keeps that folder, which may tell the frame's kind.
                 folders.append(path.absolute().parent if path.is_absolute() else Path.cwd())
@@ -151,12 +149,17 @@ def find_files(sources: Sequence[str | Path], skip: Path | None = None) -> list[
     return sorted(pairs, key=lambda pair: pair[1])
 
 
-def _files_below(folder: Path, skip: Path | None) -> Iterator[str]:
-    for parent, folders, files in os.walk(folder):
+def _files_below(folder: Path) -> Iterator[str]:
+    """Yield the FITS files below a folder; links are followed, each folder is entered once."""
+    entered: set[tuple[int, int]] = set()
+    for parent, folders, files in os.walk(folder, followlinks=True):
         here = Path(parent)
-        folders[:] = sorted(
-            name for name in folders if not name.startswith(".") and here / name != skip
-        )
+        status = here.stat()
+        if (status.st_dev, status.st_ino) in entered:
+            folders.clear()
+            continue
+        entered.add((status.st_dev, status.st_ino))
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             if _SUFFIX.search(name) and not name.startswith("."):
                 yield os.path.abspath(here / name)  # noqa: PTH100
@@ -204,7 +207,9 @@ def describe(path: str, name: str, camera: Camera) -> Description:
         processed = processed_sign(name, [hdus[0].header], camera)
         if processed is None:
             return _describe(path, name, hdus, camera)
-        left_out = LeftOut(path, name, f"{_MEANINGS[processed[0]]}: {processed[1]}", failed=False)
+        meaning, sign = processed
+        text = _MEANINGS[meaning] + (f": {sign}" if meaning != "product" else "")
+        left_out = LeftOut(path, name, text, failed=False)
     except FrameError as error:
         return Description(None, LeftOut(path, name, error.reason, failed=True))
     try:
@@ -326,7 +331,6 @@ def open_night(
     *sources: str | Path,
     camera: Camera | None = None,
     kinds: Sequence[tuple[Kind, str]] = (),
-    skip: Path | None = None,
     on_frame: Callable[[int, int], None] | None = None,
 ) -> Night:
     """Find frames, read their headers, and classify them; of the pixels only the first are read.
@@ -350,7 +354,7 @@ def open_night(
         When a source does not exist, no file is found, or a pattern matches none.
     """
     camera = camera or read_camera()
-    files = find_files(sources, skip)
+    files = find_files(sources)
     if not files:
         below = ", ".join(map(str, sources))
         raise RequestError(
@@ -382,7 +386,7 @@ def open_night(
     gone = {entry.path for entry in left_out}
     for frame in frames:
         if frame.kind == "unknown" and frame.path not in gone:
-            failed = not frame.reason.startswith(AUXILIARY)
+            failed = not frame.reason.startswith((AUXILIARY, "--kind"))
             left_out.append(
                 LeftOut(frame.path, frame.name, f"unknown kind: {frame.reason}", failed)
             )

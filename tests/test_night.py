@@ -115,11 +115,28 @@ def test_broken_frames_do_not_stop_the_night(make_night: NightMaker) -> None:
     assert len(night.raw) == 4
 
 
-def test_a_folder_of_products_is_passed_over(make_night: NightMaker) -> None:
+def test_links_are_followed_and_may_loop(make_night: NightMaker, tmp_path: Path) -> None:
+    elsewhere = make_night.add("a.fits", "Dark Frame", 100, 10.0).parent
+    night = tmp_path / "linked"
+    night.mkdir()
+    (night / "darks").symlink_to(elsewhere)
+    (elsewhere / "loop").symlink_to(night)
+    assert [frame.name for frame in open_night(night).frames] == ["darks/a.fits"]
+
+
+def test_products_among_raw_frames_are_known(make_night: NightMaker) -> None:
     make_night.add("a.fits", "Dark Frame", 100, 10.0)
-    make_night.add("out/b.fits", "Dark Frame", 100, 10.0)
-    night = open_night(make_night.folder, skip=make_night.folder / "out")
-    assert [frame.name for frame in night.frames] == ["a.fits"]
+    make_night.add("out/b.fits", "Dark Frame", 100, 10.0, DASKRED="key")
+    night = open_night(make_night.folder)
+    assert reasons(night) == {"out/b.fits": "was made by daskred"}
+    assert [frame.name for frame in night.raw] == ["a.fits"]
+
+
+def test_images_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    hdus = [fits.ImageHDU(np.full((2, 3), n, "i2"), name="SCI") for n in range(2)]
+    fits.HDUList([fits.PrimaryHDU(), *hdus]).writeto(tmp_path / "a.fits")
+    (frame,) = open_night(tmp_path).frames
+    assert [image.name for image in frame.images] == ["SCI,1", "SCI,1 HDU 2"]
 
 
 def test_a_mosaic_is_one_frame(write_fits: WriteFits, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from tests.conftest import NightMaker, WriteFits, tree
 
 
 def run(night: Path, out: Path, **options: Any) -> Summary:
-    return reduce_night(open_night(night, skip=out), out, Options(**options))
+    return reduce_night(open_night(night), out, Options(**options))
 
 
 def failures(summary: Summary) -> dict[str, str]:
