@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import PurePosixPath
 
 from daskred.cameras import Camera, Meaning
@@ -45,118 +46,184 @@ class Sign:
     points_to
         The kind that it points to, or None.
     strength
-        type, object, name, folder, shutter, exptime or target.
+        type, object, lamp, name, folder, shutter, exptime or target.
+    weak
+        Whether it tells of an open shutter, and points to science only as the usual case.
     """
 
     text: str
     allowed: frozenset[str]
     points_to: str | None
     strength: str
+    weak: bool = False
 
 
-_STRENGTHS = ("type", "object", "name", "folder", "shutter", "exptime", "target")
+# Also one switch for each lamp: "0,1,0".
+_SWITCHED_ON = re.compile(r"\s*(on|true|yes|[01 ,]*1[01 ,]*)\s*", re.IGNORECASE)
+_STRENGTHS = ("type", "object", "lamp", "name", "folder", "shutter", "exptime", "target")
 
 
-def words_of(text: str) -> frozenset[str]:
-    """Return the words of a text in lower case, CamelCase both whole and taken apart.
+@lru_cache(maxsize=4096)
+def runs_of(text: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Return the words of a text in lower case, each with the parts of its CamelCase.
 
     Examples
     --------
-    >>> sorted(words_of("DomeFlat-001 V"))
-    ['dome', 'domeflat', 'flat', 'v']
+    >>> runs_of("DomeFlat-001 V")
+    (('domeflat', ('dome', 'flat')), ('v', ('v',)))
     """
     runs = re.findall(r"[A-Za-z]+", text)
-    parts = [part for run in runs for part in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", run)]
-    return frozenset(word.lower() for word in (*runs, *parts))
+    return tuple(
+        (run.lower(), tuple(p.lower() for p in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", run)))
+        for run in runs
+    )
 
 
-def _groups(words: frozenset[str], camera: Camera) -> frozenset[str]:
-    return frozenset(group for group, members in camera.words.items() if words & members)
+@dataclass(frozen=True)
+class Reading:
+    """What the words of a text say.
+
+    Parameters
+    ----------
+    groups
+        The groups that its words belong to.
+    foreign
+        Whether a word of more than three letters belongs to none.
+    unknown
+        Whether any word belongs to none.
+    """
+
+    groups: frozenset[str]
+    foreign: bool
+    unknown: bool
+
+
+def read_words(text: str, camera: Camera) -> Reading:
+    """Read the words of a text."""
+    groups: set[str] = set()
+    strange: list[str] = []
+    symbols = 0
+    for run, parts in runs_of(text):
+        own = camera.groups_of(run)
+        for part in parts:
+            groups |= camera.groups_of(part)
+        groups |= own
+        symbols += run in camera.elements
+        if not own:
+            strange += [part for part in parts if not camera.groups_of(part)]
+    if symbols > 1 or (symbols and symbols == len(runs_of(text)) and not re.search(r"\d", text)):
+        groups.add("elements")
+    if "elements" in groups:
+        groups.add("auxiliary")
+    return Reading(frozenset(groups), any(len(word) > 3 for word in strange), bool(strange))
 
 
 def _sign(text: str, groups: frozenset[str], strength: str) -> Sign | None:
     """Make a sign of the groups whose words a text has; None where it has none."""
     calibration = groups & {"bias", "dark", "flat"}
-    science = "science" in groups
-    if calibration == {"dark", "flat"} and not science:
+    others = groups & {"science", "auxiliary"}
+    if calibration == {"dark", "flat"} and not others:
         return Sign(text, frozenset({"dark"}), "dark", strength)  # darks for the flats
     if calibration:
         # A dark of zero seconds is a bias frame.
-        allowed = {*calibration, *(groups & {"science", "auxiliary"})}
-        allowed |= {"bias"} if "dark" in calibration else set()
-        alone = len(calibration) == 1 and not science and "auxiliary" not in groups
+        allowed = calibration | others | ({"bias"} if "dark" in calibration else set())
+        alone = len(calibration) == 1 and not others
         return Sign(text, frozenset(allowed), next(iter(calibration)) if alone else None, strength)
+    if len(others) == 2:
+        return Sign(text, others, None, strength)
     if "auxiliary" in groups:
-        mixed = science
-        allowed = {"auxiliary"} | ({"science"} if mixed else set())
-        return Sign(text, frozenset(allowed), None if mixed else "auxiliary", strength)
-    if science:
+        return Sign(text, others, "auxiliary", strength)
+    if "science" in groups:
         return Sign(text, frozenset({"science", "auxiliary"}), "science", strength)
     if "lamp" in groups:
         return Sign(text, frozenset({"flat", "auxiliary"}), None, strength)
     if "exposure" in groups:
-        return Sign(text, _LIT, "science", strength)
+        return Sign(text, _LIT, "science", strength, weak=True)
     return None
 
 
-def _type_signs(headers: Sequence[Header], camera: Camera) -> Iterator[Sign]:
-    """Yield the signs of the cards made to tell the type; values that are no words say nothing."""
-    unclear: list[Sign] = []
-    clear = False
-    for card in camera.kind_cards["type"]:
+def _texts(headers: Sequence[Header], cards: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield card and value of each card that holds words."""
+    for card in cards:
         for value in dict.fromkeys(present(headers, card)):
-            words = words_of(value) if isinstance(value, str) else frozenset()
-            sign = _sign(f"{card} = {value!r}", _groups(words, camera) - {"closed"}, "type")
-            if sign:
-                clear = True
-                yield sign
-            elif words - camera.words["ignored"]:
-                unclear.append(Sign(f"{card} = {value!r}", _ALL, None, "type"))
-    if not clear:
-        yield from unclear
+            if isinstance(value, str):
+                yield card, value
+
+
+def _type_signs(headers: Sequence[Header], camera: Camera) -> list[Sign]:
+    """Return the signs of the cards made to tell the type; unclear ones where none is clear."""
+    unclear: list[Sign] = []
+    for key in ("type", "type_fallback"):
+        clear: list[Sign] = []
+        for card, value in _texts(headers, camera.kind_cards[key]):
+            reading = read_words(value, camera)
+            text = f"{card} = {value!r}"
+            if sign := _sign(text, reading.groups, "type"):
+                clear.append(sign)
+            elif reading.unknown or "vague" in reading.groups:
+                unclear.append(Sign(text, _ALL, None, "type"))
+        if clear:
+            break
+    for card, value in _texts(headers, camera.kind_cards["mode"]):
+        groups = read_words(value, camera).groups & {"bias", "dark", "flat", "auxiliary"}
+        if sign := _sign(f"{card} = {value!r}", groups, "type"):
+            clear.append(sign)
+    return clear or unclear
 
 
 def _object_signs(headers: Sequence[Header], camera: Camera) -> Iterator[Sign]:
     """Yield what the observer's own words say: a calibration, or a target in the sky."""
-    for card in camera.kind_cards["object"]:
-        for value in dict.fromkeys(present(headers, card)):
-            if not isinstance(value, str):
-                continue
-            words = words_of(value)
-            groups = _groups(words, camera) - {"exposure", "closed", "opened"}
-            text = f"{card} = {value!r}"
-            known = frozenset().union(*camera.words.values())
-            foreign = {word for word in words - known if len(word) > 3}
-            sign = _sign(text, groups, "object")
-            if sign and foreign and sign.points_to in ("bias", "dark", "flat"):
-                # "Dark Nebula B 33" is no dark, or is it?
-                yield Sign(text, sign.allowed | {"science"}, None, "object")
-            elif sign:
-                yield sign
-            elif words - known:
-                yield Sign(text, _ALL, "science", "target")
+    for card, value in _texts(headers, camera.kind_cards["object"]):
+        reading = read_words(value, camera)
+        text = f"{card} = {value!r}"
+        sign = _sign(text, reading.groups - {"exposure"}, "object")
+        if sign and reading.foreign and sign.points_to in ("bias", "dark"):
+            # "Dark Nebula B 33" is no dark, or is it?
+            yield Sign(text, sign.allowed | {"science"}, None, "object")
+        elif sign:
+            yield sign
+        elif "vague" in reading.groups and not reading.foreign:
+            yield Sign(text, _ALL, None, "object")
+        elif reading.unknown:
+            yield Sign(text, _ALL, "science", "target")
+    for card, value in _texts(headers, camera.kind_cards["target"]):
+        reading = read_words(value, camera)
+        if reading.unknown and not _sign("", reading.groups - {"exposure"}, ""):
+            yield Sign(f"{card} = {value!r}", _ALL, "science", "target")
+
+
+def _lamp_signs(headers: Sequence[Header], camera: Camera) -> Iterator[Sign]:
+    """Yield the lamps that are on: then the frame is not of the sky."""
+    unlit = _ALL - {"science"}
+    for header in headers:
+        for keyword in header.keywords:
+            if any(pattern.fullmatch(keyword) for pattern in camera.lamp_switches):
+                value = header.get(keyword)
+                if value is True or _SWITCHED_ON.fullmatch(str(value)):
+                    yield Sign(f"{keyword} = {value!r}", unlit, None, "lamp")
+    for card, value in _texts(headers, camera.kind_cards["lamp_name"]):
+        groups = read_words(value, camera).groups
+        if groups & {"auxiliary", "lamp"} and "ignored" not in groups:
+            yield Sign(f"{card} = {value!r}", unlit, None, "lamp")
 
 
 def _name_signs(name: str, headers: Sequence[Header], camera: Camera) -> Iterator[Sign]:
     """Yield what the names of the file and of its nearest telling folder say."""
     path = PurePosixPath(name)
-    stem = path.name.split(".")[0] if not path.name.startswith(".") else path.name
-    own_names = [(f"the file name {path.name!r}", stem)]
-    for card in camera.kind_cards["name"]:
-        own_names += [
-            (f"{card} = {value!r}", PurePosixPath(value).name)
-            for value in present(headers, card)
-            if isinstance(value, str)
-        ]
+    own_names = [(f"the file name {path.name!r}", path.name.split(".")[0] or path.name)]
+    own_names += [
+        (f"{card} = {value!r}", re.split(r"[/\\]", value)[-1])
+        for card, value in _texts(headers, camera.kind_cards["name"])
+    ]
     for text, own_name in own_names:
-        groups = _groups(words_of(own_name), camera) - {"lamp", "exposure"}
+        groups = read_words(own_name, camera).groups - {"exposure"}
         if sign := _sign(text, groups, "name"):
             yield sign
         elif any(target.fullmatch(part) for target in camera.targets for part in _pieces(own_name)):
             yield Sign(f"{text} names a target", _ALL, "science", "target")
     for folder in reversed(path.parent.parts):
-        groups = _groups(words_of(folder), camera) - {"lamp"}
-        if sign := _sign(f"the folder {folder!r}", groups - {"exposure"}, "folder"):
+        groups = read_words(folder, camera).groups - {"lamp", "exposure"}
+        if sign := _sign(f"the folder {folder!r}", groups, "folder"):
             kinds = groups & _FOLDERS.keys()
             allowed = frozenset[str]().union(*(_FOLDERS[kind] for kind in kinds))
             yield Sign(sign.text, allowed, sign.points_to if len(kinds) == 1 else None, "folder")
@@ -173,13 +240,12 @@ def _other_signs(
     headers: Sequence[Header], exptime_s: float | None, camera: Camera
 ) -> Iterator[Sign]:
     """Yield what the shutter and the exposure time say."""
-    for card in camera.kind_cards["shutter"]:
-        for value in present(headers, card):
-            groups = _groups(words_of(str(value)), camera) if isinstance(value, str) else ()
-            if "closed" in groups:
-                yield Sign(f"{card} = {value!r}", _UNLIT, "dark", "shutter")
-            elif "opened" in groups:
-                yield Sign(f"{card} = {value!r}", _LIT, None, "shutter")
+    for card, value in _texts(headers, camera.kind_cards["shutter"]):
+        groups = read_words(value, camera).groups
+        if "closed" in groups:
+            yield Sign(f"{card} = {value!r}", _UNLIT, "dark", "shutter")
+        elif "opened" in groups:
+            yield Sign(f"{card} = {value!r}", _LIT, None, "shutter")
     if exptime_s == 0:
         yield Sign("the exposure time is zero", frozenset({"bias"}), "bias", "exptime")
     elif exptime_s is not None:
@@ -187,8 +253,26 @@ def _other_signs(
         yield Sign(f"the exposure time is {exptime_s:g} s", allowed, None, "exptime")
 
 
+def _weighed(signs: Sequence[Sign]) -> list[Sign]:
+    """Return the signs that count: some habits of observers contradict nothing.
+
+    A generic type card stays as it was while a zero-second bias is read out; and OBJECT still
+    names the lamp, or the dome, while the type card tells of a bias or a dark.
+    """
+    zero = any(s.strength == "exptime" and s.points_to == "bias" for s in signs)
+    bias = any(s.points_to == "bias" and s.strength in ("object", "name") for s in signs)
+    unlit = any(s.strength == "type" and s.allowed <= _UNLIT for s in signs)
+    return [
+        sign
+        for sign in signs
+        if not (zero and bias and sign.weak)
+        and not (unlit and sign.strength == "object" and sign.points_to is None)
+    ]
+
+
 def _decide(signs: Sequence[Sign]) -> tuple[str | None, str]:
     """Return the kind that signs of one frame agree on, or None, and the reason."""
+    signs = _weighed(signs)
     left_over = _ALL.intersection(*(sign.allowed for sign in signs))
     telling = [sign for sign in signs if sign.points_to or sign.allowed != _ALL]
     said = ", ".join(dict.fromkeys(sign.text for sign in telling))
@@ -198,20 +282,24 @@ def _decide(signs: Sequence[Sign]) -> tuple[str | None, str]:
     if not pointing:
         what = said or ", ".join(sign.text for sign in signs if sign.strength == "type")
         return None, f"too few signs: {what or 'no card and no name tells its kind'}"
-    kind = str(pointing[0].points_to)
-    strongest = pointing[0].strength
-    targets = [sign for sign in signs if sign.strength == "target"]
-    if strongest == "target":
-        unclear = [s for s in signs if s.strength == "type"]
-        if unclear:
-            return None, f"{unclear[0].text} is no word that the camera's rules know"
+    strongest = pointing[0]
+    kind = str(strongest.points_to)
+    reasons = [sign for sign in pointing if sign.points_to == kind]
+    unclear = [s for s in signs if s.points_to is None and s.strength in ("object", "name")]
+    if strongest.weak and unclear:
+        return None, f"too few signs: {said}"
+    if strongest.strength == "target":
+        words = [s for s in signs if s.strength == "type"]
+        if words:
+            return None, f"{words[0].text} is no word that the camera's rules know"
         if not any(sign.strength == "exptime" for sign in signs):
             return None, f"too few signs: {said}, and no exposure time"
-    elif targets and strongest not in ("type", "object") and kind != "science":
-        # The observer named a target: a name or a shutter alone does not outweigh that.
+    # Where the observer named a target, one name or the shutter alone does not outweigh that.
+    named = any(sign.strength == "target" for sign in signs) and kind != "science"
+    alone = len({sign.strength for sign in reasons}) == 1
+    if named and alone and strongest.strength not in ("type", "object"):
         return None, f"the signs disagree: {said}"
-    reasons = [sign.text for sign in pointing if sign.points_to == kind]
-    return kind, " and ".join(dict.fromkeys(reasons[:2]))
+    return kind, " and ".join(dict.fromkeys(sign.text for sign in reasons[:2]))
 
 
 def kind_of(
@@ -247,6 +335,7 @@ def kind_of(
     signs = [
         *_type_signs(headers, camera),
         *_object_signs(headers, camera),
+        *_lamp_signs(headers, camera),
         *_name_signs(name, headers, camera),
         *_other_signs(headers, exptime_s, camera),
     ]
@@ -269,24 +358,34 @@ def processed_sign(
 ) -> tuple[Meaning, str] | None:
     """Return why a frame is no raw frame any more, or None for a raw frame.
 
+    Parameters
+    ----------
+    name
+        The frame's path below the night, with forward slashes.
+    headers
+        As of `kind_of`.
+    camera
+        The rules.
+
     Returns
     -------
     meaning, reason
         ``calibrated``, ``master`` or ``product`` (of daskred itself), and the sign.
     """
+    path = PurePosixPath(name)
+    stem = path.name.split(".")[0]
     for rule in camera.processed:
         for card in rule.cards:
             for header in headers:
                 for value in header.values(card):
                     if rule.pattern is None or rule.pattern.search(str(value)):
                         return rule.means, f"{card} = {value!r}"
-    for card in camera.kind_cards["type"]:
-        for value in present(headers, card):
-            if isinstance(value, str) and words_of(value) & camera.words["master"]:
-                return "master", f"{card} = {value!r}"
-    for part in PurePosixPath(name).parts:
-        meanings: tuple[Meaning, ...] = ("master", "calibrated")
-        for meaning in meanings:
-            if words_of(part) & camera.words[meaning]:
-                return meaning, f"the name {part!r}"
+        if rule.file and rule.file.search(stem):
+            return rule.means, f"the file name {path.name!r}"
+        for folder in path.parent.parts:
+            if rule.folder and rule.folder.search(folder):
+                return rule.means, f"the folder {folder!r}"
+    for card, value in _texts(headers, camera.kind_cards["type"]):
+        if any(run.startswith("master") for run, _ in runs_of(value)):
+            return "master", f"{card} = {value!r}"
     return None

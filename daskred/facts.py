@@ -15,9 +15,9 @@ _SECONDS = {"": 1.0, "s": 1.0, "sec": 1.0, "secs": 1.0, "second": 1.0, "seconds"
 _SECONDS |= {"ms": 1e-3, "msec": 1e-3, "min": 60.0, "m": 60.0}
 _DEGREES = frozenset({"", "c", "degc", "deg", "celsius"})
 # What a filter wheel says of a hole.
-_NO_FILTER = frozenset(
-    {"", "none", "air", "clear", "open", "empty", "free", "hole", "no", "blank", "null"}
-)
+_NO_FILTER = re.compile(r"(none|air|clear|open|empty|free|hole|no|blank|null)?[\d-]*", re.I)
+_MILLISECONDS = re.compile(r"\b(ms|msec|millisec\w*)\b", re.I)
+_KELVIN = 273.15
 
 
 def present(headers: Sequence[Header], keyword: str) -> Iterator[Value]:
@@ -68,13 +68,20 @@ def exposure_time(path: str, headers: Sequence[Header], camera: Camera) -> float
     Raises
     ------
     FrameError
-        When the card is there and is no time, or a negative one.
+        When the cards that are there are no times, or negative ones.
     """
+    unreadable = ""
     for card, (value, *_) in _alternatives(headers, camera, "exptime_s"):
         number = parse_number(value)
         if number is None or number[1] not in _SECONDS or number[0] < 0:
-            raise FrameError(path, f"{card} = {value!r} is no exposure time in seconds")
-        return number[0] * _SECONDS[number[1]]
+            unreadable = unreadable or f"{card} = {value!r} is no exposure time in seconds"
+            continue
+        unit = _SECONDS[number[1]]
+        if not number[1] and any(_MILLISECONDS.search(h.comment(card)) for h in headers):
+            unit = _SECONDS["ms"]
+        return number[0] * unit
+    if unreadable:
+        raise FrameError(path, unreadable)
     return None
 
 
@@ -92,7 +99,8 @@ def _temperature(headers: Sequence[Header], camera: Camera, fact: str) -> float 
     for _, (value, *_) in _alternatives(headers, camera, fact):
         number = parse_number(value)
         if number and number[1] in _DEGREES:
-            return number[0]
+            # No detector is hotter than boiling water: such numbers are kelvin.
+            return number[0] if number[0] < 100 else number[0] - _KELVIN
     return None
 
 
@@ -109,7 +117,7 @@ def _binning(headers: Sequence[Header], camera: Camera) -> tuple[int, int] | Non
 def _filter(headers: Sequence[Header], camera: Camera) -> str | None:
     for _, values in _alternatives(headers, camera, "filter"):
         names = [str(value).strip() for value in values if value is not None]
-        real = [name for name in names if name.lower() not in _NO_FILTER]
+        real = [name for name in names if len(names) == 1 or not _NO_FILTER.fullmatch(name)]
         return "+".join(real) if real else names[0]
     return None
 

@@ -216,6 +216,20 @@ class Header:
                 value = value[:-1] + str(value_of(self.cards[place][10:]) or "")
             yield value
 
+    def comment(self, keyword: str) -> str:
+        """Return the comment of a keyword's first card, empty where there is none."""
+        for place in self._places.get(keyword, ()):
+            text = self.cards[place].partition("=")[2].lstrip()
+            if match := _STRING.match(text):
+                text = text[match.end() :]
+            return text.partition("/")[2].strip()
+        return ""
+
+    @property
+    def keywords(self) -> Iterator[str]:
+        """Each keyword once."""
+        return iter(self._places)
+
     @property
     def entries(self) -> list[tuple[str, ...]]:
         """The cards, each together with the CONTINUE cards that belong to it."""

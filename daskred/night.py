@@ -19,7 +19,7 @@ from daskred.errors import FrameError, RequestError
 from daskred.facts import facts_of
 from daskred.fitsfile import Hdu, images_of, read_hdus, read_rows
 from daskred.frames import KINDS, Frame, Image, Kind
-from daskred.header import is_structural, keyword_of
+from daskred.header import Header, is_structural, keyword_of
 
 _SUFFIX = re.compile(r"\.(fits|fit|fts)(\.gz|\.fz)?$", re.IGNORECASE)
 _SAMPLE_PIXELS = 1024
@@ -200,11 +200,17 @@ class Description:
     sample: bytes = b""
 
 
+def _telling_headers(hdus: Sequence[Hdu]) -> list[Header]:
+    """Return the primary header and, where its unit holds no pixels, the next one."""
+    n_empty = sum(hdu.data_size == 0 for hdu in hdus[:1])
+    return [hdu.header for hdu in hdus[: 1 + n_empty]]
+
+
 def describe(path: str, name: str, camera: Camera) -> Description:
     """Read the headers and the first pixels of a file, and say what it is."""
     try:
         hdus = read_hdus(path)
-        processed = processed_sign(name, [hdus[0].header], camera)
+        processed = processed_sign(name, _telling_headers(hdus), camera)
         if processed is None:
             return _describe(path, name, hdus, camera)
         meaning, sign = processed
@@ -220,9 +226,7 @@ def describe(path: str, name: str, camera: Camera) -> Description:
 
 def _describe(path: str, name: str, hdus: Sequence[Hdu], camera: Camera) -> Description:
     images = images_of(path, hdus)
-    headers = [hdus[0].header]
-    if images[0].hdu:
-        headers.append(hdus[images[0].hdu].header)
+    headers = _telling_headers(hdus)
     facts = facts_of(path, headers, camera)
     sample = _sample(path, images[0])
     kind, reason = kind_of(name, headers, facts.exptime_s, camera)

@@ -35,7 +35,7 @@ def test_a_camera_file_adds_to_the_common_rules(tmp_path: Path) -> None:
         ("[facts]\nexptime_s = 3\n", "list of texts"),
         ("[tolerance]\nexptime_s = 'x'\n", "must be a number"),
         ("[[processed]]\ncard = 'X'\nmeans = 'odd'\n", "means one of"),
-        ("[[processed]]\nmeans = 'master'\n", "names a card"),
+        ("[[processed]]\nmeans = 'master'\n", "names cards, a file or a folder"),
         ("[targets]\npatterns = ['(']\n", "no regular expression"),
         ("facts = 3\n", "must be a table"),
         ("not toml", "is no TOML"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -20,10 +20,13 @@ from daskred.frames import Facts
 Meaning = Literal["calibrated", "master", "product"]
 # The time of day completes a date of observation that lacks it.
 FACTS = (*(field.name for field in fields(Facts)), "time_of_day")
-KIND_CARDS = ("type", "object", "shutter", "name")
+KIND_CARDS = (
+    *("type", "type_fallback", "mode", "object", "target", "shutter", "name"),
+    *("lamp_switch", "lamp_name"),
+)
 WORDS = (
-    *("bias", "dark", "flat", "science", "auxiliary", "lamp", "exposure"),
-    *("closed", "opened", "ignored", "master", "calibrated"),
+    *("bias", "dark", "flat", "science", "auxiliary", "elements", "lamp", "exposure"),
+    *("closed", "opened", "vague", "ignored"),
 )
 _TABLES: dict[str, tuple[str, ...]] = {
     "facts": FACTS,
@@ -37,7 +40,7 @@ _TABLES: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class ProcessedRule:
-    """Cards which tell that a frame is no raw frame any more.
+    """A sign that a frame is no raw frame any more.
 
     Parameters
     ----------
@@ -45,12 +48,17 @@ class ProcessedRule:
         Any of these keywords.
     pattern
         Searched in the value; None where the card alone is enough.
+    file, folder
+        Searched in the name of the file, and in those of its folders; None where names do not
+        matter.
     means
         What the frame is then.
     """
 
     cards: tuple[str, ...]
     pattern: re.Pattern[str] | None
+    file: re.Pattern[str] | None
+    folder: re.Pattern[str] | None
     means: Meaning
 
 
@@ -66,9 +74,13 @@ class Camera:
         For each fact the cards that may hold it; each alternative is a tuple of cards read
         together.
     kind_cards
-        The cards that may tell the kind, by what they tell: type, object, shutter, name.
+        The cards that may tell the kind, by what they tell.
+    lamp_switches
+        Patterns of cards that tell whether a lamp is on.
     words
-        For each group the words that belong to it.
+        For each group a pattern of the words that belong to it.
+    elements
+        Symbols of what arc lamps are filled with.
     targets
         Patterns of names of things in the sky.
     processed
@@ -82,13 +94,24 @@ class Camera:
     name: str
     facts: Mapping[str, tuple[tuple[str, ...], ...]]
     kind_cards: Mapping[str, tuple[str, ...]]
-    words: Mapping[str, frozenset[str]]
+    lamp_switches: tuple[re.Pattern[str], ...]
+    words: Mapping[str, re.Pattern[str]]
+    elements: frozenset[str]
     targets: tuple[re.Pattern[str], ...]
     processed: tuple[ProcessedRule, ...]
     exptime_relative: float
     exptime_tolerance_s: float
     temperature_tolerance_c: float
     bias_exptime_s: float
+    _known: dict[str, frozenset[str]] = field(default_factory=dict, repr=False, compare=False)
+
+    def groups_of(self, word: str) -> frozenset[str]:
+        """Return the groups that a word, in lower case, belongs to."""
+        found = self._known.get(word)
+        if found is None:
+            found = frozenset(g for g, pattern in self.words.items() if pattern.fullmatch(word))
+            self._known[word] = found
+        return found
 
     def same_exptime(self, first_s: float, second_s: float) -> bool:
         """Whether two exposure times, in seconds, are the same but for how they were written."""
@@ -140,17 +163,26 @@ def _compile(source: str, pattern: str) -> re.Pattern[str]:
 
 
 def _processed_rule(source: str, rule: Mapping[str, Any]) -> ProcessedRule:
-    keys = ("card", "cards", "pattern", "means")
+    keys = ("card", "cards", "pattern", "file", "folder", "means")
     if not isinstance(rule, dict) or any(key not in keys for key in rule):
         raise RequestError(f"{source}: a [[processed]] rule has the keys {', '.join(keys)}")
     meanings = ("calibrated", "master", "product")
     if rule.get("means") not in meanings:
         raise RequestError(f"{source}: [[processed]] means one of {', '.join(meanings)}")
-    cards = tuple(rule.get("cards", ())) or (rule.get("card", ""),)
-    if not all(cards):
-        raise RequestError(f"{source}: a [[processed]] rule names a card or cards")
-    pattern = rule.get("pattern")
-    return ProcessedRule(cards, _compile(source, pattern) if pattern else None, rule["means"])
+    cards = (*rule.get("cards", ()), *([rule["card"]] if "card" in rule else ()))
+    if not cards and "file" not in rule and "folder" not in rule:
+        raise RequestError(f"{source}: a [[processed]] rule names cards, a file or a folder")
+    pattern, file, folder = (
+        _compile(source, rule[key]) if key in rule else None
+        for key in ("pattern", "file", "folder")
+    )
+    return ProcessedRule(cards, pattern, file, folder, rule["means"])
+
+
+def _word_pattern(group: str, words: list[str]) -> re.Pattern[str]:
+    """Return the pattern of a group's words; of elements, two or more run together."""
+    any_of = "|".join(word.replace("*", "[a-z]*").replace("?", "[a-z]") for word in words)
+    return re.compile(f"(?:{any_of}){'{2,}' if group == 'elements' else ''}")
 
 
 def _camera(source: str, table: Mapping[str, Any]) -> Camera:
@@ -162,7 +194,9 @@ def _camera(source: str, table: Mapping[str, Any]) -> Camera:
             for key, value in table["facts"].items()
         },
         kind_cards={key: tuple(value) for key, value in table["kind_cards"].items()},
-        words={key: frozenset(value) for key, value in table["words"].items()},
+        lamp_switches=tuple(_compile(source, p) for p in table["kind_cards"]["lamp_switch"]),
+        words={key: _word_pattern(key, value) for key, value in table["words"].items()},
+        elements=frozenset(table["words"]["elements"]),
         targets=tuple(_compile(source, pattern) for pattern in table["targets"]["patterns"]),
         processed=tuple(_processed_rule(source, rule) for rule in table["processed"]),
         exptime_relative=float(table["tolerance"]["exptime_relative"]),
