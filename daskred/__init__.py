@@ -38,17 +38,17 @@ if TYPE_CHECKING:
     from daskred.night import LeftOut as LeftOut
     from daskred.night import Night as Night
     from daskred.night import open_night as open_night
+    from daskred.options import Options as Options
     from daskred.plan import Allowances as Allowances
     from daskred.plan import Plan as Plan
     from daskred.planning import make_plan as make_plan
     from daskred.reduce import Summary as Summary
     from daskred.reduce import reduce_night as reduce_night
-    from daskred.run import Options as Options
-    from daskred.run import Receipt as Receipt
     from daskred.simulation import Truth as Truth
     from daskred.simulation import simulate as simulate
     from daskred.stack import open_frames as open_frames
     from daskred.stack import open_images as open_images
+    from daskred.tasks import Receipt as Receipt
     from daskred.write import open_master as open_master
     from daskred.write import write_frames as write_frames
 
@@ -78,8 +78,8 @@ _HOMES = {
     "make_plan": "planning",
     "Summary": "reduce",
     "reduce_night": "reduce",
-    "Options": "run",
-    "Receipt": "run",
+    "Options": "options",
+    "Receipt": "tasks",
     "Truth": "simulation",
     "simulate": "simulation",
     "open_frames": "stack",

@@ -249,8 +249,8 @@ def _reduce(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         return _print_plan(arguments, night)
 
+    from daskred.options import Options
     from daskred.reduce import reduce_night
-    from daskred.run import Options
     from daskred.terminal import TerminalProgress, print_summary
 
     options = Options(

@@ -22,7 +22,6 @@ from daskred.kernels.correct import divisor, effective_dark
 from daskred.stack import map_pixels
 
 if TYPE_CHECKING:
-    import dask.array as da
     import xarray as xr
 
 _loading = threading.Lock()
@@ -48,10 +47,10 @@ class MasterFiles:
     scale: float = 1.0
     keys: tuple[str, ...] = ()
 
-    def load(self) -> tuple[LoadedMasters, ...]:
+    def load(self, n_images: int) -> tuple[LoadedMasters, ...]:
         """Read the masters, once in each process; one entry for each image."""
         with _loading:
-            return _load(self)
+            return _load(self, n_images)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,12 +72,11 @@ def read_images(path: str) -> list[NDArray[Any]]:
 
 
 @lru_cache(maxsize=2)
-def _load(files: MasterFiles) -> tuple[LoadedMasters, ...]:
+def _load(files: MasterFiles, n_images: int) -> tuple[LoadedMasters, ...]:
     def images(path: str | None) -> list[NDArray[Any]] | None:
         return read_images(path) if path else None
 
     darks, biases, flats = images(files.dark), images(files.bias), images(files.flat)
-    n_images = max(len(one) for one in (darks, biases, flats, [None]) if one is not None)
     return tuple(
         LoadedMasters(
             dark=effective_dark(
@@ -103,18 +101,13 @@ class DarkBands:
         Its rows and columns.
     """
 
-    ndim = 3
-    dtype = np.dtype("f8")
-
     def __init__(self, files: Sequence[MasterFiles], image: int, shape: tuple[int, int]) -> None:
         self._files = tuple(files)
         self._image = image
         self.shape = (len(files), *shape)
 
-    def __dask_tokenize__(self) -> tuple[object, ...]:
-        return (type(self).__name__, self._files, self._image, self.shape)
-
-    def __getitem__(self, index: tuple[slice, slice, slice]) -> NDArray[np.float64]:
+    def __getitem__(self, index: tuple[slice, slice]) -> NDArray[np.float64]:
+        """Read a band of rows of all planes."""
         start, stop, _ = index[1].indices(self.shape[1])
         planes = np.zeros((self.shape[0], stop - start, self.shape[2]))
         for plane, files in zip(planes, self._files, strict=True):
@@ -122,7 +115,7 @@ class DarkBands:
             own = effective_dark(dark, bias, files.scale)
             if own is not None:
                 plane[...] = own
-        return planes[index[0], :, index[2]]
+        return planes
 
     def _rows(self, path: str | None, start: int, stop: int) -> NDArray[Any] | None:
         if path is None:
@@ -131,22 +124,6 @@ class DarkBands:
         rows = np.empty((stop - start, image.shape[1]), image.dtype)
         read_rows(path, image, start, stop, rows)
         return rows
-
-
-def _calibrate_block(
-    block: NDArray[Any], *, files: MasterFiles, image: int, out_dtype: str
-) -> NDArray[Any]:
-    masters = files.load()
-    # Without any master there is one empty entry, whatever the number of images.
-    own = masters[min(image, len(masters) - 1)]
-    return calibrate_pixels(block, own.dark, own.divisor, np.dtype(out_dtype))
-
-
-def calibrated_stack(stack: da.Array, files: MasterFiles, image: int, dtype: str) -> da.Array:
-    """Return a lazy stack ``(frame, y, x)``, calibrated with masters that are files."""
-    return map_pixels(
-        _calibrate_block, stack, dtype=dtype, files=files, image=image, out_dtype=dtype
-    )
 
 
 def _calibrate_arrays(

@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from daskred.stack import Task
 
-if TYPE_CHECKING:
-    import dask.array as da
-
-OnBlock = Callable[[Any], None]
+OnResult = Callable[[Any], None]
 
 
 @dataclass(frozen=True)
@@ -61,7 +58,7 @@ def user_scheduler() -> bool:
 
 
 class Executor:
-    """Computes lazy arrays, block after block.
+    """Carries out tasks.
 
     Parameters
     ----------
@@ -100,38 +97,42 @@ class Executor:
         with dask.config.set(settings):
             yield
 
-    def compute(self, array: da.Array, on_block: OnBlock | None = None) -> NDArray[Any]:
-        """Compute an array.
+    def run(self, tasks: Sequence[Task], on_result: OnResult | None = None) -> list[Any]:
+        """Carry out independent tasks, and return their results in order.
 
         Parameters
         ----------
-        array
-            Any lazy array.
-        on_block
-            Called with each block when it is done, in this thread; with a scheduler of the
-            user's, when all are done.
+        tasks
+            As `daskred.stack` makes them.
+        on_result
+            Called with each result when it is there, in this thread; with a scheduler of the
+            user's, when all are there.
 
         Raises
         ------
         Exception
             What the first task that failed raised.
         """
+        import dask.threaded
+        from dask.base import get_scheduler
         from dask.callbacks import Callback
-        from dask.core import flatten
 
-        keys = set(flatten(array.__dask_keys__()))
-        seen: set[Any] = set()
+        # Names of tasks never repeat: a cluster would take a result that it has for the answer.
+        name = secrets.token_hex(8)
+        graph = {f"{name}-{number}": task for number, task in enumerate(tasks)}
+        seen: set[str] = set()
 
-        def after(key: Any, result: Any, *_: object) -> None:
-            if key in keys and on_block:
+        def after(key: str, result: Any, *_: object) -> None:
+            if key in graph and on_result:
                 seen.add(key)
-                on_block(result)
+                on_result(result)
 
         with self._configured(), Callback(posttask=after):
-            result = np.asarray(array.compute())
-        if on_block and not seen:
-            on_block(result)
-        return result
+            results = list((get_scheduler() or dask.threaded.get)(graph, list(graph)))
+        if on_result and not seen:
+            for result in results:
+                on_result(result)
+        return results
 
     def close(self) -> None:
         """End the worker processes that were started."""

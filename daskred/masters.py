@@ -19,64 +19,16 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
-def median_tile(tile: NDArray[Any]) -> NDArray[np.float64]:
-    """Median over the frames of one band."""
-    return median_over_frames(tile)
-
-
-def flat_tile(
-    tile: NDArray[Any],
-    darks: NDArray[Any] | None = None,
-    *,
-    which: NDArray[np.intp] | None = None,
-    levels: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """Median over the frames of one band, each less its dark and divided by its level.
-
-    Parameters
-    ----------
-    tile
-        Shape ``(frame, rows, x)``, ADU.
-    darks
-        The different darks, shape ``(n, rows, x)``, ADU; None where nothing is subtracted.
-    which
-        For each frame, which dark.
-    levels
-        For each frame its level after the subtraction, ADU.
-    """
-    normalised = np.empty(tile.shape)
-    for number, one in enumerate(tile):
-        if darks is None or which is None:
-            normalised[number] = one
-        else:
-            np.subtract(one, darks[which[number]], out=normalised[number])
-        normalised[number] /= levels[number]
-    return median_over_frames(normalised)
-
-
-def stack_levels(*blocks: NDArray[Any], method: str) -> NDArray[np.float64]:
-    """Return the level of each frame, over all its images together.
-
-    Parameters
-    ----------
-    *blocks
-        For each image the pixels of some frames, shape ``(frame, y, x)``.
-    method
-        As of `daskred.kernels.level.level`.
-    """
-    return np.array(
-        [
-            level(np.concatenate([image.reshape(-1) for image in images]), method)
-            for images in zip(*blocks, strict=True)
-        ]
-    )
+def _levels(block: NDArray[Any], *, method: str) -> NDArray[np.float64]:
+    """Return the level of each frame of a block."""
+    return np.array([level(one, method) for one in block])
 
 
 def combined(stack: da.Array) -> da.Array:
     """Return the lazy per-pixel median, float64, of a stack ``(frame, y, x)``."""
     if stack.numblocks[0] > 1 or stack.numblocks[2] > 1:
         stack = stack.rechunk({0: -1, 1: "auto", 2: -1})
-    return map_tiles(median_tile, stack, dtype="f8")
+    return map_tiles(median_over_frames, stack, dtype="f8")
 
 
 def _labelled(image: da.Array, like: xr.DataArray, kind: str, dtype: str) -> xr.DataArray:
@@ -179,8 +131,8 @@ def master_flat(
     by_tile = open_frames(frames, tiled=True)
     if dark is not None:
         by_frame, by_tile = by_frame - dark.data, by_tile - dark.data
-    levels = map_frames(stack_levels, [by_frame.data], dtype="f8", method=normalize)
+    levels = map_frames(_levels, [by_frame.data], dtype="f8", method=normalize)
     scaled = by_tile.data / levels[:, None, None].rechunk({0: -1})
-    median = map_tiles(median_tile, scaled, dtype="f8").rechunk(-1)
+    median = map_tiles(median_over_frames, scaled, dtype="f8").rechunk(-1)
     divided = map_pixels(_divided_by_own_level, median[None], dtype="f8", method=normalize)
     return _labelled(da.squeeze(divided, axis=0), by_tile, "flat", dtype)

@@ -14,10 +14,12 @@ from daskred.errors import FrameError, FramesError, RequestError, RunError
 from daskred.execute import Executor
 from daskred.fitsfile import TEMPORARY_MARK
 from daskred.night import LeftOut, Night
+from daskred.options import Options
 from daskred.plan import Plan
 from daskred.planning import make_plan
 from daskred.progress import Progress, Silent
-from daskred.run import Options, Receipt, Run
+from daskred.run import Run
+from daskred.tasks import Receipt
 
 
 @dataclass(frozen=True)

@@ -2,156 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field
+import itertools
+from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from daskred.correction import DarkBands, MasterFiles, calibrated_stack
+from daskred.correction import DarkBands, MasterFiles
 from daskred.errors import FrameError, FramesError, RequestError
-from daskred.execute import Executor, Workers
-from daskred.frames import Frame
-from daskred.kernels.level import METHODS, level
-from daskred.masters import combined, flat_tile, stack_levels
-from daskred.plan import MASTERS_FOLDER, Allowances, Correction, Input, Master, Plan, Science
-from daskred.products import key_of, stands, write_calibrated, write_master
+from daskred.execute import Executor
+from daskred.frames import Frame, Image
+from daskred.kernels.flat import flat_level, flat_tile
+from daskred.kernels.median import median_over_frames
+from daskred.options import Options
+from daskred.plan import MASTERS_FOLDER, Correction, Input, Master, Plan, Science
+from daskred.products import key_of, stands, write_master
 from daskred.progress import Progress
 from daskred.stack import (
+    FrameStack,
+    Stack,
+    Task,
+    frame_tasks,
     frames_per_block,
-    lazy_array,
-    map_frames,
-    map_tiles,
     rows_per_tile,
-    stack_frames,
-    stack_tiles,
+    tile_tasks,
 )
+from daskred.tasks import Receipt, WriteJob, calibrate_block, measure_flats
 
-DTYPES = ("float32", "float64")
 # A flat with more saturated pixels than this part is none.
 MAX_SATURATED = 0.05
-
-
-@dataclass(frozen=True)
-class Options:
-    """How a night is reduced.
-
-    Parameters
-    ----------
-    normalize
-        How levels of flats are measured: ``mode``, ``exact-mode``, ``median`` or ``mean``.
-    dtype
-        Of the products' pixels: ``float32`` or ``float64``.
-    processed_by
-        A name for the headers of products.
-    allow
-        What may be done only on request.
-    masters_only
-        Make the masters, and calibrate nothing.
-    overwrite
-        Make anew what is done already.
-    tile_rows
-        Height of the bands that masters are made in; None for one that fits. Products do not
-        depend on it.
-    workers
-        Where tasks run; None for the scheduler that the user set up, or else threads.
-    """
-
-    normalize: str = "mode"
-    dtype: str = "float32"
-    processed_by: str | None = None
-    allow: Allowances = field(default_factory=Allowances)
-    masters_only: bool = False
-    overwrite: bool = False
-    tile_rows: int | None = None
-    workers: Workers | None = None
-
-    def __post_init__(self) -> None:
-        for name, value, known in (
-            ("normalize", self.normalize, tuple(METHODS)),
-            ("dtype", self.dtype, DTYPES),
-        ):
-            if value not in known:
-                raise RequestError(f"{name}={value!r}: there are {', '.join(known)}")
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """What became of one product.
-
-    Parameters
-    ----------
-    product
-        The file, below the folder of products.
-    source
-        The raw frame, or the master's name.
-    n_inputs
-        Of how many frames it was made.
-    made
-        Whether it was made now; False where it was done already.
-    n_nan
-        Pixels without a value; -1 where it was done already.
-    """
-
-    product: str
-    source: str
-    n_inputs: int
-    made: bool
-    n_nan: int
-
-
-@dataclass(frozen=True)
-class WriteJob:
-    """One calibrated frame to be written."""
-
-    frame: Frame
-    target: Path
-    product: str
-    correction: Correction
-    key: str
-    processed_by: str | None
-
-
-def write_block(*blocks: Any) -> NDArray[Any]:
-    """Write the calibrated frames of a block; return a receipt for each, and no pixels.
-
-    Parameters
-    ----------
-    *blocks
-        For each image the calibrated pixels ``(frame, y, x)``; at last the jobs, ``(frame,)``.
-    """
-    *images, jobs = blocks
-    receipts = np.empty(len(jobs), object)
-    for number, job in enumerate(jobs):
-        pixels = [image[number] for image in images]
-        n_nan = write_calibrated(
-            job.target, job.frame, pixels, job.correction, job.key, job.processed_by
-        )
-        receipts[number] = Receipt(job.product, job.frame.name, 1, made=True, n_nan=n_nan)
-    return receipts
-
-
-def measure_flats(*blocks: Any, method: str) -> NDArray[Any]:
-    """Return level and saturated part of each flat of a block.
-
-    Parameters
-    ----------
-    *blocks
-        For each image its pixels less their dark, ``(frame, y, x)``; for each image its raw
-        pixels; at last the level of saturation of each frame, ADU.
-    method
-        How the level is measured.
-    """
-    *images, limits = blocks
-    dark_subtracted, raw = images[: len(images) // 2], images[len(images) // 2 :]
-    measured = np.empty((len(limits)), object)
-    levels = stack_levels(*dark_subtracted, method=method)
-    for number, limit in enumerate(limits):
-        n_saturated = sum(int(np.count_nonzero(image[number] >= limit)) for image in raw)
-        measured[number] = levels[number], n_saturated / sum(image[number].size for image in raw)
-    return measured
 
 
 def _saturation(frame: Frame) -> float:
@@ -160,13 +41,6 @@ def _saturation(frame: Frame) -> float:
         return frame.facts.saturation_adu
     dtype = frame.images[0].dtype
     return float(np.iinfo(dtype).max) if dtype.kind in "iu" else np.inf
-
-
-def objects(values: Sequence[Any]) -> NDArray[Any]:
-    """Return an array of objects that numpy must not look into."""
-    array = np.empty(len(values), object)
-    array[:] = values
-    return array
 
 
 class Run:
@@ -286,55 +160,52 @@ class Run:
         self._made[(master.product, key)] = receipt
         return receipt
 
-    def _computed_tiles(self, array: Any, title: str) -> NDArray[Any]:
-        """Compute an image band by band."""
-        self._progress.begin(title, array.shape[0], "rows")
+    def _tiles(self, tasks: Sequence[Task], title: str, n_rows: int) -> NDArray[np.float64]:
+        """Make an image band by band."""
+        self._progress.begin(title, n_rows, "rows")
         try:
-            return self._executor.compute(array, lambda tile: self._progress.advance(len(tile)))
+            return np.concatenate(
+                self._executor.run(tasks, lambda tile: self._progress.advance(len(tile)))
+            )
         finally:
             self._progress.end()
 
-    def _rows(self, frames: Sequence[Frame], image: int, itemsize: int) -> int:
-        one = frames[0].images[image]
-        own = rows_per_tile(len(frames), one, itemsize, self._executor.n_parts)
-        return min(self._options.tile_rows or own, one.shape[0])
+    def _rows(self, frames: Sequence[Frame], image: Image, itemsize: int) -> int:
+        own = rows_per_tile(len(frames), image, itemsize, self._executor.n_parts)
+        return min(self._options.tile_rows or own, image.shape[0])
 
-    def _median_images(self, master: Master) -> list[NDArray[Any]]:
+    def _median_images(self, master: Master) -> list[NDArray[np.float64]]:
         frames = [one.frame for one in master.inputs]
         title = f"{master.name} of {len(frames)} frames"
         images = []
         for number, image in enumerate(frames[0].images):
-            n_rows = self._rows(frames, number, image.dtype.itemsize)
-            array = combined(stack_tiles(frames, number, n_rows))
-            images.append(self._computed_tiles(array, title))
+            n_rows = self._rows(frames, image, image.dtype.itemsize)
+            tasks = tile_tasks(median_over_frames, [FrameStack(frames, number)], n_rows)
+            images.append(self._tiles(tasks, title, image.shape[0]))
         return images
 
-    def _flat_images(self, master: Master) -> list[NDArray[Any]]:
+    def _flat_images(self, master: Master) -> list[NDArray[np.float64]]:
         """Scale each flat by its level, take medians, and divide by the level of the result."""
         levels = self._levels(master)
         frames = [one.frame for one in master.inputs]
         ways = list(dict.fromkeys(one.correction for one in master.inputs))
-        which = np.array([ways.index(one.correction) for one in master.inputs])
+        which = [ways.index(one.correction) for one in master.inputs]
         files = [self._files(way) for way in ways]
         title = f"{master.name} of {len(frames)} frames"
         images = []
         for number, image in enumerate(frames[0].images):
-            n_rows = self._rows(frames, number, 8)
-            darks = lazy_array(
-                DarkBands(files, number, image.shape), (len(files), n_rows, image.shape[1])
-            )
-            tiles = stack_tiles(frames, number, n_rows)
-            array = map_tiles(flat_tile, tiles, darks, dtype="f8", which=which, levels=levels)
-            images.append(self._computed_tiles(array, title))
-        own = level(
-            np.concatenate([image.reshape(-1) for image in images]), self._options.normalize
-        )
+            stacks: list[Stack] = [FrameStack(frames, number)]
+            stacks.append(DarkBands(files, number, image.shape))
+            n_rows = self._rows(frames, image, 8)
+            tasks = tile_tasks(flat_tile, stacks, n_rows, which=which, levels=levels)
+            images.append(self._tiles(tasks, title, image.shape[0]))
+        own = flat_level(images, [None] * len(images), self._options.normalize)
         if not own > 0:
             text = f"{master.name} cannot be normalised: its level is {own:g}"
             raise FramesError(tuple(FrameError(frame.path, text) for frame in frames))
         return [image / own for image in images]
 
-    def _levels(self, master: Master) -> NDArray[np.float64]:
+    def _levels(self, master: Master) -> list[float]:
         """Measure the level of each flat; name those without light and the saturated ones."""
         by_way: dict[Correction, list[Input]] = {}
         for one in master.inputs:
@@ -344,20 +215,16 @@ class Run:
         try:
             for way, inputs in by_way.items():
                 frames = [one.frame for one in inputs]
-                n_per_block = frames_per_block(frames, self._executor.n_parts)
-                numbers = range(len(frames[0].images))
-                raw = [stack_frames(frames, number, n_per_block) for number in numbers]
-                files = self._files(way)
-                lit = [calibrated_stack(raw[n], files, n, "float64") for n in numbers]
-                limits = np.array([_saturation(frame) for frame in frames])
-                array = map_frames(
+                tasks = frame_tasks(
                     measure_flats,
-                    [*lit, *raw],
-                    [limits],
-                    dtype=object,
+                    _stacks(frames),
+                    frames_per_block(frames, self._executor.n_parts),
+                    {"limits": [_saturation(frame) for frame in frames]},
+                    files=self._files(way),
                     method=self._options.normalize,
                 )
-                values = self._executor.compute(array, lambda b: self._progress.advance(len(b)))
+                blocks = self._executor.run(tasks, lambda b: self._progress.advance(len(b)))
+                values = itertools.chain.from_iterable(blocks)
                 measured |= dict(zip((f.path for f in frames), values, strict=True))
         finally:
             self._progress.end()
@@ -370,7 +237,7 @@ class Run:
                 errors.append(FrameError(path, f"is saturated: {saturated:.0%} of its pixels are"))
         if errors:
             raise FramesError(tuple(errors))
-        return np.array([measured[one.frame.path][0] for one in master.inputs])
+        return [measured[one.frame.path][0] for one in master.inputs]
 
     # Science
 
@@ -399,9 +266,7 @@ class Run:
                 receipts[item.product] = done
                 continue
             target = self._out / item.product
-            job = WriteJob(
-                item.frame, target, item.product, item.correction, key, options.processed_by
-            )
+            job = WriteJob(item.frame, target, item.product, item.correction, key)
             dtypes = tuple(image.dtype for image in item.frame.images)
             groups.setdefault((item.correction, item.frame.layout, dtypes), []).append(job)
         if errors:
@@ -418,16 +283,8 @@ class Run:
                 self._progress.end()
         return tuple(receipts[item.product] for item in items)
 
-    def _calibrate(self, jobs: Sequence[WriteJob]) -> Sequence[Receipt]:
+    def _calibrate(self, jobs: Sequence[WriteJob]) -> Iterable[Receipt]:
         frames = [job.frame for job in jobs]
-        n_per_block = frames_per_block(frames, self._executor.n_parts)
-        files = self._files(jobs[0].correction)
-        stacks = [
-            calibrated_stack(
-                stack_frames(frames, number, n_per_block), files, number, self._options.dtype
-            )
-            for number in range(len(frames[0].images))
-        ]
         keys = {job.product: job.key for job in jobs}
 
         def note(receipts: Sequence[Receipt]) -> None:
@@ -435,5 +292,18 @@ class Run:
                 self._made[(receipt.product, keys[receipt.product])] = receipt
             self._progress.advance(len(receipts))
 
-        array = map_frames(write_block, stacks, [objects(jobs)], dtype=object)
-        return list(self._executor.compute(array, note))
+        tasks = frame_tasks(
+            calibrate_block,
+            _stacks(frames),
+            frames_per_block(frames, self._executor.n_parts),
+            {"jobs": jobs},
+            files=self._files(jobs[0].correction),
+            dtype=self._options.dtype,
+            processed_by=self._options.processed_by,
+        )
+        return itertools.chain.from_iterable(self._executor.run(tasks, note))
+
+
+def _stacks(frames: Sequence[Frame]) -> list[FrameStack]:
+    """Return a stack for each image of frames."""
+    return [FrameStack(frames, number) for number in range(len(frames[0].images))]

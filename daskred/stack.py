@@ -1,17 +1,21 @@
-"""The only module that builds dask graphs: from frames to lazy arrays ``(frame, y, x)``, and maps.
+"""The only module that builds dask graphs: from frames to stacks ``(frame, y, x)``, and maps.
 
-A stack of frames is one array-like object that reads a block when it is indexed. dask keeps it
-under a single key, however many frames it has, and fuses whatever is mapped over the blocks, so
-that one task reads, computes and, where a writer is mapped behind, writes. Two cuts are used:
-by frames, for what is done to each frame; and by bands of rows through all frames, for what is
-done over frames. A band is one contiguous range of bytes in every file, so that nothing is ever
-rechunked or shuffled: the file system does the transpose.
+A stack of frames is one array-like object that reads a block when it is indexed. Two cuts are
+used: by frames, for what is done to each frame; and by bands of rows through all frames, for what
+is done over frames. A band is one contiguous range of bytes in every file, so that nothing is
+ever rechunked or shuffled: the file system does the transpose.
+
+There are two doors. A run maps a function over the blocks of stacks: one task for each block reads
+it, computes and, where that is its work, writes. A notebook gets dask arrays over the same stacks,
+on which dask fuses whatever is mapped. The first door needs no `dask.array`, which takes longer to
+import than a small night takes to reduce.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
     import dask.array as da
     import xarray as xr
 
+Task = tuple[Any, ...]
 FRAME_BLOCK_BYTES = 32 * 2**20
 TILE_BLOCK_BYTES = 32 * 2**20
 MAX_FRAMES_PER_BLOCK = 64
@@ -94,6 +99,91 @@ class FrameStack:
         if errors:
             raise FramesError(tuple(errors))
         return block
+
+    def part(self, start: int, stop: int) -> FrameStack:
+        """Return the stack of some of the frames."""
+        part = copy.copy(self)
+        part._paths, part._images = self._paths[start:stop], self._images[start:stop]
+        part._digests = self._digests[start:stop]
+        part.shape = (len(part._paths), *self.shape[1:])
+        return part
+
+
+class Stack(Protocol):
+    """What has a shape ``(n, y, x)`` and reads when it is indexed."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Number of planes, rows and columns."""
+
+    def __getitem__(self, index: Any) -> NDArray[Any]: ...
+
+
+def _on_block(
+    function: Callable[..., Any], stacks: Sequence[Stack], rows: slice, options: Mapping[str, Any]
+) -> Any:
+    """Read a block of each stack, and call a function with them."""
+    return function(*(stack[:, rows] for stack in stacks), **options)
+
+
+def frame_tasks(
+    function: Callable[..., Any],
+    stacks: Sequence[FrameStack],
+    n_per_block: int,
+    per_frame: Mapping[str, Sequence[Any]] | None = None,
+    **options: Any,
+) -> list[Task]:
+    """Map a function over frames.
+
+    Parameters
+    ----------
+    function
+        Called with a block ``(n, y, x)`` of each stack, by name with as many of each of the values
+        of frames, and with the options.
+    stacks
+        One for each image.
+    n_per_block
+        Number of frames that one task takes.
+    per_frame
+        Values of each frame, by name.
+    **options
+        The same for all.
+
+    Returns
+    -------
+    list of tasks
+        Each carries its own frames and their values alone, so that graphs stay small.
+    """
+    tasks: list[Task] = []
+    for start in range(0, stacks[0].shape[0], n_per_block):
+        stop = min(start + n_per_block, stacks[0].shape[0])
+        own = {name: values[start:stop] for name, values in (per_frame or {}).items()}
+        parts = [stack.part(start, stop) for stack in stacks]
+        tasks.append((_on_block, function, parts, slice(None), {**own, **options}))
+    return tasks
+
+
+def tile_tasks(
+    function: Callable[..., Any], stacks: Sequence[Stack], n_rows: int, **options: Any
+) -> list[Task]:
+    """Map a function over bands of rows.
+
+    Parameters
+    ----------
+    function
+        Called with a block ``(n, rows, x)`` of each stack, and with the options.
+    stacks
+        Each with its own n.
+    n_rows
+        Height of a band.
+    **options
+        The same for all.
+    """
+    height = stacks[0].shape[1]
+    return [
+        (_on_block, function, list(stacks), slice(start, min(start + n_rows, height)), options)
+        for start in range(0, height, n_rows)
+    ]
 
 
 def lazy_array(stack: Any, chunks: tuple[int, ...]) -> da.Array:

@@ -5,22 +5,22 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from daskred.cameras import read_camera
 from daskred.correction import read_images
 from daskred.errors import RequestError
-from daskred.execute import Executor
 from daskred.fitsfile import images_of, read_hdus
 from daskred.frames import Frame
 from daskred.night import describe
 from daskred.plan import Correction
 from daskred.planning import product_name
 from daskred.products import key_of, stands
-from daskred.run import Receipt, WriteJob, objects, write_block
 from daskred.stack import map_frames
+from daskred.tasks import Receipt, WriteJob, write_block
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -113,10 +113,16 @@ def write_frames(
         raise RequestError("the arrays of a mosaic must hold the same frames in the same order")
     correction = Correction(dark=first.attrs.get("dark"), flat=first.attrs.get("flat"))
     jobs = [_job(path, paths, Path(out).absolute(), correction, len(arrays)) for path in paths]
-    with Executor() as executor:
-        return list(
-            executor.compute(map_frames(write_block, stacks, [objects(jobs)], dtype=object))
-        )
+    own = np.empty(len(jobs), object)
+    own[:] = jobs
+    return list(map_frames(_written, stacks, [own], dtype=object).compute())
+
+
+def _written(*blocks: Any) -> NDArray[Any]:
+    """Write a block of frames; the jobs come last."""
+    receipts = np.empty(len(blocks[-1]), object)
+    receipts[:] = write_block(*blocks[:-1], jobs=blocks[-1])
+    return receipts
 
 
 def _job(path: str, paths: list[str], out: Path, correction: Correction, n_images: int) -> WriteJob:
@@ -129,4 +135,4 @@ def _job(path: str, paths: list[str], out: Path, correction: Correction, n_image
         raise RequestError(f"{path}: {what}")
     key = key_of("array", frame.digest, correction.dark, correction.flat)
     stands(out / product, key, 0)
-    return WriteJob(frame, out / product, product, correction, key, None)
+    return WriteJob(frame, out / product, product, correction, key)

@@ -13,19 +13,10 @@ PACKAGE = Path(daskred.__file__).parent
 # Each module may import those in rows above its own, and those before it in its row.
 ORDER = [
     ["errors", "header", "frames", "progress", "checksum"],
-    ["kernels", "kernels.median", "kernels.level", "kernels.correct", "fitsfile", "cameras"],
-    [
-        "facts",
-        "classify",
-        "night",
-        "plan",
-        "matching",
-        "grouping",
-        "planning",
-        "products",
-        "simulation",
-    ],
-    ["stack", "masters", "correction", "execute"],
+    ["kernels", "kernels.median", "kernels.level", "kernels.correct", "kernels.flat"],
+    ["fitsfile", "cameras", "facts", "classify", "night"],
+    ["plan", "matching", "grouping", "planning", "products", "simulation"],
+    ["stack", "masters", "correction", "execute", "tasks", "options"],
     ["run", "reduce", "write", "display", "inspection", "demo"],
     ["terminal", "cli"],
 ]

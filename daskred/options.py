@@ -1,0 +1,55 @@
+"""How a night is reduced."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from daskred.errors import RequestError
+from daskred.execute import Workers
+from daskred.kernels.level import METHODS
+from daskred.plan import Allowances
+
+DTYPES = ("float32", "float64")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a night is reduced.
+
+    Parameters
+    ----------
+    normalize
+        How levels of flats are measured: ``mode``, ``exact-mode``, ``median`` or ``mean``.
+    dtype
+        Of the products' pixels: ``float32`` or ``float64``.
+    processed_by
+        A name for the headers of products.
+    allow
+        What may be done only on request.
+    masters_only
+        Make the masters, and calibrate nothing.
+    overwrite
+        Make anew what is done already.
+    tile_rows
+        Height of the bands that masters are made in; None for one that fits. Products do not
+        depend on it.
+    workers
+        Where tasks run; None for the scheduler that the user set up, or else threads.
+    """
+
+    normalize: str = "mode"
+    dtype: str = "float32"
+    processed_by: str | None = None
+    allow: Allowances = field(default_factory=Allowances)
+    masters_only: bool = False
+    overwrite: bool = False
+    tile_rows: int | None = None
+    workers: Workers | None = None
+
+    def __post_init__(self) -> None:
+        for name, value, known in (
+            ("normalize", self.normalize, tuple(METHODS)),
+            ("dtype", self.dtype, DTYPES),
+        ):
+            if value not in known:
+                raise RequestError(f"{name}={value!r}: there are {', '.join(known)}")
