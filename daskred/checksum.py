@@ -5,8 +5,20 @@ from __future__ import annotations
 import numpy as np
 
 
+def add_checksums(first: int, second: int) -> int:
+    """Return the ones'-complement sum of two sums.
+
+    Examples
+    --------
+    >>> add_checksums(0xFFFFFFFF, 2)
+    2
+    """
+    total = first + second
+    return (total & 0xFFFFFFFF) + (total >> 32)
+
+
 def checksum_of(data: bytes | memoryview) -> int:
-    """Return the 32-bit ones'-complement sum of a whole number of blocks; FITS 4.0, appendix J.
+    """Return the 32-bit ones'-complement sum of whole words of four bytes; FITS 4.0, appendix J.
 
     Examples
     --------

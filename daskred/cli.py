@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from daskred import __version__
 from daskred.errors import DaskredError, RequestError
@@ -88,7 +88,9 @@ def _add_workers(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workers", type=_positive, metavar="N", help="how many tasks at once (all processors)"
     )
-    parser.add_argument("--processes", action="store_true", help="workers are processes")
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument("--processes", action="store_true", help="workers are processes (usual)")
+    kind.add_argument("--threads", action="store_true", help="workers are threads")
     parser.add_argument(
         "--tile-rows", type=_positive, metavar="N", help="height of the bands of masters (fits)"
     )
@@ -200,6 +202,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _worker_kind(arguments: argparse.Namespace) -> Literal["auto", "processes", "threads"]:
+    if arguments.processes:
+        return "processes"
+    return "threads" if arguments.threads else "auto"
+
+
 def _open(arguments: argparse.Namespace) -> Night:
     """Open the night that the arguments name."""
     from daskred.cameras import read_camera
@@ -261,7 +269,7 @@ def _reduce(arguments: argparse.Namespace) -> int:
         masters_only=arguments.masters_only,
         overwrite=arguments.overwrite,
         tile_rows=arguments.tile_rows,
-        workers=Workers(arguments.workers, arguments.processes),
+        workers=Workers(arguments.workers, _worker_kind(arguments)),
     )
     summary = reduce_night(night, arguments.out, options, TerminalProgress())
     print_summary(summary)
@@ -348,6 +356,9 @@ def _demo(arguments: argparse.Namespace) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line, and return its exit status."""
     parsed = _parser().parse_args(arguments)
+    # Workers are many already; and threads of BLAS would forbid to fork them.
+    for library in ("OPENBLAS", "OMP", "MKL"):
+        os.environ.setdefault(f"{library}_NUM_THREADS", "1")
     try:
         status: int = parsed.run(parsed)
         sys.stdout.flush()

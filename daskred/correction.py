@@ -131,7 +131,9 @@ def _calibrate_arrays(
 ) -> NDArray[Any]:
     masters = dict(zip(names, planes, strict=True))
     own_divisor = divisor(masters["flat"]) if "flat" in masters else None
-    return calibrate_pixels(block, masters.get("dark"), own_divisor, np.dtype(out_dtype))
+    return calibrate_pixels(
+        block, masters.get("dark"), own_divisor, np.empty(block.shape, out_dtype)
+    )
 
 
 def calibrate(

@@ -1,22 +1,30 @@
 """Where tasks run, and how their progress is told.
 
-Without workers of its own a run takes whatever scheduler dask has been set up with, a
-`dask.distributed` client included.
+Tasks of this package are many short calls into numpy, for each of which a thread has to win the
+interpreter lock back; two threads are hardly faster than one, two processes nearly twice. So a run
+forks itself, before it has threads of its own, which costs no start-up. Where it cannot, or the
+user has set up a scheduler for dask, a `dask.distributed` client included, it takes what there is.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import secrets
+import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from daskred.stack import Task
 
+if TYPE_CHECKING:
+    from concurrent.futures import ProcessPoolExecutor
+
 OnResult = Callable[[Any], None]
+_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
@@ -27,12 +35,12 @@ class Workers:
     ----------
     count
         How many at once; None for one for each processor.
-    processes
-        Whether they are processes; threads otherwise.
+    kind
+        ``processes``, ``threads``, or ``auto``: processes where they can be forked.
     """
 
     count: int | None = None
-    processes: bool = False
+    kind: Literal["auto", "processes", "threads"] = "auto"
 
     @property
     def number(self) -> int:
@@ -57,45 +65,65 @@ def user_scheduler() -> bool:
     return True
 
 
+def _can_fork() -> bool:
+    """Whether this process may be forked: on Linux, as long as it has one thread."""
+    if sys.platform != "linux" or threading.active_count() > 1:
+        return False
+    # Threads of libraries, as those of BLAS, are known to the system only.
+    return len(list(Path("/proc/self/task").iterdir())) == 1
+
+
+def _become_worker(parent: int) -> None:
+    """Leave signals of the terminal to the parent, and end when it does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+
+
+def _process_pool(workers: Workers) -> ProcessPoolExecutor | None:
+    """Start worker processes; None where threads are to do the work."""
+    forking = _can_fork()
+    if workers.kind == "threads" or (
+        workers.kind == "auto" and (workers.number == 1 or not forking)
+    ):
+        return None
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor
+
+    context = multiprocessing.get_context("fork" if forking else "spawn")
+    pool = ProcessPoolExecutor(workers.number, context, _become_worker, (os.getpid(),))
+    if forking:
+        pool.submit(os.getpid).result()  # forks all of them now, before there are threads
+    return pool
+
+
 class Executor:
     """Carries out tasks.
 
     Parameters
     ----------
     workers
-        Where tasks run; None for the scheduler that the user has set up, or else threads.
+        Where tasks run; None for the scheduler that the user has set up, or else as it seems best.
     """
 
     def __init__(self, workers: Workers | None = None) -> None:
         self.workers = workers or Workers()
-        self._pool: Any = None
-        self._owns = workers is not None or not user_scheduler()
+        owns = workers is not None or not user_scheduler()
+        self._pool = _process_pool(self.workers) if owns else None
+        self._settings: dict[str, Any] = {}
+        if self._pool:
+            self._settings = {"scheduler": "processes", "pool": self._pool}
+        elif owns:
+            self._settings = {"scheduler": "threads", "num_workers": self.workers.number}
 
     @property
     def n_parts(self) -> int:
         """Into how many tasks work is cut at least, so that all workers have some until the end."""
         return 4 * self.workers.number
-
-    @contextlib.contextmanager
-    def _configured(self) -> Iterator[None]:
-        import dask
-
-        if not self._owns:
-            yield
-            return
-        if self.workers.processes:
-            if self._pool is None:
-                import multiprocessing
-                from concurrent.futures import ProcessPoolExecutor
-
-                # Children of a process with threads must not be forks of it.
-                context = multiprocessing.get_context("spawn")
-                self._pool = ProcessPoolExecutor(self.workers.number, context)
-            settings = {"scheduler": "processes", "pool": self._pool}
-        else:
-            settings = {"scheduler": "threads", "num_workers": self.workers.number}
-        with dask.config.set(settings):
-            yield
 
     def run(self, tasks: Sequence[Task], on_result: OnResult | None = None) -> list[Any]:
         """Carry out independent tasks, and return their results in order.
@@ -127,7 +155,7 @@ class Executor:
                 seen.add(key)
                 on_result(result)
 
-        with self._configured(), Callback(posttask=after):
+        with dask.config.set(self._settings), Callback(posttask=after):
             results = list((get_scheduler() or dask.threaded.get)(graph, list(graph)))
         if on_result and not seen:
             for result in results:
@@ -135,9 +163,9 @@ class Executor:
         return results
 
     def close(self) -> None:
-        """End the worker processes that were started."""
+        """End the worker processes that were started; what has not begun is dropped."""
         if self._pool is not None:
-            self._pool.shutdown()
+            self._pool.shutdown(cancel_futures=True)
             self._pool = None
 
     def __enter__(self) -> Executor:

@@ -1,8 +1,8 @@
-"""The only module that touches the bytes of FITS files: headers, windows of pixels, whole writes.
+"""Read FITS files: headers, and windows of pixels. Beside `daskred.fitswrite` nobody else does.
 
 Plain files are read with ``pread`` straight into arrays, gzipped ones through ``gzip``, and
 tile-compressed images through astropy. Every call opens and closes what it reads, so any number
-of threads and processes may read the same files. Nothing here writes to a file that exists.
+of threads and processes may read the same files.
 """
 
 from __future__ import annotations
@@ -10,23 +10,21 @@ from __future__ import annotations
 import contextlib
 import gzip
 import os
-import secrets
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from daskred.checksum import checksum_of, encode_checksum
 from daskred.errors import FrameError
 from daskred.frames import Image
-from daskred.header import BLOCK, CARD, END_CARD, Header, format_card
+from daskred.header import BLOCK, CARD, END_CARD, Header
+from daskred.kernels.scratch import scratch
 
 MAX_HEADER_BLOCKS = 4096  # 12 MB; real headers have fewer than 100 blocks
-TEMPORARY_MARK = ".daskred-part-"
+_BAND_PIXELS = 2**17  # with what is computed of them, they fit the cache of one core
 _END = END_CARD.encode()
 
 
@@ -249,21 +247,34 @@ def to_physical(stored: NDArray[Any], image: Image, out: NDArray[Any]) -> None:
     stored
         Pixels of type ``image.disk_dtype``, or the same in this machine's byte order.
     out
-        Array of the same shape and of type ``image.dtype``, which is overwritten.
+        Array of the same shape and of type ``image.dtype``, which is overwritten; it may be the
+        very memory of ``stored``.
     """
+    blanks = None if image.blank is None else stored == image.blank
     if image.offset_dtype is not None:
         # Adding 2**(n-1) to an n-bit integer is flipping its highest bit.
         unsigned = out.view(f"u{out.itemsize}")
-        unsigned[...] = stored.view(stored.dtype.str.replace("i", "u"))
+        _copy(stored.view(stored.dtype.str.replace("i", "u")), unsigned)
         unsigned ^= unsigned.dtype.type(1 << (8 * out.itemsize - 1))
         return
-    out[...] = stored
+    _copy(stored, out)
     if image.bscale != 1:
         np.multiply(out, image.bscale, out=out)
     if image.bzero != 0:
         np.add(out, image.bzero, out=out)
-    if image.blank is not None:
-        out[stored == image.blank] = np.nan
+    if blanks is not None:
+        out[blanks] = np.nan
+
+
+def _copy(stored: NDArray[Any], out: NDArray[Any]) -> None:
+    """Copy pixels into this machine's byte order; where they lie already, turn them in place."""
+    if np.may_share_memory(stored, out) and stored.itemsize == out.itemsize:
+        if stored.dtype.kind != out.dtype.kind:
+            out[...] = stored.copy()
+        elif not stored.dtype.isnative:
+            out.byteswap(inplace=True)
+    else:
+        out[...] = stored
 
 
 def read_rows(path: str, image: Image, start: int, stop: int, out: NDArray[Any]) -> None:
@@ -278,7 +289,7 @@ def read_rows(path: str, image: Image, start: int, stop: int, out: NDArray[Any])
     start, stop
         First row, and the row behind the last.
     out
-        Array of shape ``(stop - start, x)`` and type ``image.dtype``, which is overwritten.
+        Contiguous array of shape ``(stop - start, x)`` and type ``image.dtype``; overwritten.
 
     Raises
     ------
@@ -286,24 +297,75 @@ def read_rows(path: str, image: Image, start: int, stop: int, out: NDArray[Any])
         When the file cannot be read, or has shrunk since its header was read.
     """
     if image.compressed:
-        stored = _read_tiles(path, image, start, stop)
+        to_physical(_read_tiles(path, image, start, stop), image, out)
+        return
+    # Pixels that keep their size are read to where they stay, and turned there.
+    if image.disk_dtype.itemsize == out.itemsize:
+        stored = out.view(image.disk_dtype)
     else:
-        row_size = image.shape[1] * image.disk_dtype.itemsize
-        offset = image.offset + start * row_size
-        stored = np.empty((stop - start, image.shape[1]), image.disk_dtype)
-        buffer = stored.reshape(-1).view("u1").data
-        with _opened(path) as file:
-            file.seek(offset)
-            n_read = 0
-            while n_read < len(buffer) and (n := file.readinto(buffer[n_read:])):  # type: ignore[attr-defined]
-                n_read += n
-            if isinstance(file, gzip.GzipFile):
-                # Only the sum behind the last byte tells whether the stream is sound.
-                while file.read(2**20):
-                    pass
-        if n_read < len(buffer):
-            raise FrameError(path, f"is truncated: {len(buffer) - n_read} bytes are missing")
+        stored = np.empty(out.shape, image.disk_dtype)
+    buffer = stored.reshape(-1).view("u1").data
+    offset = image.offset + start * image.shape[1] * image.disk_dtype.itemsize
+    if path.lower().endswith(".gz"):
+        n_read = _unzip(path, offset, buffer)
+    else:
+        n_read = _pread(path, offset, buffer)
+    if n_read < len(buffer):
+        raise FrameError(path, f"is truncated: {len(buffer) - n_read} bytes are missing")
     to_physical(stored, image, out)
+
+
+def _pread(path: str, offset: int, buffer: memoryview) -> int:
+    """Read bytes of a plain file; return how many there were."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            n_read = 0
+            while n_read < len(buffer):
+                n = os.preadv(descriptor, [buffer[n_read:]], offset + n_read)
+                if n == 0:
+                    break
+                n_read += n
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise FrameError(path, f"cannot be read: {error.strerror or error}") from error
+    return n_read
+
+
+def _unzip(path: str, offset: int, buffer: memoryview) -> int:
+    """Read uncompressed bytes of a gzipped file; return how many there were."""
+    with _opened(path) as file:
+        file.seek(offset)
+        n_read = 0
+        while n_read < len(buffer) and (n := file.readinto(buffer[n_read:])):  # type: ignore[attr-defined]
+            n_read += n
+        # Only the sum behind the last byte tells whether the stream is sound.
+        while file.read(2**20):
+            pass
+    return n_read
+
+
+def bands_of(path: str, image: Image) -> Iterator[NDArray[Any]]:
+    """Yield an image band by band, each in the same memory, which stays in the cache.
+
+    Raises
+    ------
+    FrameError
+        As `read_rows`.
+    """
+    n_rows = image.shape[0] if image.compressed or path.lower().endswith(".gz") else 0
+    n_rows = n_rows or band_rows(image.shape)
+    for start in range(0, image.shape[0], n_rows):
+        stop = min(start + n_rows, image.shape[0])
+        band = scratch("raw band", (stop - start, image.shape[1]), image.dtype)
+        read_rows(path, image, start, stop, band)
+        yield band
+
+
+def band_rows(shape: tuple[int, ...]) -> int:
+    """Return the height of bands that an image is worked through in."""
+    return max(1, _BAND_PIXELS // shape[1])
 
 
 def _read_tiles(path: str, image: Image, start: int, stop: int) -> NDArray[Any]:
@@ -325,87 +387,3 @@ def read_unit(path: str, hdu: Hdu) -> bytes:
         file.seek(hdu.start)
         data = file.read(hdu.end - hdu.start)
     return data + bytes(hdu.end - hdu.start - len(data))
-
-
-def _with_checksums(header: Header, data: bytes | memoryview) -> bytes:
-    """Return a header's bytes with CHECKSUM and DATASUM of itself and its data."""
-    data_sum = checksum_of(data) if data else 0
-    bare = header.without(lambda keyword: keyword in ("CHECKSUM", "DATASUM"))
-    sums = [format_card("CHECKSUM", "0" * 16, "of header and data")]
-    sums.append(format_card("DATASUM", str(data_sum), "of data"))
-    text = bare.plus(sums).to_bytes()
-    total = checksum_of(text) + data_sum
-    total = (total & 0xFFFFFFFF) + (total >> 32)
-    sums[0] = format_card("CHECKSUM", encode_checksum(total), "of header and data")
-    return bare.plus(sums).to_bytes()
-
-
-_BITPIX = {"uint16": 16, "float32": -32, "float64": -64}
-
-
-def structure_cards(index: int, pixels: NDArray[Any] | None, extended: bool) -> list[str]:
-    """Return the cards that FITS wants first: what the unit is and how large its pixels are."""
-    bitpix = 8 if pixels is None else _BITPIX[pixels.dtype.name]
-    axes = [] if pixels is None else list(reversed(pixels.shape))
-    cards = [
-        format_card("XTENSION", "IMAGE", "image extension")
-        if index
-        else format_card("SIMPLE", True, "conforms to FITS standard"),
-        format_card("BITPIX", bitpix, "array data type"),
-        format_card("NAXIS", len(axes), "number of array dimensions"),
-        *(format_card(f"NAXIS{n + 1}", axis) for n, axis in enumerate(axes)),
-    ]
-    if index:
-        cards += [format_card("PCOUNT", 0), format_card("GCOUNT", 1)]
-    elif extended:
-        cards.append(format_card("EXTEND", True))
-    if bitpix == 16:
-        cards += [format_card("BSCALE", 1), format_card("BZERO", 2**15, "makes pixels unsigned")]
-    return cards
-
-
-def _stored(pixels: NDArray[Any]) -> bytes:
-    """Return pixels as FITS stores them, padded to whole blocks."""
-    if pixels.dtype == np.uint16:
-        pixels = (pixels ^ np.uint16(2**15)).view("i2")
-    raw = pixels.astype(pixels.dtype.newbyteorder(">")).tobytes()
-    return raw + bytes(-len(raw) % BLOCK)
-
-
-def write_atomically(
-    path: Path, units: Sequence[tuple[Header, NDArray[Any] | None] | bytes]
-) -> None:
-    """Write a product: whole or not at all, CHECKSUM and DATASUM included.
-
-    Parameters
-    ----------
-    path
-        The product; its folder is made where it is missing. What stood there is replaced.
-    units
-        For each header-data unit its cards, without those of its structure, and its pixels:
-        float32, float64 or uint16 of shape ``(y, x)``, or None. Bytes are a whole unit, written
-        as it is.
-
-    Raises
-    ------
-    OSError
-        When the disk is full or the folder cannot be written; nothing is left behind.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # The mark stands in front, so that the file keeps its suffix; no other task has this name.
-    part = path.parent / f"{TEMPORARY_MARK}{secrets.token_hex(8)}-{path.name}"
-    try:
-        with part.open("xb") as file:
-            for index, unit in enumerate(units):
-                if isinstance(unit, bytes):
-                    file.write(unit)
-                    continue
-                header, pixels = unit
-                data = b"" if pixels is None else _stored(pixels)
-                structure = structure_cards(index, pixels, extended=len(units) > 1)
-                file.write(_with_checksums(Header((*structure, *header.cards)), data))
-                file.write(data)
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise

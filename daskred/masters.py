@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from daskred.errors import RequestError
 from daskred.frames import Frame
-from daskred.kernels.level import METHODS, level
+from daskred.kernels.level import METHODS, frame_level
 from daskred.kernels.median import median_over_frames
 from daskred.stack import map_frames, map_pixels, map_tiles, open_frames
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def _levels(block: NDArray[Any], *, method: str) -> NDArray[np.float64]:
     """Return the level of each frame of a block."""
-    return np.array([level(one, method) for one in block])
+    return np.array([frame_level([one], method) for one in block])
 
 
 def combined(stack: da.Array) -> da.Array:
@@ -86,7 +86,7 @@ def master_bias(frames: Sequence[Frame] | xr.DataArray, *, dtype: str = "float32
 
 
 def _divided_by_own_level(image: NDArray[Any], *, method: str) -> NDArray[Any]:
-    return image / level(image, method)
+    return image / frame_level(list(image), method)
 
 
 def master_flat(

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from daskred.errors import FrameError
-from daskred.fitsfile import Hdu, read_first_header, read_hdus, read_unit, write_atomically
+from daskred.fitsfile import Hdu, read_first_header, read_hdus, read_unit
+from daskred.fitswrite import Bands, Unit, as_bands, write_atomically
 from daskred.frames import Frame, Image
 from daskred.header import Header, clipped, commentary, format_card, is_structural
 from daskred.plan import Correction, Master
@@ -94,17 +94,17 @@ def _units(
     path: str,
     hdus: Sequence[Hdu],
     images: Sequence[Image],
-    pixels: Sequence[NDArray[Any]],
+    pixels: Sequence[Bands],
     cards: Sequence[str],
     unit: str | None,
     others: bool,
-) -> list[tuple[Header, NDArray[Any] | None] | bytes]:
+) -> list[Unit]:
     """Lay out a product as its frame is: headers, new cards in the first, new pixels."""
     # The first unit of the product gets the new cards.
     new = list(cards)
     by_hdu = {image.hdu: (image, own) for image, own in zip(images, pixels, strict=True)}
     packed = _is_packed_primary(hdus, images)
-    units: list[tuple[Header, NDArray[Any] | None] | bytes] = []
+    units: list[Unit] = []
     for hdu in hdus:
         if packed and hdu.index == 0:
             continue
@@ -148,16 +148,10 @@ def _named(keyword: str, master: str, comment: str, scale: str = "") -> str:
     return format_card(keyword, clipped(f"{master}.fits{scale}"), comment)
 
 
-def _nan_cards(pixels: Sequence[NDArray[Any]]) -> tuple[int, list[str]]:
-    """Count the pixels without a value, and return the card that says so."""
-    count = sum(int(np.count_nonzero(np.isnan(one))) for one in pixels)
-    return count, [format_card("NANPIX", count, "pixels without a value")] if count else []
-
-
 def write_calibrated(
     target: Path,
     frame: Frame,
-    pixels: Sequence[NDArray[Any]],
+    pixels: Sequence[Bands],
     correction: Correction,
     key: str,
     processed_by: str | None = None,
@@ -171,7 +165,7 @@ def write_calibrated(
     frame
         The raw frame.
     pixels
-        For each image its calibrated pixels ``(y, x)``, float32 or float64.
+        For each image its calibrated pixels, float32 or float64.
     correction
         The masters used.
     key
@@ -184,18 +178,16 @@ def write_calibrated(
     int
         The number of pixels without a value.
     """
-    n_nan, nan_cards = _nan_cards(pixels)
     cards = [
         *_correction_cards(correction),
         format_card("CCDPROC", "CCD processing done", "by daskred"),
-        *nan_cards,
         format_card(KEY_CARD, key, "made from these inputs"),
         *commentary("COMMENT", "Calibrated Science Frame"),
         *_signature(processed_by),
     ]
     hdus = read_hdus(frame.path)
-    write_atomically(target, _units(frame.path, hdus, frame.images, pixels, cards, None, True))
-    return n_nan
+    units = _units(frame.path, hdus, frame.images, pixels, cards, None, others=True)
+    return write_atomically(target, units)
 
 
 def _shared(headers: Sequence[Header]) -> Header:
@@ -237,7 +229,6 @@ def write_master(
     """
     frames = [one.frame for one in master.inputs]
     n_inputs = len(frames)
-    n_nan, nan_cards = _nan_cards(pixels)
     of_all = [read_hdus(frame.path) for frame in frames]
     template = [
         Hdu(hdu.index, _shared([one[hdu.index].header for one in of_all]), 0, 0, hdu.data_size)
@@ -263,7 +254,6 @@ def write_master(
             for number, frame in enumerate(frames, start=1)
         ]
     cards += [
-        *nan_cards,
         format_card(KEY_CARD, key, "made from these inputs"),
         *commentary("COMMENT", title),
         *commentary("COMMENT", f"{n_inputs} frames median combined"),
@@ -271,8 +261,9 @@ def write_master(
     ]
     unit = "" if master.kind == "flat" else None
     images = frames[0].images
-    write_atomically(target, _units(frames[0].path, template, images, pixels, cards, unit, False))
-    return n_nan
+    bands = [as_bands(one) for one in pixels]
+    units = _units(frames[0].path, template, images, bands, cards, unit, others=False)
+    return write_atomically(target, units)
 
 
 def _correction_cards_of_inputs(master: Master) -> list[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from daskred.errors import FrameError, FramesError, RequestError, RunError
 from daskred.execute import Executor
-from daskred.fitsfile import TEMPORARY_MARK
+from daskred.fitswrite import TEMPORARY_MARK
 from daskred.night import LeftOut, Night
 from daskred.options import Options
 from daskred.plan import Plan
@@ -159,7 +159,8 @@ def reduce_night(
     check_plan(plan, options.masters_only)
     out = Path(out).absolute()
     prepare_out(out)
-    with _sole_use(out), Executor(options.workers) as executor:
+    # Workers are forked first: none of them shall hold on to the folder.
+    with Executor(options.workers) as executor, _sole_use(out):
         _remove_parts(out)
         run = Run(out, options, executor, progress or Silent())
         while True:

@@ -14,7 +14,8 @@ from daskred.correction import DarkBands, MasterFiles
 from daskred.errors import FrameError, FramesError, RequestError
 from daskred.execute import Executor
 from daskred.frames import Frame, Image
-from daskred.kernels.flat import flat_level, flat_tile
+from daskred.kernels.flat import flat_tile
+from daskred.kernels.level import frame_level
 from daskred.kernels.median import median_over_frames
 from daskred.options import Options
 from daskred.plan import MASTERS_FOLDER, Correction, Input, Master, Plan, Science
@@ -24,12 +25,12 @@ from daskred.stack import (
     FrameStack,
     Stack,
     Task,
-    frame_tasks,
+    block_tasks,
     frames_per_block,
     rows_per_tile,
     tile_tasks,
 )
-from daskred.tasks import Receipt, WriteJob, calibrate_block, measure_flats
+from daskred.tasks import Receipt, WriteJob, calibrate_frames, measure_flats
 
 # A flat with more saturated pixels than this part is none.
 MAX_SATURATED = 0.05
@@ -192,18 +193,32 @@ class Run:
         which = [ways.index(one.correction) for one in master.inputs]
         files = [self._files(way) for way in ways]
         title = f"{master.name} of {len(frames)} frames"
+        precision = self._precision(frames[0])
         images = []
         for number, image in enumerate(frames[0].images):
             stacks: list[Stack] = [FrameStack(frames, number)]
             stacks.append(DarkBands(files, number, image.shape))
             n_rows = self._rows(frames, image, 8)
-            tasks = tile_tasks(flat_tile, stacks, n_rows, which=which, levels=levels)
+            tasks = tile_tasks(
+                flat_tile, stacks, n_rows, which=which, levels=levels, precision=precision
+            )
             images.append(self._tiles(tasks, title, image.shape[0]))
-        own = flat_level(images, [None] * len(images), self._options.normalize)
+        own = frame_level(images, self._options.normalize)
         if not own > 0:
             text = f"{master.name} cannot be normalised: its level is {own:g}"
             raise FramesError(tuple(FrameError(frame.path, text) for frame in frames))
         return [image / own for image in images]
+
+    def _precision(self, frame: Frame) -> str:
+        """Return what the quotients of flats are rounded to before their median.
+
+        Where the product is rounded to float32 anyway, sooner is as good, since rounding keeps the
+        order; but the level of the master must not move by it. On few pixels it could, and the
+        most frequent value does.
+        """
+        n_pixels = sum(image.n_pixels for image in frame.images)
+        sound = self._options.normalize != "exact-mode" and n_pixels >= 2**16
+        return self._options.dtype if sound else "float64"
 
     def _levels(self, master: Master) -> list[float]:
         """Measure the level of each flat; name those without light and the saturated ones."""
@@ -215,11 +230,10 @@ class Run:
         try:
             for way, inputs in by_way.items():
                 frames = [one.frame for one in inputs]
-                tasks = frame_tasks(
+                tasks = block_tasks(
                     measure_flats,
-                    _stacks(frames),
+                    [(frame, _saturation(frame)) for frame in frames],
                     frames_per_block(frames, self._executor.n_parts),
-                    {"limits": [_saturation(frame) for frame in frames]},
                     files=self._files(way),
                     method=self._options.normalize,
                 )
@@ -292,18 +306,12 @@ class Run:
                 self._made[(receipt.product, keys[receipt.product])] = receipt
             self._progress.advance(len(receipts))
 
-        tasks = frame_tasks(
-            calibrate_block,
-            _stacks(frames),
+        tasks = block_tasks(
+            calibrate_frames,
+            jobs,
             frames_per_block(frames, self._executor.n_parts),
-            {"jobs": jobs},
             files=self._files(jobs[0].correction),
             dtype=self._options.dtype,
             processed_by=self._options.processed_by,
         )
         return itertools.chain.from_iterable(self._executor.run(tasks, note))
-
-
-def _stacks(frames: Sequence[Frame]) -> list[FrameStack]:
-    """Return a stack for each image of frames."""
-    return [FrameStack(frames, number) for number in range(len(frames[0].images))]

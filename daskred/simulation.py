@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daskred.errors import RequestError
-from daskred.fitsfile import write_atomically
+from daskred.fitswrite import as_bands, write_atomically
 from daskred.header import Header, format_card
 from daskred.progress import Progress, Silent
 
@@ -244,7 +244,7 @@ def simulate(
     time = datetime(2016, 10, 31, 22, 4, 0)
     for which, series in enumerate(all_series, start=1):
         for name, cards, pixels in _frames(truth, series, which, seed, time):
-            write_atomically(folder / name, [(Header(tuple(cards)), pixels)])
+            write_atomically(folder / name, [(Header(tuple(cards)), as_bands(pixels))])
             progress.advance(1)
         time += timedelta(hours=2)
     progress.end()

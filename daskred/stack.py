@@ -13,7 +13,6 @@ import than a small night takes to reduce.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -100,14 +99,6 @@ class FrameStack:
             raise FramesError(tuple(errors))
         return block
 
-    def part(self, start: int, stop: int) -> FrameStack:
-        """Return the stack of some of the frames."""
-        part = copy.copy(self)
-        part._paths, part._images = self._paths[start:stop], self._images[start:stop]
-        part._digests = self._digests[start:stop]
-        part.shape = (len(part._paths), *self.shape[1:])
-        return part
-
 
 class Stack(Protocol):
     """What has a shape ``(n, y, x)`` and reads when it is indexed."""
@@ -119,48 +110,37 @@ class Stack(Protocol):
     def __getitem__(self, index: Any) -> NDArray[Any]: ...
 
 
-def _on_block(
-    function: Callable[..., Any], stacks: Sequence[Stack], rows: slice, options: Mapping[str, Any]
-) -> Any:
-    """Read a block of each stack, and call a function with them."""
-    return function(*(stack[:, rows] for stack in stacks), **options)
-
-
-def frame_tasks(
-    function: Callable[..., Any],
-    stacks: Sequence[FrameStack],
-    n_per_block: int,
-    per_frame: Mapping[str, Sequence[Any]] | None = None,
-    **options: Any,
+def block_tasks(
+    function: Callable[..., Any], items: Sequence[Any], n_per_block: int, **options: Any
 ) -> list[Task]:
-    """Map a function over frames.
+    """Map a function over blocks of items, as the frames of a night.
 
     Parameters
     ----------
     function
-        Called with a block ``(n, y, x)`` of each stack, by name with as many of each of the values
-        of frames, and with the options.
-    stacks
-        One for each image.
+        Called with a block of items, and with the options.
+    items
+        What the work is done on.
     n_per_block
-        Number of frames that one task takes.
-    per_frame
-        Values of each frame, by name.
+        Number of items that one task takes.
     **options
         The same for all.
-
-    Returns
-    -------
-    list of tasks
-        Each carries its own frames and their values alone, so that graphs stay small.
     """
-    tasks: list[Task] = []
-    for start in range(0, stacks[0].shape[0], n_per_block):
-        stop = min(start + n_per_block, stacks[0].shape[0])
-        own = {name: values[start:stop] for name, values in (per_frame or {}).items()}
-        parts = [stack.part(start, stop) for stack in stacks]
-        tasks.append((_on_block, function, parts, slice(None), {**own, **options}))
-    return tasks
+    return [
+        (_on_block, function, items[start : start + n_per_block], options)
+        for start in range(0, len(items), n_per_block)
+    ]
+
+
+def _on_block(function: Callable[..., Any], items: Sequence[Any], options: dict[str, Any]) -> Any:
+    return function(items, **options)
+
+
+def _on_tile(
+    function: Callable[..., Any], stacks: Sequence[Stack], rows: slice, options: dict[str, Any]
+) -> Any:
+    """Read a band of each stack, and call a function with them."""
+    return function(*(stack[:, rows] for stack in stacks), **options)
 
 
 def tile_tasks(
@@ -181,7 +161,7 @@ def tile_tasks(
     """
     height = stacks[0].shape[1]
     return [
-        (_on_block, function, list(stacks), slice(start, min(start + n_rows, height)), options)
+        (_on_tile, function, list(stacks), slice(start, min(start + n_rows, height)), options)
         for start in range(0, height, n_rows)
     ]
 

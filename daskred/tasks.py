@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from daskred.correction import MasterFiles
-from daskred.frames import Frame
+from daskred.correction import LoadedMasters, MasterFiles
+from daskred.errors import FrameError, FramesError
+from daskred.fitsfile import bands_of
+from daskred.fitswrite import Bands, as_bands
+from daskred.frames import Frame, Image
 from daskred.kernels.correct import calibrate
-from daskred.kernels.flat import flat_level
+from daskred.kernels.flat import count_saturated
+from daskred.kernels.level import level, sampling_step
+from daskred.kernels.scratch import scratch
 from daskred.plan import Correction
 from daskred.products import write_calibrated
 
@@ -54,9 +59,7 @@ class WriteJob:
     key: str
 
 
-def write_block(
-    *images: NDArray[Any], jobs: Sequence[WriteJob], processed_by: str | None = None
-) -> list[Receipt]:
+def write_block(*images: NDArray[Any], jobs: Sequence[WriteJob]) -> list[Receipt]:
     """Write calibrated frames; return a receipt for each, and no pixels.
 
     Parameters
@@ -65,55 +68,114 @@ def write_block(
         For each image the calibrated pixels ``(frame, y, x)``.
     jobs
         Which frames they are, and where they go.
+    """
+    return [
+        _write(job, [as_bands(image[number]) for image in images], None)
+        for number, job in enumerate(jobs)
+    ]
+
+
+def _write(job: WriteJob, pixels: Sequence[Bands], processed_by: str | None) -> Receipt:
+    n_nan = write_calibrated(job.target, job.frame, pixels, job.correction, job.key, processed_by)
+    return Receipt(job.product, job.frame.name, 1, made=True, n_nan=n_nan)
+
+
+def _calibrated(path: str, image: Image, masters: LoadedMasters, dtype: str) -> Bands:
+    """Return an image that is read and calibrated band by band, when it is written."""
+
+    def bands() -> Iterator[NDArray[Any]]:
+        start = 0
+        for raw in bands_of(path, image):
+            rows = slice(start, start + len(raw))
+            dark = None if masters.dark is None else masters.dark[rows]
+            divisor = None if masters.divisor is None else masters.divisor[rows]
+            out = scratch("calibrated band", raw.shape, dtype)
+            yield calibrate(raw, dark, divisor, out)
+            start = rows.stop
+
+    return Bands(image.shape, np.dtype(dtype), bands())
+
+
+def calibrate_frames(
+    jobs: Sequence[WriteJob], files: MasterFiles, dtype: str, processed_by: str | None
+) -> list[Receipt]:
+    """Read, calibrate and write frames; each band of rows is touched while it is in the cache.
+
+    Parameters
+    ----------
+    jobs
+        Which frames, and where they go.
+    files
+        Their masters.
+    dtype
+        Of the products' pixels.
     processed_by
         A name for the headers.
+
+    Raises
+    ------
+    FramesError
+        Naming the frames that cannot be read; the others are written.
     """
-    receipts = []
-    for number, job in enumerate(jobs):
-        pixels = [image[number] for image in images]
-        n_nan = write_calibrated(
-            job.target, job.frame, pixels, job.correction, job.key, processed_by
-        )
-        receipts.append(Receipt(job.product, job.frame.name, 1, made=True, n_nan=n_nan))
+    receipts, errors = [], []
+    for job in jobs:
+        images = job.frame.images
+        masters = files.load(len(images))
+        pixels = [
+            _calibrated(job.frame.path, image, own, dtype)
+            for image, own in zip(images, masters, strict=True)
+        ]
+        try:
+            receipts.append(_write(job, pixels, processed_by))
+        except FrameError as error:
+            errors.append(error)
+    if errors:
+        raise FramesError(tuple(errors))
     return receipts
 
 
-def calibrate_block(
-    *raw: NDArray[Any],
-    jobs: Sequence[WriteJob],
-    files: MasterFiles,
-    dtype: str,
-    processed_by: str | None,
-) -> list[Receipt]:
-    """Calibrate and write frames: `write_block` behind ``(raw - dark) / flat``."""
-    masters = files.load(len(raw))
-    images = [
-        calibrate(block, own.dark, own.divisor, np.dtype(dtype))
-        for block, own in zip(raw, masters, strict=True)
-    ]
-    return write_block(*images, jobs=jobs, processed_by=processed_by)
-
-
 def measure_flats(
-    *raw: NDArray[Any], limits: Sequence[float], files: MasterFiles, method: str
+    flats: Sequence[tuple[Frame, float]], files: MasterFiles, method: str
 ) -> list[tuple[float, float]]:
     """Return level, ADU, and saturated part of each flat.
 
     Parameters
     ----------
-    *raw
-        For each image the raw pixels ``(frame, y, x)``.
-    limits
-        The level of saturation of each frame, ADU.
+    flats
+        Frames, and the level at which each is saturated, ADU.
     files
         What is subtracted.
     method
         How the level is measured.
+
+    Raises
+    ------
+    FramesError
+        Naming the frames that cannot be read.
     """
-    darks = [own.dark for own in files.load(len(raw))]
-    measured = []
-    for images, limit in zip(zip(*raw, strict=True), limits, strict=True):
-        n_saturated = sum(int(np.count_nonzero(image >= limit)) for image in images)
-        part = n_saturated / sum(image.size for image in images)
-        measured.append((flat_level(images, darks, method), part))
+    measured, errors = [], []
+    for frame, limit in flats:
+        try:
+            measured.append(_measure(frame, limit, files, method))
+        except FrameError as error:
+            errors.append(error)
+    if errors:
+        raise FramesError(tuple(errors))
     return measured
+
+
+def _measure(frame: Frame, limit: float, files: MasterFiles, method: str) -> tuple[float, float]:
+    n_pixels = sum(image.n_pixels for image in frame.images)
+    step = sampling_step(n_pixels, method)
+    n_saturated = 0
+    samples = []
+    for image, own in zip(frame.images, files.load(len(frame.images)), strict=True):
+        start = 0
+        for raw in bands_of(frame.path, image):
+            n_saturated += count_saturated(raw, limit)
+            # The rows that the whole image's sample has, whatever the height of bands.
+            rows = slice(-start % step, None, step)
+            dark = 0.0 if own.dark is None else own.dark[start : start + len(raw)][rows]
+            samples.append(np.subtract(raw[rows], dark, dtype="f8").reshape(-1))
+            start += len(raw)
+    return level(np.concatenate(samples), method), n_saturated / n_pixels

@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from daskred.errors import FrameError
-from daskred.fitsfile import images_of, read_hdus, read_rows, write_atomically
+from daskred.fitsfile import images_of, read_hdus, read_rows
+from daskred.fitswrite import as_bands, write_atomically
 from daskred.header import BLOCK, Header, format_card
 from tests.conftest import WriteFits
 
@@ -218,9 +219,10 @@ def test_what_we_write_astropy_verifies(
 ) -> None:
     pixels = some_pixels(dtype, shape, seed)
     header = Header((format_card("SEED", seed),))
-    units: list[Any] = [(header, pixels)]
+    units: list[Any] = [(header, as_bands(pixels))]
     if mosaic:
-        units = [(header, None), (Header((format_card("EXTNAME", "A"),)), pixels), (header, pixels)]
+        named = Header((format_card("EXTNAME", "A"),))
+        units = [(header, None), (named, as_bands(pixels)), (header, as_bands(pixels))]
     path = tmp_path / "sub" / "product.fits"
     write_atomically(path, units)
     with fits.open(path, checksum=True) as hdus:  # a wrong sum warns, and a warning is an error
@@ -235,6 +237,6 @@ def test_a_failed_write_leaves_nothing_and_keeps_what_stood(tmp_path: Path) -> N
     path = tmp_path / "product.fits"
     path.write_text("what stood")
     with pytest.raises(KeyError):
-        write_atomically(path, [(Header(()), np.zeros((2, 2), "c16"))])
+        write_atomically(path, [(Header(()), as_bands(np.zeros((2, 2), "c16")))])
     assert path.read_text() == "what stood"
     assert [entry.name for entry in tmp_path.iterdir()] == ["product.fits"]

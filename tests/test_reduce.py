@@ -41,7 +41,8 @@ def quiet(night: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, by
     [
         {"workers": Workers(2)},
         {"workers": Workers(5)},
-        {"workers": Workers(2, processes=True)},
+        {"workers": Workers(2, "processes")},
+        {"workers": Workers(3, "threads")},
         {"tile_rows": 1},
         {"tile_rows": 7, "workers": Workers(5)},
         {"tile_rows": 10**6},

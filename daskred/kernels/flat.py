@@ -2,40 +2,30 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
-from daskred.kernels.level import level
-from daskred.kernels.median import median_over_frames
+from daskred.kernels.median import median_of_rows
 
 
-def flat_level(
-    images: Sequence[NDArray[Any]], darks: Sequence[NDArray[Any] | None], method: str
-) -> float:
-    """Return the level of a flat less its dark, over all its images together.
-
-    Parameters
-    ----------
-    images
-        The images of one frame, ``(y, x)``, ADU.
-    darks
-        What is subtracted from each, of the same shape, ADU, or None.
-    method
-        As of `daskred.kernels.level.level`.
+def count_saturated(raw: NDArray[Any], limit: float) -> int:
+    """Return how many pixels reach a level, ADU.
 
     Examples
     --------
-    >>> flat_level([np.array([[105, 106, 106]], "u2")], [np.array([[100.0, 100.0, 100.0]])], "mean")
-    5.666666666666667
+    >>> count_saturated(np.array([1, 65535], "u2"), 65535.0)
+    1
     """
-    lit = [
-        image if dark is None else np.subtract(image, dark, dtype="f8")
-        for image, dark in zip(images, darks, strict=True)
-    ]
-    return level(np.concatenate([one.reshape(-1) for one in lit]), method)
+    if raw.dtype.kind in "iu":
+        if limit > np.iinfo(raw.dtype).max:
+            return 0
+        # Integers are compared as such, which is several times faster.
+        return int(np.count_nonzero(raw >= raw.dtype.type(math.ceil(limit))))
+    return int(np.count_nonzero(raw >= limit))
 
 
 def flat_tile(
@@ -44,6 +34,7 @@ def flat_tile(
     *,
     which: Sequence[int],
     levels: Sequence[float],
+    precision: DTypeLike = "f8",
 ) -> NDArray[np.float64]:
     """Return the median over the frames of a band, each less its dark and divided by its level.
 
@@ -57,6 +48,8 @@ def flat_tile(
         For each frame, which dark.
     levels
         For each frame its level after the subtraction, ADU.
+    precision
+        What quotients are rounded to before their median is taken; each is computed in float64.
 
     Examples
     --------
@@ -64,8 +57,12 @@ def flat_tile(
     >>> flat_tile(tile, np.array([[[100.0, 100.0]]]), which=[0, 0], levels=[10.0, 20.0])
     array([[1., 2.]])
     """
-    normalised = np.empty(tile.shape)
-    for number, one in enumerate(tile):
-        np.subtract(one, darks[which[number]], out=normalised[number])
-        normalised[number] /= levels[number]
-    return median_over_frames(normalised)
+    pixels = tile.reshape(len(tile), -1)
+    planes = darks.reshape(len(darks), -1)
+
+    def fill(rows: NDArray[Any], where: Any) -> None:
+        for row, raw, plane, level in zip(rows, pixels, which, levels, strict=True):
+            lit = np.subtract(raw[where], planes[plane][where], dtype="f8")
+            np.divide(lit, level, out=row, casting="same_kind")
+
+    return median_of_rows(fill, *pixels.shape, precision).reshape(tile.shape[1:])

@@ -8,15 +8,19 @@ without the interpreter lock.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
-STRIP_PIXELS = 32768
+from daskred.kernels.scratch import scratch
+
+# Of one row of a strip: its comparators take longer than their calls, and still find it in cache.
+STRIP_BYTES = 2**16
 Keeps = Literal["both", "smaller", "larger"]
+Fill = Callable[[NDArray[Any], Any], None]
 
 
 def _merge_sort(n_rows: int) -> Iterator[tuple[int, int]]:
@@ -87,7 +91,7 @@ def _select(rows: list[NDArray[Any]], spare: NDArray[Any], wanted: tuple[int, ..
             np.maximum(rows[first], rows[second], out=rows[second])
 
 
-def _nan_median(columns: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+def _nan_median(columns: NDArray[Any]) -> NDArray[np.float64]:
     """Median of each column's numbers; NaN for a column without any."""
     ordered = np.sort(columns, axis=0)  # NaN last
     n_good = np.count_nonzero(~np.isnan(ordered), axis=0)
@@ -95,6 +99,46 @@ def _nan_median(columns: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     low = ordered[np.maximum(n_good - 1, 0) // 2, places].astype("f8")
     high = ordered[n_good // 2 % len(ordered), places].astype("f8")
     return np.where(n_good > 0, (low + high) / 2, np.nan)
+
+
+def median_of_rows(fill: Fill, n_rows: int, n_pixels: int, dtype: DTypeLike) -> NDArray[np.float64]:
+    """Return the median of each column of rows that are made strip by strip.
+
+    Parameters
+    ----------
+    fill
+        Called with an array ``(n_rows, n)`` to be filled and with the pixels wanted, a slice or an
+        array of n numbers.
+    n_rows, n_pixels
+        Number of values that each median is taken of, and number of medians.
+    dtype
+        Of the rows.
+    """
+    low, high = (n_rows - 1) // 2, n_rows // 2
+    wanted = (low,) if low == high else (low, high)
+    result = np.empty(n_pixels)
+    dtype = np.dtype(dtype)
+    width = max(1, STRIP_BYTES // dtype.itemsize)
+    memory = scratch("strip", (n_rows + 1, min(width, max(n_pixels, 1))), dtype)
+    for start in range(0, n_pixels, width):
+        stop = min(start + width, n_pixels)
+        strip = memory[:, : stop - start]
+        fill(strip[:-1], slice(start, stop))
+        rows = list(strip)
+        _select(rows, rows.pop(), wanted)
+        out = result[start:stop]
+        out[...] = rows[low]
+        if low != high:
+            out += rows[high]
+            out /= 2
+    if dtype.kind == "f":
+        # A comparator passes NaN on to both its rows, so one NaN in a column reaches the result.
+        bad = np.flatnonzero(np.isnan(result))
+        if bad.size:
+            columns = np.empty((n_rows, bad.size), dtype)
+            fill(columns, bad)
+            result[bad] = _nan_median(columns)
+    return result
 
 
 def median_over_frames(stack: NDArray[Any]) -> NDArray[np.float64]:
@@ -116,27 +160,9 @@ def median_over_frames(stack: NDArray[Any]) -> NDArray[np.float64]:
     >>> median_over_frames(np.array([[1, 5], [3, 2], [9, 4]], dtype="u2"))
     array([3., 4.])
     """
-    n_frames = len(stack)
-    pixels = stack.reshape(n_frames, -1)
-    n_pixels = pixels.shape[1]
-    low, high = (n_frames - 1) // 2, n_frames // 2
-    wanted = (low,) if low == high else (low, high)
-    result = np.empty(n_pixels)
-    scratch = np.empty((n_frames + 1, min(STRIP_PIXELS, max(n_pixels, 1))), pixels.dtype)
-    for start in range(0, n_pixels, STRIP_PIXELS):
-        stop = min(start + STRIP_PIXELS, n_pixels)
-        strip = scratch[:, : stop - start]
-        strip[:-1] = pixels[:, start:stop]
-        rows = list(strip)
-        _select(rows, rows.pop(), wanted)
-        out = result[start:stop]
-        out[...] = rows[low]
-        if low != high:
-            out += rows[high]
-            out /= 2
-    if pixels.dtype.kind == "f":
-        # A comparator passes NaN on to both its rows, so one NaN in a column reaches the result.
-        bad = np.flatnonzero(np.isnan(result))
-        if bad.size:
-            result[bad] = _nan_median(pixels[:, bad])
-    return result.reshape(stack.shape[1:])
+    pixels = stack.reshape(len(stack), -1)
+
+    def fill(rows: NDArray[Any], where: Any) -> None:
+        rows[...] = pixels[:, where]
+
+    return median_of_rows(fill, *pixels.shape, pixels.dtype).reshape(stack.shape[1:])

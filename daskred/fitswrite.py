@@ -1,0 +1,185 @@
+"""Write FITS files: whole or not at all, pixels band by band, with checksums."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daskred.checksum import add_checksums, checksum_of, encode_checksum
+from daskred.fitsfile import band_rows
+from daskred.header import BLOCK, Header, format_card
+
+TEMPORARY_MARK = ".daskred-part-"
+
+
+def _with_sums(header: Header, data_sum: int, n_nan: int | None) -> bytes:
+    """Return a header's bytes with what only the pixels tell: DATASUM, and how many are NaN.
+
+    Its length does not depend on these values, so that pixels can be written before it.
+    """
+    own = ("CHECKSUM", "DATASUM", "NANPIX")
+    bare = header.without(lambda keyword: keyword in own)
+    if n_nan is not None:
+        bare = bare.plus([format_card("NANPIX", n_nan, "pixels without a value")])
+    sums = [format_card("CHECKSUM", "0" * 16, "of header and data")]
+    sums.append(format_card("DATASUM", str(data_sum), "of data"))
+    total = add_checksums(checksum_of(bare.plus(sums).to_bytes()), data_sum)
+    sums[0] = format_card("CHECKSUM", encode_checksum(total), "of header and data")
+    return bare.plus(sums).to_bytes()
+
+
+_BITPIX = {"uint16": 16, "float32": -32, "float64": -64}
+
+
+def structure_cards(index: int, pixels: Bands | None, extended: bool) -> list[str]:
+    """Return the cards that FITS wants first: what the unit is and how large its pixels are."""
+    bitpix = 8 if pixels is None else _BITPIX[pixels.dtype.name]
+    axes = [] if pixels is None else list(reversed(pixels.shape))
+    cards = [
+        format_card("XTENSION", "IMAGE", "image extension")
+        if index
+        else format_card("SIMPLE", True, "conforms to FITS standard"),
+        format_card("BITPIX", bitpix, "array data type"),
+        format_card("NAXIS", len(axes), "number of array dimensions"),
+        *(format_card(f"NAXIS{n + 1}", axis) for n, axis in enumerate(axes)),
+    ]
+    if index:
+        cards += [format_card("PCOUNT", 0), format_card("GCOUNT", 1)]
+    elif extended:
+        cards.append(format_card("EXTEND", True))
+    if bitpix == 16:
+        cards += [format_card("BSCALE", 1), format_card("BZERO", 2**15, "makes pixels unsigned")]
+    return cards
+
+
+@dataclass(frozen=True, eq=False)
+class Bands:
+    """An image that comes band by band.
+
+    Parameters
+    ----------
+    shape
+        Rows and columns.
+    dtype
+        float32, float64 or uint16.
+    rows
+        The bands, from the first row to the last; each may be in memory that the next overwrites,
+        and is overwritten.
+    """
+
+    shape: tuple[int, int]
+    dtype: np.dtype[Any]
+    rows: Iterable[NDArray[Any]]
+
+
+def as_bands(pixels: NDArray[Any]) -> Bands:
+    """Return an image in memory as bands; it stays as it is."""
+    n_rows = band_rows(pixels.shape)
+    rows = (pixels[start : start + n_rows].copy() for start in range(0, len(pixels), n_rows))
+    return Bands((pixels.shape[0], pixels.shape[1]), pixels.dtype, rows)
+
+
+Unit = tuple[Header, Bands | None] | bytes
+
+
+def _write_bands(descriptor: int, offset: int, bands: Bands) -> tuple[int, int, int]:
+    """Write pixels and padding; return the next offset, the data's sum, and the number of NaN."""
+    data_sum = n_nan = 0
+    start = offset
+    carry = b""  # sums are over words of four bytes, which a band may end within
+    for band in bands.rows:
+        if band.dtype.kind == "f":
+            n_nan += int(np.count_nonzero(np.isnan(band)))
+        else:
+            band ^= band.dtype.type(2**15)
+        band.byteswap(inplace=True)
+        data = band.reshape(-1).view("u1").data
+        whole = (len(data) + len(carry)) // 4 * 4 - len(carry)
+        if carry:
+            data_sum = add_checksums(data_sum, checksum_of(carry + bytes(data[: 4 - len(carry)])))
+            data_sum = add_checksums(data_sum, checksum_of(data[4 - len(carry) : whole]))
+        else:
+            data_sum = add_checksums(data_sum, checksum_of(data[:whole]))
+        carry = bytes(data[whole:])
+        _pwrite(descriptor, data, offset)
+        offset += len(data)
+    if carry:
+        data_sum = add_checksums(data_sum, checksum_of(carry.ljust(4, b"\0")))
+    padding = -(offset - start) % BLOCK
+    _pwrite(descriptor, memoryview(bytes(padding)), offset)
+    return offset + padding, data_sum, n_nan
+
+
+def _pwrite(descriptor: int, data: memoryview, offset: int) -> None:
+    """Write all bytes at a place."""
+    while data:
+        n = os.pwrite(descriptor, data, offset)
+        data, offset = data[n:], offset + n
+
+
+def write_atomically(path: Path, units: Sequence[Unit]) -> int:
+    """Write a product: whole or not at all, CHECKSUM and DATASUM included.
+
+    Parameters
+    ----------
+    path
+        The product; its folder is made where it is missing. What stood there is replaced.
+    units
+        For each header-data unit its cards, without those of its structure, and its pixels or
+        None. Floats get the card NANPIX too. Bytes are a whole unit, written as it is.
+
+    Returns
+    -------
+    int
+        The number of pixels that are NaN.
+
+    Raises
+    ------
+    OSError
+        When the disk is full or the folder cannot be written; nothing is left behind.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The mark stands in front, so that the file keeps its suffix; no other task has this name.
+    part = path.parent / f"{TEMPORARY_MARK}{secrets.token_hex(8)}-{path.name}"
+    try:
+        n_nan = _write(part, units)
+        part.replace(path)
+    except BaseException as error:
+        part.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)
+        raise
+    return n_nan
+
+
+def _write(part: Path, units: Sequence[Unit]) -> int:
+    """Write all units of a file, and return the number of NaN."""
+    total_nan = offset = 0
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    try:
+        for index, unit in enumerate(units):
+            if isinstance(unit, bytes):
+                _pwrite(descriptor, memoryview(unit), offset)
+                offset += len(unit)
+                continue
+            cards, bands = unit
+            structure = structure_cards(index, bands, extended=len(units) > 1)
+            header = Header((*structure, *cards.cards))
+            data_sum, n_nan = 0, None if bands is None or bands.dtype.kind != "f" else 0
+            end = start = offset + len(_with_sums(header, data_sum, n_nan))
+            if bands is not None:
+                end, data_sum, found = _write_bands(descriptor, start, bands)
+                n_nan = found if n_nan is not None else None
+                total_nan += found
+            _pwrite(descriptor, memoryview(_with_sums(header, data_sum, n_nan)), offset)
+            offset = end
+    finally:
+        os.close(descriptor)
+    return total_nan
