@@ -1,0 +1,1 @@
+"""Whole nights reduced by others: each script is run as ``python SCRIPT NIGHT OUT``."""
