@@ -32,8 +32,8 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="which (none: list them)")
-    parser.add_argument("--turns", type=int, default=5, metavar="N", help="of each contestant (5)")
-    parser.add_argument("--tiny", action="store_true", help="smallest inputs: only see that it runs")
+    parser.add_argument("--turns", type=int, default=5, metavar="N", help="of each (5)")
+    parser.add_argument("--tiny", action="store_true", help="smallest inputs: see that it runs")
     parser.add_argument(
         "--folder",
         type=Path,

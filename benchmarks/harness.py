@@ -180,7 +180,9 @@ def _share(pid: int) -> int:
         text = Path(f"/proc/{pid}/smaps_rollup").read_text()
     except OSError:
         return 0
-    return next((int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith("Pss:")), 0)
+    return next(
+        (int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith("Pss:")), 0
+    )
 
 
 def python(*arguments: str) -> list[str]:
@@ -211,9 +213,17 @@ def report(results: Sequence[Result], folder: Path) -> None:
     console = Console(width=None if sys.stdout.isatty() else 120)
     for case in dict.fromkeys((result.benchmark, result.case) for result in results):
         table = Table(
-            "", "seconds", "ratio", "from", "to", title=f"{case[0]}: {case[1]}", title_justify="left"
+            "",
+            "seconds",
+            "ratio",
+            "from",
+            "to",
+            title=f"{case[0]}: {case[1]}",
+            title_justify="left",
         )
-        extras = list(dict.fromkeys(k for r in results if (r.benchmark, r.case) == case for k in r.extra))
+        extras = list(
+            dict.fromkeys(k for r in results if (r.benchmark, r.case) == case for k in r.extra)
+        )
         for name in extras:
             table.add_column(name)
         for one in results:

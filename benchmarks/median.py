@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,9 +28,9 @@ def run(settings: Settings) -> list[Result]:
             rng = np.random.default_rng(n_frames)
             stack = rng.integers(0, 250, (n_frames, n_pixels)).astype(dtype)
             contestants = [
-                Contestant("daskred", lambda stack=stack: median_over_frames(stack)),
-                Contestant("numpy.median", lambda stack=stack: np.median(stack, axis=0)),
-                Contestant("numpy.partition", lambda stack=stack: _by_partition(stack)),
+                Contestant("daskred", partial(median_over_frames, stack)),
+                Contestant("numpy.median", partial(np.median, stack, axis=0)),
+                Contestant("numpy.partition", partial(_by_partition, stack)),
             ]
             try:
                 import bottleneck
@@ -37,9 +38,7 @@ def run(settings: Settings) -> list[Result]:
                 pass
             else:
                 contestants.append(
-                    Contestant(
-                        "bottleneck", lambda stack=stack, bn=bottleneck: bn.median(stack, axis=0)
-                    )
+                    Contestant("bottleneck", partial(bottleneck.median, stack, axis=0))
                 )
             case = f"{n_frames} frames of {n_pixels} pixels, {np.dtype(dtype).name}"
             results += compete("median", case, contestants, settings, _equal)

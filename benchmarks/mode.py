@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from scipy.stats import mode as scipy_mode
 
@@ -16,8 +18,7 @@ def run(settings: Settings) -> list[Result]:
     rng = np.random.default_rng(1)
     frame = rng.poisson(20000 * (1 - 0.4 * (x**2 + y**2))).astype("f8")
     contestants = [
-        Contestant(f"daskred {method}", lambda method=method: frame_level([frame], method))
-        for method in METHODS
+        Contestant(f"daskred {method}", partial(frame_level, [frame], method)) for method in METHODS
     ]
     contestants.append(Contestant("scipy.stats.mode", lambda: scipy_mode(frame.reshape(-1))[0]))
     return compete("mode", f"{side}x{side} pixels, float64", contestants, settings)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -29,6 +29,10 @@ PEERS = {
 def daskred(night: Path, out: Path, *options: str) -> list[str]:
     """Return the command that reduces a night."""
     return python("-m", "daskred.cli", "reduce", str(night), "-o", str(out), *options)
+
+
+def _script(script: str, night: Path, out: Path) -> list[str]:
+    return python(script, str(night), str(out))
 
 
 def _fresh(command: Callable[[Path], list[str]], out: Path) -> Callable[[], Path]:
@@ -67,9 +71,7 @@ def run(settings: Settings) -> list[Result]:
         night = simulated(settings, side, n_each, n_science)
         scratch = settings.folder / "night-products"
         shutil.rmtree(scratch, ignore_errors=True)
-        contestants = [
-            Contestant("daskred", _fresh(lambda out, night=night: daskred(night, out), scratch / "d"))
-        ]
+        contestants = [Contestant("daskred", _fresh(partial(daskred, night), scratch / "daskred"))]
         names = {"limit": ""} | {
             name: scaling
             for name, (module, scaling) in PEERS.items()
@@ -77,10 +79,7 @@ def run(settings: Settings) -> list[Result]:
         }
         for name in names:
             script = str(SCRIPTS / f"{name}.py")
-            make = _fresh(
-                lambda out, script=script, night=night: [sys.executable, script, str(night), str(out)],
-                scratch / name,
-            )
+            make = _fresh(partial(_script, script, night), scratch / name)
             contestants.append(Contestant(name.removesuffix("_night"), make))
         for name, scaling in names.items():
             if scaling:

@@ -12,7 +12,5 @@ def simulated(settings: Settings, side: int, n_each: int, n_science: int) -> Pat
     """Return the folder of a night of so many darks of either time, flats, and science frames."""
     folder = settings.folder / "nights" / f"{side}-{n_each}-{n_science}"
     if not (folder / "truth.npz").exists():
-        simulate(
-            folder, shape=(side, side), n_darks=n_each, n_flats=n_each, n_science=n_science
-        )
+        simulate(folder, shape=(side, side), n_darks=n_each, n_flats=n_each, n_science=n_science)
     return folder

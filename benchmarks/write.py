@@ -15,11 +15,11 @@ from daskred.header import Header, format_card
 def run(settings: Settings) -> list[Result]:
     """Time frames of two sizes."""
     results = []
+    folder = settings.folder / "written"
+    folder.mkdir(exist_ok=True)
     for side, number in ((16, 2),) if settings.tiny else ((256, 200), (2048, 4)):
         pixels = np.random.default_rng(1).normal(1000, 10, (side, side)).astype("f4")
         cards = tuple(format_card(f"CARD{n}", n, "a card") for n in range(40))
-        folder = settings.folder / "written"
-        folder.mkdir(exist_ok=True)
 
         def ours(pixels: Any = pixels, number: int = number, cards: Any = cards) -> None:
             for n in range(number):

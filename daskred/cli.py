@@ -167,7 +167,7 @@ def _parser() -> argparse.ArgumentParser:
         "Show frames side by side, in grey from the 5th to the 95th percentile.",
         "daskred show raw.fits calibrated.fits -o picture.png",
     )
-    sub.add_argument("files", nargs="+", metavar="FILE", help="FITS files")
+    sub.add_argument("files", nargs="+", metavar="FILE", help="files, patterns or folders")
     sub.add_argument("-o", "--out", metavar="PNG", help="write the picture there")
     sub.add_argument("--zscale", action="store_true", help="grey limits as IRAF chooses them")
 
@@ -253,6 +253,8 @@ def _reduce(arguments: argparse.Namespace) -> int:
 
     if arguments.json and not arguments.dry_run:
         raise RequestError("--json goes with --dry-run: it prints the plan")
+    if not arguments.out:
+        raise RequestError("-o: an empty name is no folder")
     night = _open(arguments)
     if arguments.dry_run:
         return _print_plan(arguments, night)
@@ -308,9 +310,13 @@ def _inspect(arguments: argparse.Namespace) -> int:
 
 def _show(arguments: argparse.Namespace) -> int:
     from daskred.display import has_screen, open_window, panels_of, picture, save_picture
+    from daskred.night import find_files
     from daskred.terminal import stdout
 
-    figure = picture(panels_of(arguments.files), "zscale" if arguments.zscale else "percentile")
+    files = [path for path, _ in find_files(arguments.files)]
+    if not files:
+        raise RequestError(f"no frames found below {', '.join(arguments.files)}")
+    figure = picture(panels_of(files), "zscale" if arguments.zscale else "percentile")
     if not arguments.out and has_screen() and open_window(figure):
         return ALL_DONE
     target = Path(arguments.out or "daskred-show.png")
@@ -341,6 +347,8 @@ def _demo(arguments: argparse.Namespace) -> int:
     from daskred.demo import PICTURE, run_demo
     from daskred.terminal import TerminalProgress, print_summary, stdout
 
+    if not arguments.out:
+        raise RequestError("-o: an empty name is no folder")
     folder = Path(arguments.out)
     summary, found = run_demo(folder, TerminalProgress())
     print_summary(summary)
@@ -371,6 +379,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # Whoever read the output has seen enough; nothing more can be told to them.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return SOME_FAILED
+    except OSError as error:
+        print(f"daskred: {error}", file=sys.stderr)
         return SOME_FAILED
     return status
 

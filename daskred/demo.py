@@ -10,6 +10,7 @@ import numpy as np
 
 from daskred.correction import read_images
 from daskred.display import picture, save_picture
+from daskred.errors import RequestError
 from daskred.night import open_night
 from daskred.progress import Progress
 from daskred.reduce import Summary, reduce_night
@@ -93,6 +94,8 @@ def run_demo(folder: Path, progress: Progress) -> tuple[Summary, Accuracy]:
     """
     night = folder / "night"
     if not (night / TRUTH_FILE).exists():
+        if folder.is_dir() and any(folder.iterdir()):
+            raise RequestError(f"{folder}: holds something else already; name a new folder")
         simulate(night, progress=progress)
     truth = Truth.load(night)
     summary = reduce_night(open_night(night), folder / "reduced", progress=progress)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import sys
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 Limits = Literal["percentile", "zscale"]
 _MAX_SIDE = 2000
+_LARGEST = 1e30  # beyond that, ranges overflow
+_PNG = b"\x89PNG"
 
 
 def grey_limits(pixels: NDArray[Any], limits: Limits = "percentile") -> tuple[float, float]:
@@ -38,7 +41,7 @@ def grey_limits(pixels: NDArray[Any], limits: Limits = "percentile") -> tuple[fl
     >>> grey_limits(np.arange(101.0).reshape(1, -1))
     (5.0, 95.0)
     """
-    finite = pixels[np.isfinite(pixels)]
+    finite = pixels[np.isfinite(pixels) & (np.abs(pixels) < _LARGEST)]
     if finite.size == 0:
         return 0.0, 1.0
     if limits == "zscale":
@@ -116,12 +119,16 @@ def save_picture(figure: Figure, target: Path) -> None:
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+    FigureCanvasAgg(figure)
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=110)
     try:
+        if target.exists() and not target.read_bytes().startswith(_PNG):
+            raise RequestError(f"{target}: is there already, and no PNG; name another file")
         target.parent.mkdir(parents=True, exist_ok=True)
-        FigureCanvasAgg(figure)
-        figure.savefig(target, dpi=110)
-    except (OSError, ValueError) as error:
-        raise RequestError(f"{target}: cannot be written: {error}") from error
+        target.write_bytes(picture.getvalue())
+    except OSError as error:
+        raise RequestError(f"{target}: cannot be written: {error.strerror}") from error
 
 
 def has_screen() -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 
@@ -55,7 +56,7 @@ def parse_number(value: Value) -> tuple[float, str] | None:
     if isinstance(value, bool) or value is None:
         return None
     if isinstance(value, int | float):
-        return float(value), ""
+        return (float(value), "") if math.isfinite(value) else None
     match = _NUMBER.fullmatch(value)
     if not match:
         return None

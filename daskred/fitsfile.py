@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import math
 import os
+import stat
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -58,6 +60,11 @@ class Hdu:
 def _opened(path: str) -> Iterator[BinaryIO]:
     """Open a file to read its uncompressed bytes; what fails becomes a FrameError."""
     try:
+        mode = os.stat(path).st_mode  # noqa: PTH116 - a str path is quicker
+        if stat.S_ISDIR(mode):
+            raise FrameError(path, "is a folder that cannot be read")
+        if not stat.S_ISREG(mode):
+            raise FrameError(path, "is no regular file")  # opening a pipe would wait for ever
         with open(path, "rb") as file:  # noqa: PTH123 - a str path opens faster
             if path.lower().endswith(".gz"):
                 with gzip.open(file) as unzipped:
@@ -130,12 +137,13 @@ def _walk(path: str, file: BinaryIO, size: int) -> Iterator[Hdu]:
         header, length = found
         hdu = Hdu(index, header, position, position + length, _data_size(path, header, index))
         missing = hdu.data_start + hdu.data_size - size
+        if missing > 0 and isinstance(file, gzip.GzipFile):
+            # The last bytes tell the length of the last member only, and modulo 4 GB.
+            missing = hdu.data_start + hdu.data_size - file.seek(0, os.SEEK_END)
+            size = max(size, hdu.end)
         if missing > 0:
             raise FrameError(path, f"is truncated: {missing} bytes of pixels are missing")
         yield hdu
-        # Where the header promises no extensions, a gzip stream need not be unpacked to its end.
-        if isinstance(file, gzip.GzipFile) and hdu.data_size and header.get("EXTEND") is not True:
-            return
         position = hdu.end
         index += 1
         if position < size:
@@ -173,7 +181,7 @@ def read_first_header(path: str) -> Header:
 
 def _number(path: str, header: Header, keyword: str, default: float) -> float:
     value = header.get(keyword, default)
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise FrameError(path, f"{keyword} = {value!r} in its header is no number")
     return float(value)
 

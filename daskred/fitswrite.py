@@ -146,8 +146,8 @@ def write_atomically(path: Path, units: Sequence[Unit]) -> int:
         When the disk is full or the folder cannot be written; nothing is left behind.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The mark stands in front, so that the file keeps its suffix; no other task has this name.
-    part = path.parent / f"{TEMPORARY_MARK}{secrets.token_hex(8)}-{path.name}"
+    # No other task, and no other run, has this name.
+    part = path.parent / f"{TEMPORARY_MARK}{secrets.token_hex(8)}.fits"
     try:
         n_nan = _write(part, units)
         part.replace(path)

@@ -13,7 +13,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 # FITS 4.0, table 8 (BITPIX) and table 11 (offsets that make integers unsigned, bytes signed).
 _DISK_DTYPES = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
-_OFFSET_DTYPES = {(8, -128): "i1", (16, 2**15): "u2", (32, 2**31): "u4", (64, 2**63): "u8"}
+_OFFSETS = {(8, -128.0): "i1", (16, 2.0**15): "u2", (32, 2.0**31): "u4", (64, 2.0**63): "u8"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Image:
         """The integer type that BZERO stands for, where scaling is only a change of sign."""
         if self.bscale != 1 or self.blank is not None:
             return None
-        name = _OFFSET_DTYPES.get((self.bitpix, int(self.bzero))) if self.bzero else None
+        name = _OFFSETS.get((self.bitpix, self.bzero))
         return np.dtype(name) if name else None
 
     @property

@@ -83,14 +83,15 @@ def named(kind: MasterKind, groups: Sequence[Sequence[Input]]) -> list[Master]:
         for group in groups
     ]
     masters = [replace(master, name=_base_name(kind, master.facts)) for master in masters]
-    masters.sort(key=lambda master: (master.name, master.inputs[0].frame.name))
+    masters.sort(key=lambda master: (master.name.lower(), master.inputs[0].frame.name))
     named: list[Master] = []
+    taken: set[str] = set()
     for _, same in groupby(masters, key=lambda master: master.name.lower()):
         alike = list(same)
-        taken: set[str] = set()
         for master in alike:
-            name = master.name + _distinction(master, alike)
-            unique, number = name, 1
+            name = unique = master.name + _distinction(master, alike)
+            number = 1
+            # Also among all others, and where a file system does not tell cases apart.
             while unique.lower() in taken:
                 number += 1
                 unique = f"{name}_{number}"

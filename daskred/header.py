@@ -127,15 +127,20 @@ def format_card(keyword: str, value: Value, comment: str = "") -> str:
     return card[:CARD].ljust(CARD)
 
 
+def _plain(text: str) -> str:
+    """Return a text in the characters that FITS has, 32 to 126; FITS 4.0, section 4.2.1."""
+    return "".join(character if " " <= character <= "~" else "?" for character in text)
+
+
 def clipped(text: str) -> str:
-    """Return as much of a text as fits on one card.
+    """Return as much of a text as fits on one card, in the characters that FITS has.
 
     Examples
     --------
-    >>> len(clipped("x" * 100)), clipped("a.fits")
-    (68, 'a.fits')
+    >>> len(clipped("x" * 100)), clipped("caf\u00e9.fits")
+    (68, 'caf?.fits')
     """
-    text = text[:68]
+    text = _plain(text)[:68]
     while len(text) + text.count("'") > 68:
         text = text[:-1]
     return text
@@ -150,6 +155,7 @@ def commentary(keyword: str, text: str) -> list[str]:
     ['COMMENT master flat']
     """
     width = CARD - 8
+    text = _plain(text)
     pieces = [text[i : i + width] for i in range(0, len(text), width)] or [""]
     return [f"{keyword:<8}{piece}".ljust(CARD) for piece in pieces]
 
@@ -253,6 +259,6 @@ class Header:
     def to_bytes(self) -> bytes:
         """Return the header as it stands in a file: END, and blanks up to a whole block."""
         text = "".join((*self.cards, END_CARD))
-        # What is no ASCII is no FITS either; it must not stop a frame.
-        data = text.encode("ascii", errors="replace")
+        # Bytes that are no ASCII are no FITS either, but stand as the camera wrote them.
+        data = text.encode("latin-1")
         return data + b" " * (-len(data) % BLOCK)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,14 +41,14 @@ def _labelled(image: da.Array, like: xr.DataArray, kind: str, dtype: str) -> xr.
     )
 
 
-def _opened(frames: Sequence[Frame] | xr.DataArray) -> xr.DataArray:
-    """Open frames in bands; a stack that is already open is taken as it is."""
-    if isinstance(frames, Sequence):
-        return open_frames(frames, tiled=True)
-    return frames
+def _opened(frames: Iterable[Frame] | xr.DataArray, tiled: bool = True) -> xr.DataArray:
+    """Open frames; a stack that is already open is taken as it is."""
+    import xarray as xr
+
+    return frames if isinstance(frames, xr.DataArray) else open_frames(list(frames), tiled=tiled)
 
 
-def master_dark(frames: Sequence[Frame] | xr.DataArray, *, dtype: str = "float32") -> xr.DataArray:
+def master_dark(frames: Iterable[Frame] | xr.DataArray, *, dtype: str = "float32") -> xr.DataArray:
     """Return a master dark: the per-pixel median over frames, lazily.
 
     Parameters
@@ -79,7 +79,7 @@ def master_dark(frames: Sequence[Frame] | xr.DataArray, *, dtype: str = "float32
     return _labelled(combined(stack.data), stack, "dark", dtype)
 
 
-def master_bias(frames: Sequence[Frame] | xr.DataArray, *, dtype: str = "float32") -> xr.DataArray:
+def master_bias(frames: Iterable[Frame] | xr.DataArray, *, dtype: str = "float32") -> xr.DataArray:
     """Return a master bias: the per-pixel median over frames, lazily; see `master_dark`."""
     stack = _opened(frames)
     return _labelled(combined(stack.data), stack, "bias", dtype)
@@ -90,7 +90,7 @@ def _divided_by_own_level(image: NDArray[Any], *, method: str) -> NDArray[Any]:
 
 
 def master_flat(
-    frames: Sequence[Frame],
+    frames: Iterable[Frame] | xr.DataArray,
     dark: xr.DataArray | None = None,
     *,
     normalize: str = "mode",
@@ -104,7 +104,7 @@ def master_flat(
     Parameters
     ----------
     frames
-        Flats of one filter and one exposure time.
+        Flats of one filter and one exposure time: frames, or an opened stack ``(frame, y, x)``.
     dark
         The master dark of that exposure time, ``(y, x)``, ADU.
     normalize
@@ -124,15 +124,15 @@ def master_flat(
         For a normalisation that does not exist.
     """
     import dask.array as da
+    import xarray as xr
 
     if normalize not in METHODS:
         raise RequestError(f"normalize={normalize!r}: there are {', '.join(METHODS)}")
-    by_frame = open_frames(frames)
-    by_tile = open_frames(frames, tiled=True)
+    frames = frames if isinstance(frames, xr.DataArray) else list(frames)
+    by_frame, by_tile = _opened(frames, tiled=False), _opened(frames)
     if dark is not None:
         by_frame, by_tile = by_frame - dark.data, by_tile - dark.data
     levels = map_frames(_levels, [by_frame.data], dtype="f8", method=normalize)
-    scaled = by_tile.data / levels[:, None, None].rechunk({0: -1})
-    median = map_tiles(median_over_frames, scaled, dtype="f8").rechunk(-1)
+    median = combined(by_tile.data / levels[:, None, None]).rechunk(-1)
     divided = map_pixels(_divided_by_own_level, median[None], dtype="f8", method=normalize)
     return _labelled(da.squeeze(divided, axis=0), by_tile, "flat", dtype)

@@ -6,7 +6,7 @@ import glob
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from pathlib import Path
@@ -19,7 +19,7 @@ from daskred.errors import FrameError, RequestError
 from daskred.facts import facts_of
 from daskred.fitsfile import Hdu, images_of, read_hdus, read_rows
 from daskred.frames import KINDS, Frame, Image, Kind
-from daskred.header import Header, is_structural, keyword_of
+from daskred.header import COMMENTARY, Header, Value, is_structural, keyword_of
 
 _SUFFIX = re.compile(r"\.(fits|fit|fts)(\.gz|\.fz)?$", re.IGNORECASE)
 _SAMPLE_PIXELS = 1024
@@ -132,9 +132,9 @@ def find_files(sources: Sequence[str | Path]) -> list[tuple[str, str]]:
     folders: list[Path] = []
     found: dict[str, None] = {}
     for source in map(str, sources):
-        matches = [source] if Path(source).exists() else sorted(glob.glob(source, recursive=True))  # noqa: PTH207
+        matches = _matches(source)
         if not matches:
-            raise RequestError(f"{source}: no such file or folder")
+            raise RequestError(f"{source or 'an empty name'}: no such file or folder")
         for match in matches:
             path = Path(match)
             if path.is_dir():
@@ -149,10 +149,26 @@ def find_files(sources: Sequence[str | Path]) -> list[tuple[str, str]]:
     return sorted(pairs, key=lambda pair: pair[1])
 
 
+def _matches(source: str) -> list[str]:
+    """Return what a name or pattern stands for."""
+    try:
+        if source and Path(source).exists():
+            return [source]
+        return sorted(glob.glob(source, recursive=True))  # noqa: PTH207
+    except OSError:  # as of a name that is too long to be one
+        return []
+
+
 def _files_below(folder: Path) -> Iterator[str]:
-    """Yield the FITS files below a folder; links are followed, each folder is entered once."""
+    """Yield the FITS files below a folder; links are followed, each folder is entered once.
+
+    A folder that cannot be read is yielded itself, so that it is named.
+    """
     entered: set[tuple[int, int]] = set()
-    for parent, folders, files in os.walk(folder, followlinks=True):
+    closed: list[str] = []
+    for parent, folders, files in os.walk(
+        folder, followlinks=True, onerror=lambda error: closed.append(str(error.filename))
+    ):
         here = Path(parent)
         status = here.stat()
         if (status.st_dev, status.st_ino) in entered:
@@ -163,6 +179,7 @@ def _files_below(folder: Path) -> Iterator[str]:
         for name in sorted(files):
             if _SUFFIX.search(name) and not name.startswith("."):
                 yield os.path.abspath(here / name)  # noqa: PTH100
+    yield from closed
 
 
 def _own_digest(path: str, hdus: Sequence[Hdu], sample: bytes) -> str:
@@ -258,17 +275,23 @@ def _pixels_digest(frame: Frame) -> str:
     return digest.hexdigest()
 
 
-def _same_exposure(first: Frame, second: Frame) -> bool:
-    """Whether no fact that both headers give speaks against one exposure."""
-    pairs = (
-        (first.facts.time_obs, second.facts.time_obs),
-        (first.facts.exptime_s, second.facts.exptime_s),
-        (first.facts.filter, second.facts.filter),
-    )
-    return all(None in pair or pair[0] == pair[1] for pair in pairs)
+def _cards_of(frame: Frame, camera: Camera) -> dict[str, Value]:
+    """Return what a frame's cards say of the exposure, without those of the file."""
+    unsaid = {*COMMENTARY, *camera.kind_cards["name"], "DATE", "EXTNAME", "EXTVER", "CONTINUE"}
+    return {
+        keyword: header.get(keyword)
+        for header in _telling_headers(read_hdus(frame.path))
+        for keyword in header.keywords
+        if keyword not in unsaid and not is_structural(keyword)
+    }
 
 
-def _duplicates(frames: Sequence[tuple[Frame, bytes]]) -> Iterator[LeftOut]:
+def _same_exposure(first: Mapping[str, Value], second: Mapping[str, Value]) -> bool:
+    """Whether no card that both have speaks against one exposure."""
+    return all(first[keyword] == second[keyword] for keyword in first.keys() & second.keys())
+
+
+def _duplicates(frames: Sequence[tuple[Frame, bytes]], camera: Camera) -> Iterator[LeftOut]:
     """Yield the frames that are another one again: the same pixels, and no card against it.
 
     The frame with the most cards is kept, of these the one with the shortest name. Only frames
@@ -281,17 +304,17 @@ def _duplicates(frames: Sequence[tuple[Frame, bytes]]) -> Iterator[LeftOut]:
     for candidates in alike.values():
         if len(candidates) == 1:
             continue
-        kept: dict[str, list[Frame]] = {}
+        kept: dict[str, list[tuple[Frame, dict[str, Value]]]] = {}
         for frame in sorted(candidates, key=lambda f: (-f.n_cards, len(f.name), f.name)):
             try:
-                digest = _pixels_digest(frame)
+                digest, cards = _pixels_digest(frame), _cards_of(frame, camera)
             except FrameError as error:
                 yield LeftOut(frame.path, frame.name, error.reason, failed=True)
                 continue
             earlier = kept.setdefault(digest, [])
-            original = next((other for other in earlier if _same_exposure(frame, other)), None)
+            original = next((f for f, own in earlier if _same_exposure(cards, own)), None)
             if original is None:
-                earlier.append(frame)
+                earlier.append((frame, cards))
             else:
                 text = f"is a duplicate: the same exposure as {original.name}"
                 yield LeftOut(frame.path, frame.name, text, failed=False)
@@ -386,7 +409,7 @@ def open_night(
     for kind, pattern in kinds:
         if pattern not in used:
             raise RequestError(f"--kind {kind}='{pattern}' matches no frame of the night")
-    left_out += _duplicates(raw)
+    left_out += _duplicates(raw, camera)
     gone = {entry.path for entry in left_out}
     for frame in frames:
         if frame.kind == "unknown" and frame.path not in gone:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,33 +34,42 @@ def key_of(*parts: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def stands(path: Path, key: str, newest_input_ns: int) -> bool:
-    """Whether a product is there whole, made from these inputs, and since they last changed.
+def check_own(path: Path, raw: Collection[str] = ()) -> None:
+    """Raise FrameError where a file stands in a product's place that daskred did not make.
 
-    Raises
-    ------
-    FrameError
-        When a file is there that daskred did not make.
+    Parameters
+    ----------
+    path
+        The product.
+    raw
+        Files of the night, which are never written over, not even where they are empty.
     """
     try:
-        status = path.stat()
-    except FileNotFoundError:
-        return False
-    if status.st_size == 0:
-        return False  # what a crash of the machine may leave
-    try:
-        header = read_first_header(str(path))
-    except FrameError:
-        header = Header(())
-    if KEY_CARD not in header:
+        empty = path.stat().st_size == 0  # what a crash of the machine may leave
+    except OSError:
+        return
+    free = empty and str(path) not in raw
+    if not free and KEY_CARD not in _header_of(path):
         raise FrameError(
-            str(path), "stands where a product should go, and daskred did not make it; move it away"
+            str(path), "stands there already, and daskred did not make it; move it away"
         )
-    if header.get(KEY_CARD) != key or status.st_mtime_ns < newest_input_ns:
-        return False
+
+
+def _header_of(path: Path) -> Header:
+    """Return a file's header, without any card where there is none."""
     try:
-        read_hdus(str(path))
+        return read_first_header(str(path))
     except FrameError:
+        return Header(())
+
+
+def stands(path: Path, key: str, changed_ns: int) -> bool:
+    """Whether a product is there whole, made from these inputs since they last changed."""
+    try:
+        if path.stat().st_mtime_ns < changed_ns or _header_of(path).get(KEY_CARD) != key:
+            return False
+        read_hdus(str(path))
+    except (OSError, FrameError):
         return False
     return True
 

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from daskred.execute import Executor
 from daskred.fitswrite import TEMPORARY_MARK
 from daskred.night import LeftOut, Night
 from daskred.options import Options
-from daskred.plan import Plan
+from daskred.plan import MASTERS_FOLDER, Plan
 from daskred.planning import make_plan
 from daskred.progress import Progress, Silent
 from daskred.run import Run
@@ -67,7 +68,8 @@ def _sole_use(out: Path) -> Iterator[None]:
 def _remove_parts(out: Path) -> None:
     """Remove what a killed run left unfinished."""
     for part in out.rglob(f"{TEMPORARY_MARK}*"):
-        part.unlink(missing_ok=True)
+        if part.is_file():
+            part.unlink(missing_ok=True)
 
 
 def prepare_out(out: Path) -> None:
@@ -84,8 +86,9 @@ def prepare_out(out: Path) -> None:
         raise RequestError(f"-o {out}: is, or lies in, a file; name a folder") from error
     except OSError as error:
         raise RequestError(f"-o {out}: cannot be made: {error.strerror}") from error
-    if not os.access(out, os.W_OK | os.X_OK):
-        raise RequestError(f"-o {out}: no permission to write there; name another folder")
+    for folder in (out, out / MASTERS_FOLDER):
+        if folder.exists() and not os.access(folder, os.W_OK | os.X_OK):
+            raise RequestError(f"-o {folder}: no permission to write there; name another folder")
 
 
 def check_plan(plan: Plan, masters_only: bool) -> None:
@@ -97,12 +100,22 @@ def check_plan(plan: Plan, masters_only: bool) -> None:
     elif "science" not in kinds or not any(
         f.kind == "science" and f.path not in _set_aside(plan) for f in plan.frames
     ):
-        counts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in sorted(set(kinds)))
         raise RequestError(
-            f"no science frames among {len(kinds)} frames ({counts}):"
+            f"no science frames: {_counted(plan)};"
             " --kind science='PATTERN' names them, --masters-only makes the masters alone,"
             " daskred plan tells why each frame is what it is"
         )
+
+
+def _counted(plan: Plan) -> str:
+    """Say what frames there are, and the first of those that are none."""
+    kinds = Counter(frame.kind for frame in plan.frames)
+    parts = [f"{number} {kind}" for kind, number in sorted(kinds.items())]
+    known = {frame.path for frame in plan.frames}
+    broken = [entry for entry in plan.left_out if entry.path not in known]
+    if broken:
+        parts.append(f"{len(broken)} that are none ({broken[0].name} {broken[0].reason})")
+    return f"the night has {', '.join(parts)}"
 
 
 def _set_aside(plan: Plan) -> set[str]:

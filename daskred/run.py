@@ -19,7 +19,7 @@ from daskred.kernels.level import frame_level
 from daskred.kernels.median import median_over_frames
 from daskred.options import Options
 from daskred.plan import MASTERS_FOLDER, Correction, Input, Master, Plan, Science
-from daskred.products import key_of, stands, write_master
+from daskred.products import check_own, key_of, stands, write_master
 from daskred.progress import Progress
 from daskred.stack import (
     FrameStack,
@@ -44,6 +44,17 @@ def _saturation(frame: Frame) -> float:
     return float(np.iinfo(dtype).max) if dtype.kind in "iu" else np.inf
 
 
+def _changed_ns(path: str) -> int:
+    """Return when a file last became what it is: also where it was put in the place of another.
+
+    The system's clock tells that, and no camera's.
+    """
+    try:
+        return Path(path).stat().st_ctime_ns
+    except OSError as error:
+        raise FrameError(path, f"cannot be read any more: {error.strerror}") from error
+
+
 class Run:
     """One run into one folder: it knows what it has made, and goes on when the plan changes.
 
@@ -66,6 +77,7 @@ class Run:
         self._progress = progress
         self._keys: dict[str, str] = {}
         self._made: dict[tuple[str, str], Receipt] = {}
+        self._raw: set[str] = set()
 
     def carry_out(self, plan: Plan) -> tuple[tuple[Receipt, ...], tuple[Receipt, ...]]:
         """Make what is missing; return receipts of masters and of science frames.
@@ -77,6 +89,12 @@ class Run:
         OSError
             When a product cannot be written.
         """
+        self._raw = {one.path for one in plan.frames} | {one.path for one in plan.left_out}
+        for master in plan.masters:
+            try:
+                check_own(self._out / master.product)
+            except FrameError as error:
+                raise RequestError(str(error)) from error
         masters = tuple(self._master(master) for master in plan.masters)
         science = () if self._options.masters_only else self._science(plan.science)
         return masters, science
@@ -90,8 +108,7 @@ class Run:
         if made := self._made.get((product, key)):
             return made
         path = self._out / product
-        newest = max(Path(source).stat().st_mtime_ns for source in inputs)
-        if not stands(path, key, newest) or self._options.overwrite:
+        if not stands(path, key, max(map(_changed_ns, inputs))) or self._options.overwrite:
             return None
         return Receipt(product, source, n_inputs, made=False, n_nan=-1)
 
@@ -134,12 +151,7 @@ class Run:
         self._keys[master.name] = key
         frames = [one.frame for one in master.inputs]
         inputs = [frame.path for frame in frames] + [self._path(name) for name in master.needs]
-        try:
-            done = self._done(master.product, key, master.name, len(frames), inputs)
-        except FrameError as error:
-            if error.path != str(self._out / master.product):
-                raise
-            raise RequestError(str(error)) from error
+        done = self._done(master.product, key, master.name, len(frames), inputs)
         if done:
             return done
         images = self._flat_images(master) if is_flat else self._median_images(master)
@@ -269,12 +281,13 @@ class Run:
             )
             sources = [item.frame.path, *map(self._path, item.correction.masters)]
             try:
+                check_own(self._out / item.product, self._raw)
                 done = self._done(item.product, key, item.frame.name, 1, sources)
             except FrameError as error:
-                errors.append(FrameError(item.frame.path, f"{item.product}: {error.reason}"))
-                continue
-            except FileNotFoundError:
-                errors.append(FrameError(item.frame.path, "vanished while the run went on"))
+                reason = error.reason
+                if error.path != item.frame.path:
+                    reason = f"its product {item.product} {reason}"
+                errors.append(FrameError(item.frame.path, reason))
                 continue
             if done:
                 receipts[item.product] = done

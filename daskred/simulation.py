@@ -6,6 +6,7 @@ number, so the same request gives the same bytes.
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -53,9 +54,19 @@ class Truth:
 
     @classmethod
     def load(cls, night: str | Path) -> Truth:
-        """Read the truth of a simulated night."""
-        with np.load(Path(night) / TRUTH_FILE) as stored:
-            return cls(**stored)
+        """Read the truth of a simulated night.
+
+        Raises
+        ------
+        RequestError
+            When it is not there, or damaged.
+        """
+        path = Path(night) / TRUTH_FILE
+        try:
+            with np.load(path) as stored:
+                return cls(**stored)
+        except (OSError, ValueError, TypeError, zipfile.BadZipFile) as error:
+            raise RequestError(f"{path}: is not the truth of a simulated night") from error
 
     def save(self, night: Path) -> None:
         """Write the truth beside the frames; it is no FITS file, so no frame either."""
@@ -231,7 +242,13 @@ def simulate(
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise RequestError(f"{folder}: holds something already; name a new folder")
     progress = progress or Silent()
-    truth = make_truth(shape, seed)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        truth = make_truth(shape, seed)
+    except OSError as error:
+        raise RequestError(f"{folder}: cannot be made: {error.strerror}") from error
+    except MemoryError as error:
+        raise RequestError(f"{shape[0]}x{shape[1]} pixels are more than memory holds") from error
     all_series = (
         _Series("bias/bias-{:02d}.fits", n_bias, "bias", 0, "blocking", "closed"),
         _Series("dark/dark_10s-{:02d}.fits", n_darks, "Dark", 10, "blocking", "closed"),
@@ -239,7 +256,6 @@ def simulate(
         _Series("flat/flat-{:02d}.fits", n_flats, "flat", FLAT_EXPTIME_S, "BG40", "open"),
         _Series(f"{TARGET}/{TARGET}-{{:04d}}.fits", n_science, TARGET, 10, "BG40", "open"),
     )
-    folder.mkdir(parents=True, exist_ok=True)
     progress.begin("Simulating", sum(series.number for series in all_series), "frames")
     time = datetime(2016, 10, 31, 22, 4, 0)
     for which, series in enumerate(all_series, start=1):

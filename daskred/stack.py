@@ -73,6 +73,8 @@ class FrameStack:
         which, rows, columns = (*index, slice(None), slice(None))[:3]
         numbers = np.arange(self.shape[0])[which]
         row_numbers = np.arange(self.shape[1])[rows]
+        if row_numbers.size == 0:
+            return np.empty((*numbers.shape, 0, self.shape[2]), self.dtype)[..., columns]
         start, stop = int(row_numbers.min()), int(row_numbers.max()) + 1
         block = self._read(np.atleast_1d(numbers), start, stop)
         if row_numbers.size != stop - start or row_numbers.flat[0] != start:
@@ -387,6 +389,8 @@ def open_frames(
         if image not in names:
             raise RequestError(f"no image {image!r}; there are {', '.join(map(repr, names))}")
         image = names.index(image)
+    if not 0 <= image < len(names):
+        raise RequestError(f"no image {image}; there are {len(names)}")
     if tiled:
         one = frames[0].images[image]
         n_rows = rows_per_tile(len(frames), one, one.dtype.itemsize, n_parts=4)
@@ -404,6 +408,8 @@ def open_frames(
 
 def open_images(frames: Sequence[Frame], *, tiled: bool = False) -> dict[str, xr.DataArray]:
     """Open every image of mosaic frames: a lazy array for each, by name; see `open_frames`."""
+    if not frames:
+        raise RequestError("no frames to open")
     return {
         image.name: open_frames(frames, image=number, tiled=tiled)
         for number, image in enumerate(frames[0].images)

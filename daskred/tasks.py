@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,6 +130,11 @@ def calibrate_frames(
             receipts.append(_write(job, pixels, processed_by))
         except FrameError as error:
             errors.append(error)
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            text = f"the name of its product is too long: {job.product}"
+            errors.append(FrameError(job.frame.path, text))
     if errors:
         raise FramesError(tuple(errors))
     return receipts

@@ -121,8 +121,10 @@ def left_out_table(entries: Sequence[LeftOut]) -> Table:
     """Return the table of frames that are not used."""
     table = Table("left out", "why", title_justify="left")
     for reason, group in _grouped_reasons(entries):
-        names = ", ".join(entry.name for entry in group[:3])
-        more = f" and {len(group) - 3} more" if len(group) > 3 else ""
+        # Who needs a frame wants its name; who left it out on purpose wants a glance.
+        shown = group if group[0].failed else group[:3]
+        names = ", ".join(entry.name for entry in shown)
+        more = f" and {len(group) - len(shown)} more" if len(group) > len(shown) else ""
         text = group[0].reason if len(group) == 1 else reason
         table.add_row(escape(names + more), escape(text))
     return table

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from daskred.cameras import read_camera
 from daskred.correction import read_images
-from daskred.errors import RequestError
+from daskred.errors import FrameError, RequestError
 from daskred.fitsfile import images_of, read_hdus
 from daskred.frames import Frame
 from daskred.night import describe
 from daskred.plan import Correction
 from daskred.planning import product_name
-from daskred.products import key_of, stands
+from daskred.products import check_own, key_of
 from daskred.stack import map_frames
 from daskred.tasks import Receipt, WriteJob, write_block
 
@@ -104,7 +104,12 @@ def write_frames(
     ['ktwo220274129-0001c.fits', 'ktwo220274129-0002c.fits']
     >>> folder.cleanup()
     """
-    arrays = list(calibrated.values()) if isinstance(calibrated, Mapping) else [calibrated]
+    if isinstance(calibrated, Mapping):
+        arrays, names = list(calibrated.values()), list(calibrated)
+    else:
+        arrays, names = [calibrated], None
+    if not arrays or arrays[0].sizes.get("frame") == 0:
+        raise RequestError("no frames to write")
     stacks = [_by_frame(array) for array in arrays]
     stacks = [stack.rechunk({0: stacks[0].chunks[0]}) for stack in stacks]
     first = arrays[0]
@@ -112,7 +117,16 @@ def write_frames(
     if any([str(path) for path in array["file"].values] != paths for array in arrays):
         raise RequestError("the arrays of a mosaic must hold the same frames in the same order")
     correction = Correction(dark=first.attrs.get("dark"), flat=first.attrs.get("flat"))
-    jobs = [_job(path, paths, Path(out).absolute(), correction, len(arrays)) for path in paths]
+    jobs = [_job(path, paths, Path(out).absolute(), correction) for path in paths]
+    if len({job.product for job in jobs}) < len(jobs):
+        raise RequestError("two frames would become one product; write them to different folders")
+    layouts = {tuple(image.name for image in job.frame.images) for job in jobs}
+    order = list(layouts.pop())
+    if layouts or (sorted(order) != sorted(names) if names else len(order) != 1):
+        given = ", ".join(map(repr, names or ["one array"]))
+        raise RequestError(f"frames have the images {', '.join(map(repr, order))}, not {given}")
+    if names:
+        stacks = [stacks[names.index(name)] for name in order]
     own = np.empty(len(jobs), object)
     own[:] = jobs
     return list(map_frames(_written, stacks, [own], dtype=object).compute())
@@ -125,14 +139,17 @@ def _written(*blocks: Any) -> NDArray[Any]:
     return receipts
 
 
-def _job(path: str, paths: list[str], out: Path, correction: Correction, n_images: int) -> WriteJob:
+def _job(path: str, paths: list[str], out: Path, correction: Correction) -> WriteJob:
     root = os.path.commonpath([str(Path(one).parent) for one in paths])
-    product = product_name(os.path.relpath(path, root).replace(os.sep, "/"))
-    description = describe(path, product, read_camera())
+    name = os.path.relpath(path, root).replace(os.sep, "/")
+    product = product_name(name)
+    description = describe(path, name, read_camera())
     frame: Frame | None = description.frame
-    if frame is None or len(frame.images) != n_images:
-        what = "is no frame" if frame is None else f"has {len(frame.images)} images, not {n_images}"
-        raise RequestError(f"{path}: {what}")
+    if frame is None:
+        raise RequestError(f"{path}: is no frame any more")
     key = key_of("array", frame.digest, correction.dark, correction.flat)
-    stands(out / product, key, 0)
+    try:
+        check_own(out / product, paths)
+    except FrameError as error:
+        raise RequestError(str(error)) from error
     return WriteJob(frame, out / product, product, correction, key)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -101,6 +103,13 @@ def test_a_bad_frame_is_named_and_the_status_tells(make_night: NightMaker, tmp_p
         (["simulate", "night"], "holds something already"),
         (["reduce", "night"], "-o/--out"),
         (["reduce", "night", "-o", "out", "--workers", "0"], "at least 1"),
+        (["reduce", "", "-o", "out"], "an empty name"),
+        (["reduce", "night", "-o", ""], "an empty name"),
+        (["reduce", "file", "-o", "out"], "file is not a FITS file"),
+        (["demo", "-o", "darks"], "holds something else"),
+        (["simulate", "file/below"], "cannot be made"),
+        (["show", "night/dark/dark_10s-01.fits", "-o", "file"], "no PNG"),
+        (["show", "none.fits"], "no such file"),
     ],
 )
 def test_a_wrong_request_is_one_line_and_writes_nothing(
@@ -136,9 +145,6 @@ def test_show_writes_a_picture_where_there_is_no_screen(night: Path, tmp_path: P
     assert "picture: daskred-show.png" in found.stdout
     assert (tmp_path / "daskred-show.png").read_bytes().startswith(b"\x89PNG")
     assert daskred("show", files[0], "--zscale", "-o", tmp_path / "z.png").returncode == 0
-    missing = daskred("show", tmp_path / "none.fits")
-    assert missing.returncode == 1
-    assert "none.fits" in missing.stderr
 
 
 def test_simulate_is_reproducible(tmp_path: Path) -> None:
@@ -161,6 +167,27 @@ def test_demo_compares_with_the_truth_and_leaves_a_picture(tmp_path: Path) -> No
     assert float(flat.split()[-1].rstrip("%")) < 0.12
     assert (tmp_path / "demo" / "demo.png").stat().st_size > 10_000
     shutil.rmtree(tmp_path / "demo")
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_run_that_is_killed_leaves_no_process_and_is_finished_by_the_same_command(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    night = tmp_path / "night"
+    daskred("simulate", night, "--size", "300", "--darks", "5", "--flats", "5", "--science", "40")
+    reduce = [sys.executable, "-m", "daskred.cli", "reduce", str(night), "--workers", "2", "-o"]
+    subprocess.run([*reduce, str(tmp_path / "quiet")], check=True, capture_output=True)
+    out = tmp_path / "out"
+    with subprocess.Popen(
+        [*reduce, str(out)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as one:
+        while one.poll() is None and not list(out.rglob("ktwo*c.fits")):
+            time.sleep(0.001)
+        one.send_signal(number)
+        # The pipes are closed when no process is left that could write to them.
+        one.communicate(timeout=20)
+    assert subprocess.run([*reduce, str(out)], check=False, capture_output=True).returncode == 0
+    assert tree(out) == tree(tmp_path / "quiet")
 
 
 def test_an_output_that_nobody_reads_to_its_end(night: Path) -> None:

@@ -177,6 +177,43 @@ def test_broken_gzip_streams_are_named(write_fits: WriteFits, tmp_path: Path) ->
         read(target)
 
 
+def test_gzip_streams_of_several_members_are_read(write_fits: WriteFits, tmp_path: Path) -> None:
+    pixels = some_pixels("u2", (50, 60))
+    whole = write_fits("a.fits", pixels).read_bytes()
+    target = tmp_path / "b.fits.gz"
+    target.write_bytes(gzip.compress(whole[:5000]) + gzip.compress(whole[5000:]))
+    np.testing.assert_array_equal(read(target), pixels)
+
+
+def test_extensions_are_found_without_an_extend_card(tmp_path: Path) -> None:
+    pixels = some_pixels("i2")
+    first, second = fits.PrimaryHDU(pixels), fits.ImageHDU(pixels + 1)
+    data = b"".join(
+        hdu.header.tostring().replace("EXTEND  =                    T", " " * 30).encode()
+        + hdu.data.astype(">i2").tobytes().ljust(BLOCK, b"\0")
+        for hdu in (first, second)
+    )
+    for name, content in (("a.fits", data), ("a.fits.gz", gzip.compress(data))):
+        (tmp_path / name).write_bytes(content)
+        np.testing.assert_array_equal(read(tmp_path / name, image=1), pixels + 1)
+
+
+@pytest.mark.parametrize("card", ["BZERO   = 1E400", "BSCALE  = 'one'"])
+def test_scalings_that_are_no_numbers(tmp_path: Path, card: str) -> None:
+    cards = (SIMPLE, "BITPIX  = 16", *AXES, "NAXIS2  =                    3", card, "END")
+    path = tmp_path / "a.fits"
+    path.write_bytes(blocks(*cards) + bytes(BLOCK))
+    with pytest.raises(FrameError, match="is no number"):
+        read(path)
+
+
+def test_an_offset_that_is_nearly_that_of_unsigned_integers(tmp_path: Path) -> None:
+    cards = (SIMPLE, "BITPIX  = 16", *AXES, "NAXIS2  = 1", "BZERO   = 32768.5", "END")
+    path = tmp_path / "a.fits"
+    path.write_bytes(blocks(*cards) + bytes(BLOCK))
+    np.testing.assert_array_equal(read(path), [[32768.5] * 4])
+
+
 def test_a_file_that_shrinks_after_its_header_was_read(write_fits: WriteFits) -> None:
     path = write_fits("a.fits", some_pixels("u2", (50, 60)))
     image = images_of(str(path), read_hdus(str(path)))[0]

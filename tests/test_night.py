@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -68,6 +70,23 @@ def test_the_same_pixels_at_another_time_are_another_exposure(make_night: NightM
     assert len(open_night(one.parent).raw) == 2
 
 
+@pytest.mark.parametrize(
+    "cards",
+    [
+        [{"OBJECT": "M31"}, {"OBJECT": "M33"}],
+        [{"UTSHUT": "01:02:03"}, {"UTSHUT": "01:02:33"}],
+        [{"IMAGETYP": "Dark"}, {"IMAGETYP": "Bias", "EXPTIME": 0}],
+    ],
+)
+def test_cards_that_differ_tell_exposures_of_the_same_pixels_apart(
+    write_fits: WriteFits, tmp_path: Path, cards: list[dict[str, Any]]
+) -> None:
+    for number, own in enumerate(cards):
+        shared = {"IMAGETYP": "Light", "EXPTIME": 5}
+        write_fits(f"{number}.fits", np.full((3, 4), 65535, "u2"), {**shared, **own})
+    assert len(open_night(tmp_path).raw) == 2
+
+
 def test_frames_alike_in_their_first_rows_only_are_no_duplicates(tmp_path: Path) -> None:
     pixels = np.zeros((4, 2000), "u2")
     for number in range(3):
@@ -113,6 +132,22 @@ def test_broken_frames_do_not_stop_the_night(make_night: NightMaker) -> None:
     assert "no image" in found["nothing.fits"]
     assert all(entry.failed for entry in night.left_out)
     assert len(night.raw) == 4
+
+
+def test_what_is_no_file_neither_stops_nor_hangs_the_night(make_night: NightMaker) -> None:
+    folder = make_night.add("a.fits", "Dark Frame", 100, 10.0).parent
+    os.mkfifo(folder / "pipe.fits")
+    (folder / "folder.fits").mkdir()
+    (folder / "nowhere.fits").symlink_to(folder / "none")
+    found = reasons(open_night(folder))
+    assert "no regular file" in found["pipe.fits"]
+    assert "cannot be read" in found["nowhere.fits"]
+
+
+def test_names_that_are_no_names() -> None:
+    for source in ("", "x" * 300):
+        with pytest.raises(RequestError, match="no such file"):
+            open_night(source)
 
 
 def test_links_are_followed_and_may_loop(make_night: NightMaker, tmp_path: Path) -> None:

@@ -134,6 +134,16 @@ def test_masters_of_one_name_are_told_apart() -> None:
     assert [master.name for master in odd.masters] == ["MasterFlat_u", "MasterFlat_u_2"]
 
 
+def test_no_two_masters_share_a_name() -> None:
+    names = ["r", "r'", "r 2", "r_2", "B", "a", "b"]
+    flats = [frame(f"f{n}", "flat", filter=name) for n, name in enumerate(names)]
+    binned = [frame(f"v{b}", "flat", filter="V", binning=(b, b)) for b in (1, 2)]
+    odd = frame("w", "flat", filter="V_1x1", binning=(2, 2))
+    plan = plan_of(*flats, *binned, odd, missing_dark=True)
+    found = [master.name.lower() for master in plan.masters]
+    assert len(set(found)) == len(found) == 10
+
+
 def test_calibration_frames_of_another_shape_are_named() -> None:
     plan = plan_of(*DARKS, frame("odd", "dark", shape=(4, 4)), FLAT, SCIENCE)
     assert "its shape is 4x4" in reason(plan, "odd")

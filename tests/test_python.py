@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import subprocess
 import sys
 from pathlib import Path
@@ -106,6 +107,48 @@ def test_a_mosaic_gives_one_array_for_each_image(write_fits: WriteFits, tmp_path
     np.testing.assert_array_equal(product, images["AMP,2"].values[1] / 2)
     with pytest.raises(RequestError, match="no image 'B'"):
         daskred.open_frames(frames, image="B")
+
+
+def test_a_mosaics_arrays_are_written_by_name(write_fits: WriteFits, tmp_path: Path) -> None:
+    pixels = [np.full(shape, n, "u2") for n, shape in enumerate(((4, 6), (3, 5)))]
+    write_fits("night/a.fits", pixels, {"OBSTYPE": "EXPOSE", "EXPTIME": 5.0})
+    images = daskred.open_images(daskred.open_night(tmp_path / "night").frames)
+    receipts = daskred.write_frames(dict(reversed(images.items())), tmp_path / "out")
+    assert [receipt.source for receipt in receipts] == ["a.fits"]
+    with fits.open(tmp_path / "out" / "ac.fits") as hdus:
+        np.testing.assert_array_equal(hdus[1].data, pixels[0])
+        np.testing.assert_array_equal(hdus[2].data, pixels[1])
+    with pytest.raises(RequestError, match="images 'AMP,1', 'AMP,2'"):
+        daskred.write_frames(images["AMP,1"], tmp_path / "out")
+
+
+def test_what_cannot_be_written_is_refused(night: Path, tmp_path: Path) -> None:
+    for name in ("a.fits", "a.fits.gz"):
+        source = next((night / "ktwo220274129").iterdir())
+        data = source.read_bytes()
+        packed = gzip.compress(data.replace(b"ktwo", b"Ktwo")) if name.endswith("gz") else data
+        (tmp_path / name).write_bytes(packed)
+    science = daskred.open_frames(daskred.open_night(tmp_path).frames)
+    with pytest.raises(RequestError, match="one product"):
+        daskred.write_frames(science, tmp_path / "out")
+    nothings: tuple[Any, ...] = ({}, science.isel(frame=[]))
+    for nothing in nothings:
+        with pytest.raises(RequestError, match="no frames"):
+            daskred.write_frames(nothing, tmp_path / "out")
+    with pytest.raises(RequestError, match="no frames"):
+        daskred.open_images([])
+    with pytest.raises(RequestError, match="no image 5"):
+        daskred.open_frames(daskred.open_night(tmp_path).frames, image=5)
+    assert science.isel(y=[]).values.shape == (2, 0, 40)
+
+
+def test_masters_of_opened_stacks(night: Path) -> None:
+    opened = daskred.open_night(night)
+    flats = opened.select("flat")
+    from_stack = daskred.master_flat(daskred.open_frames(flats, tiled=True))
+    np.testing.assert_array_equal(from_stack.values, daskred.master_flat(flats).values)
+    some = daskred.master_dark(frame for frame in opened.select("dark", exptime_s=3))
+    assert some.attrs["n_frames"] == 5
 
 
 def test_frames_that_differ_are_not_stacked(make_night: NightMaker) -> None:

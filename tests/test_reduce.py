@@ -104,6 +104,24 @@ def test_what_depended_on_a_changed_frame_is_made_again(night: Path, tmp_path: P
     assert [receipt.made for receipt in third.masters] == [True, False, False]
 
 
+def test_a_frame_put_in_the_place_of_another_is_noticed(night: Path, tmp_path: Path) -> None:
+    own, out = tmp_path / "night", tmp_path / "out"
+    shutil.copytree(night, own)
+    run(own, out)
+    old = own / "dark" / "dark_3s-01.fits"
+    repaired = tmp_path / "repaired.fits"
+    data = bytearray(old.read_bytes())
+    data[-1000] ^= 1
+    repaired.write_bytes(data)
+    os.utime(repaired, ns=(0, 0))  # older than any product
+    repaired.replace(old)
+    assert [receipt.made for receipt in run(own, out).masters] == [False, True, True]
+    # A camera whose clock is ahead changes nothing.
+    os.utime(old, (2**33, 2**33))
+    run(own, out)
+    assert not any(receipt.made for receipt in run(own, out).masters)
+
+
 def test_other_options_make_other_products(night: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     run(night, out)
@@ -347,7 +365,7 @@ def test_nothing_to_do_is_refused_and_nothing_written(
 ) -> None:
     make_night.add("d.fits", "Dark Frame", 100, 10.0)
     out = tmp_path / "out"
-    with pytest.raises(RequestError, match="no science frames among 1 frames"):
+    with pytest.raises(RequestError, match="no science frames: the night has 1 dark"):
         run(make_night.folder, out)
     assert not out.exists()
     summary = run(make_night.folder, out, masters_only=True)
@@ -373,9 +391,51 @@ def test_foreign_files_are_never_written_over(make_night: NightMaker, tmp_path: 
     assert "daskred did not make it" in failures(summary)["s-0.fits"]
     assert (out / "s-0c.fits").read_text() == "somebody's work"
     assert len(summary.science) == 1
-    (out / "masters" / "MasterDark_2s.fits").write_text("somebody's dark")
+    shutil.rmtree(out)
+    (out / "masters").mkdir(parents=True)
+    (out / "masters" / "MasterFlat_V.fits").write_text("somebody's flat")
     with pytest.raises(RequestError, match="move it away"):
         run(make_night.folder, out)
+    assert list(tree(out)) == ["masters/MasterFlat_V.fits"]
+
+
+def test_empty_files_among_raw_frames_are_not_written_over(make_night: NightMaker) -> None:
+    folder = make_night.standard()
+    (folder / "s-0c.fits").touch()
+    summary = run(folder, folder)
+    assert set(failures(summary)) == {"s-0c.fits", "s-0.fits"}
+    assert (folder / "s-0c.fits").read_bytes() == b""
+
+
+def test_a_product_whose_name_is_too_long_is_named(make_night: NightMaker, tmp_path: Path) -> None:
+    make_night.standard()
+    make_night.add("x" * 250 + ".fits", "Light Frame", 500, 10.0, FILTER="V", OBJECT="M 31")
+    summary = run(make_night.folder, tmp_path / "out")
+    assert "too long" in next(iter(failures(summary).values()))
+    assert len(summary.science) == 2
+
+
+def test_a_calibration_frame_that_vanishes_is_left_out(
+    make_night: NightMaker, tmp_path: Path
+) -> None:
+    make_night.standard()
+    night = open_night(make_night.folder)
+    (make_night.folder / "d10-1.fits").unlink()
+    summary = reduce_night(night, tmp_path / "out")
+    assert set(failures(summary)) == {"d10-1.fits"}
+    assert len(summary.science) == 2
+
+
+def test_odd_bytes_and_names_do_not_spoil_headers(make_night: NightMaker, tmp_path: Path) -> None:
+    make_night.standard()
+    (make_night.folder / "d10-0.fits").rename(make_night.folder / "d\n\u00e9'.fits")
+    raw = make_night.folder / "s-0.fits"
+    raw.write_bytes(raw.read_bytes().replace(b"'M 31    '", b"'M \xe9\xe8    '"))
+    out = tmp_path / "out"
+    run(make_night.folder, out, processed_by="Zo\u00eb")
+    with fits.open(out / "masters" / "MasterDark_10s.fits", checksum=True) as hdus:
+        assert "d??'.fits" in [hdus[0].header[f"IMCMB00{n}"] for n in (1, 2, 3)]
+    assert b"'M \xe9\xe8    '" in (out / "s-0c.fits").read_bytes()
 
 
 def test_two_runs_do_not_write_into_one_folder(make_night: NightMaker, tmp_path: Path) -> None:

@@ -30,7 +30,11 @@ for frame in flats:
 flat = bn.median(flats, axis=0)
 flat /= bn.median(flat)
 del flats
-for name, pixels in (("MasterDark_10s", dark_10s), ("MasterDark_3s", dark_3s), ("MasterFlat", flat)):
+for name, pixels in (
+    ("MasterDark_10s", dark_10s),
+    ("MasterDark_3s", dark_3s),
+    ("MasterFlat", flat),
+):
     fits.writeto(out / f"{name}.fits", pixels, overwrite=True)
 for name in sorted(night.glob("ktwo220274129/*.fits")):
     with fits.open(name) as hdus:

@@ -16,7 +16,7 @@ options = {
     "method": "median",
     "dtype": "float32",
     "mem_limit": 16e9,
-    "combine_uncertainty_function": lambda data, axis: np.zeros((), "f4"),
+    "combine_uncertainty_function": lambda data, axis: np.zeros(data.shape[1:], "f4"),
 }
 
 

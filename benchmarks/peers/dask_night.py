@@ -32,7 +32,11 @@ flats = stacked("flat/*.fits")[0] - dark_3s
 levels = flats.map_blocks(lambda one: np.median(one, keepdims=True), chunks=(1, 1, 1)).compute()
 flat = median(flats / levels)
 flat /= np.median(flat)
-for name, pixels in (("MasterDark_10s", dark_10s), ("MasterDark_3s", dark_3s), ("MasterFlat", flat)):
+for name, pixels in (
+    ("MasterDark_10s", dark_10s),
+    ("MasterDark_3s", dark_3s),
+    ("MasterFlat", flat),
+):
     fits.writeto(out / f"{name}.fits", pixels, overwrite=True)
 science, names = stacked("ktwo220274129/*.fits")
 
