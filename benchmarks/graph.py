@@ -10,6 +10,8 @@ import dask
 import daskred
 from benchmarks.harness import Result, Settings
 from benchmarks.nights import simulated
+from daskred.kernels.median import median_over_frames
+from daskred.raster import Raster
 from daskred.stack import FrameStack, block_tasks, frames_per_block, tile_tasks
 
 
@@ -17,6 +19,7 @@ def run(settings: Settings) -> list[Result]:
     """Count tasks, and bytes as they would travel to a cluster."""
     night = daskred.open_night(simulated(settings, 32, 3, 2))
     one = night.select("science")[:1]
+    raster = Raster(settings.folder / "raster", one[0].images[0].shape, "float32")
     results = []
     for n_frames in (10, 100) if settings.tiny else (10, 100, 1000, 10000):
         frames = one * n_frames
@@ -24,7 +27,7 @@ def run(settings: Settings) -> list[Result]:
         (array,) = dask.optimize(lazy)
         graphs: dict[str, Any] = {
             "a run's science frames": block_tasks(len, frames, frames_per_block(frames, 8)),
-            "a run's master": tile_tasks(len, [FrameStack(frames)], 4),
+            "a run's master": tile_tasks(median_over_frames, [FrameStack(frames)], 4, raster),
             "a notebook's calibrated array": dict(array.__dask_graph__()),
         }
         for name, graph in graphs.items():

@@ -22,6 +22,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+MB = 10**6
+
 
 @dataclass(frozen=True)
 class Contestant:

@@ -92,6 +92,11 @@ def _add_workers(parser: argparse.ArgumentParser) -> None:
     kind.add_argument("--processes", action="store_true", help="workers are processes (usual)")
     kind.add_argument("--threads", action="store_true", help="workers are threads")
     parser.add_argument(
+        "--memory",
+        metavar="SIZE",
+        help="what the whole run may have, as 500MB (half of what is free)",
+    )
+    parser.add_argument(
         "--tile-rows", type=_positive, metavar="N", help="height of the bands of masters (fits)"
     )
 
@@ -259,6 +264,7 @@ def _reduce(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         return _print_plan(arguments, night)
 
+    from daskred.memory import parse_size
     from daskred.options import Options
     from daskred.reduce import reduce_night
     from daskred.terminal import TerminalProgress, print_summary
@@ -272,6 +278,7 @@ def _reduce(arguments: argparse.Namespace) -> int:
         overwrite=arguments.overwrite,
         tile_rows=arguments.tile_rows,
         workers=Workers(arguments.workers, _worker_kind(arguments)),
+        memory_bytes=parse_size(arguments.memory) if arguments.memory else None,
     )
     summary = reduce_night(night, arguments.out, options, TerminalProgress())
     print_summary(summary)

@@ -82,7 +82,7 @@ def _load(files: MasterFiles, n_images: int) -> tuple[LoadedMasters, ...]:
             dark=effective_dark(
                 darks[number] if darks else None, biases[number] if biases else None, files.scale
             ),
-            divisor=divisor(flats[number]) if flats else None,
+            divisor=divisor(flats[number], in_place=True) if flats else None,
         )
         for number in range(n_images)
     )

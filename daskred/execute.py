@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -108,10 +108,14 @@ class Executor:
     ----------
     workers
         Where tasks run; None for the scheduler that the user has set up, or else as it seems best.
+    most
+        No more than so many workers, whatever was asked for.
     """
 
-    def __init__(self, workers: Workers | None = None) -> None:
+    def __init__(self, workers: Workers | None = None, most: int | None = None) -> None:
         self.workers = workers or Workers()
+        if most is not None and most < self.workers.number:
+            self.workers = replace(self.workers, count=most)
         owns = workers is not None or not user_scheduler()
         self._pool = _process_pool(self.workers) if owns else None
         self._settings: dict[str, Any] = {}

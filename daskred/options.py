@@ -34,7 +34,9 @@ class Options:
         Height of the bands that masters are made in; None for one that fits. Products do not
         depend on it.
     workers
-        Where tasks run; None for the scheduler that the user set up, or else threads.
+        Where tasks run; None for the scheduler that the user set up, or else as it seems best.
+    memory_bytes
+        What the whole run may have on this machine; None for half of what is free.
     """
 
     normalize: str = "mode"
@@ -45,6 +47,7 @@ class Options:
     overwrite: bool = False
     tile_rows: int | None = None
     workers: Workers | None = None
+    memory_bytes: int | None = None
 
     def __post_init__(self) -> None:
         for name, value, known in (

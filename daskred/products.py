@@ -6,14 +6,13 @@ import hashlib
 import json
 import re
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from numpy.typing import NDArray
-
 from daskred.errors import FrameError
 from daskred.fitsfile import Hdu, read_first_header, read_hdus, read_unit
-from daskred.fitswrite import Bands, Unit, as_bands, write_atomically
+from daskred.fitswrite import Bands, Unit, write_atomically
 from daskred.frames import Frame, Image
 from daskred.header import Header, clipped, commentary, format_card, is_structural
 from daskred.plan import Correction, Master
@@ -199,17 +198,26 @@ def write_calibrated(
     return write_atomically(target, units)
 
 
-def _shared(headers: Sequence[Header]) -> Header:
-    """Return the first header's cards on which all agree."""
-    others = [set(header.entries) for header in headers[1:]]
-    kept = (e for e in headers[0].entries if all(e in other for other in others))
-    return Header(tuple(card for entry in kept for card in entry))
+def _shared(frames: Sequence[Frame]) -> list[Hdu]:
+    """Return the first frame's units, with the cards on which all frames agree."""
+    first = read_hdus(frames[0].path)
+    kept = [hdu.header.entries for hdu in first]
+    for frame in frames[1:]:  # one after the other: any number of frames fits into memory
+        others = [set(hdu.header.entries) for hdu in read_hdus(frame.path)]
+        kept = [
+            [entry for entry in own if entry in other]
+            for own, other in zip(kept, others, strict=False)
+        ]
+    return [
+        replace(hdu, header=Header(tuple(card for entry in own for card in entry)))
+        for hdu, own in zip(first, kept, strict=False)
+    ]
 
 
 def write_master(
     target: Path,
     master: Master,
-    pixels: Sequence[NDArray[Any]],
+    pixels: Sequence[Bands],
     key: str,
     normalize: str | None = None,
     processed_by: str | None = None,
@@ -223,7 +231,7 @@ def write_master(
     master
         The master as planned.
     pixels
-        For each image its pixels ``(y, x)``, float32 or float64.
+        For each image its pixels, float32 or float64.
     key
         What the product was made from.
     normalize
@@ -238,12 +246,7 @@ def write_master(
     """
     frames = [one.frame for one in master.inputs]
     n_inputs = len(frames)
-    of_all = [read_hdus(frame.path) for frame in frames]
-    template = [
-        Hdu(hdu.index, _shared([one[hdu.index].header for one in of_all]), 0, 0, hdu.data_size)
-        for hdu in of_all[0]
-        if all(hdu.index < len(one) for one in of_all)
-    ]
+    template = _shared(frames)
     title = "master " + master.kind
     cards: list[str] = []
     if master.kind == "dark":
@@ -270,8 +273,7 @@ def write_master(
     ]
     unit = "" if master.kind == "flat" else None
     images = frames[0].images
-    bands = [as_bands(one) for one in pixels]
-    units = _units(frames[0].path, template, images, bands, cards, unit, others=False)
+    units = _units(frames[0].path, template, images, pixels, cards, unit, others=False)
     return write_atomically(target, units)
 
 

@@ -11,9 +11,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from daskred.errors import FrameError, FramesError, RequestError, RunError
-from daskred.execute import Executor
+from daskred.execute import Executor, Workers
 from daskred.fitswrite import TEMPORARY_MARK
+from daskred.memory import Budget, budget
 from daskred.night import LeftOut, Night
 from daskred.options import Options
 from daskred.plan import MASTERS_FOLDER, Plan
@@ -170,12 +173,13 @@ def reduce_night(
     options = options or Options()
     plan = make_plan(night, options.allow)
     check_plan(plan, options.masters_only)
+    memory = plan_memory(plan, options)
     out = Path(out).absolute()
     prepare_out(out)
     # Workers are forked first: none of them shall hold on to the folder.
-    with Executor(options.workers) as executor, _sole_use(out):
+    with Executor(options.workers, memory.n_workers) as executor, _sole_use(out):
         _remove_parts(out)
-        run = Run(out, options, executor, progress or Silent())
+        run = Run(out, options, executor, progress or Silent(), memory.tile_bytes)
         while True:
             try:
                 masters, science = run.carry_out(plan)
@@ -189,6 +193,29 @@ def reduce_night(
                     " what is done stays, the same command goes on from there"
                 ) from error
             return Summary(out, plan, masters, science, time.monotonic() - start)
+
+
+def plan_memory(plan: Plan, options: Options) -> Budget:
+    """Return how a plan fits into memory.
+
+    Raises
+    ------
+    RequestError
+        When it does not.
+    """
+    frames = [one.frame for one in plan.science]
+    frames += [one.frame for master in plan.masters for one in master.inputs]
+    corrections = [one.correction for one in plan.science]
+    corrections += [one.correction for master in plan.masters for one in master.inputs]
+    return budget(
+        frames,
+        max((len(master.inputs) for master in plan.masters), default=1),
+        (options.workers or Workers()).number,
+        options.memory_bytes,
+        dtype_bytes=np.dtype(options.dtype).itemsize,
+        scaled_darks=any(correction.dark_scale != 1 for correction in corrections),
+        whole=options.normalize != "mode",
+    )
 
 
 def _without(night: Night, error: FrameError | FramesError) -> Night:

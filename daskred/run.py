@@ -7,41 +7,19 @@ from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from daskred.correction import DarkBands, MasterFiles
+from daskred.combine import Combiner, master_bands
+from daskred.correction import MasterFiles
 from daskred.errors import FrameError, FramesError, RequestError
 from daskred.execute import Executor
-from daskred.frames import Frame, Image
-from daskred.kernels.flat import flat_tile
-from daskred.kernels.level import frame_level
-from daskred.kernels.median import median_over_frames
 from daskred.options import Options
-from daskred.plan import MASTERS_FOLDER, Correction, Input, Master, Plan, Science
+from daskred.plan import MASTERS_FOLDER, Correction, Master, Plan, Science
 from daskred.products import check_own, key_of, stands, write_master
 from daskred.progress import Progress
 from daskred.stack import (
-    FrameStack,
-    Stack,
-    Task,
     block_tasks,
     frames_per_block,
-    rows_per_tile,
-    tile_tasks,
 )
-from daskred.tasks import Receipt, WriteJob, calibrate_frames, measure_flats
-
-# A flat with more saturated pixels than this part is none.
-MAX_SATURATED = 0.05
-
-
-def _saturation(frame: Frame) -> float:
-    """Return the level at which a frame is saturated, ADU: its header's, or its type's largest."""
-    if frame.facts.saturation_adu is not None:
-        return frame.facts.saturation_adu
-    dtype = frame.images[0].dtype
-    return float(np.iinfo(dtype).max) if dtype.kind in "iu" else np.inf
+from daskred.tasks import Receipt, WriteJob, calibrate_frames
 
 
 def _changed_ns(path: str) -> int:
@@ -68,10 +46,22 @@ class Run:
         Where.
     progress
         Told how far it is.
+    tile_bytes
+        How large a tile of a master may be.
     """
 
-    def __init__(self, out: Path, options: Options, executor: Executor, progress: Progress) -> None:
+    def __init__(
+        self,
+        out: Path,
+        options: Options,
+        executor: Executor,
+        progress: Progress,
+        tile_bytes: int,
+    ) -> None:
         self._out = out
+        self._combiner = Combiner(
+            out / MASTERS_FOLDER, options, executor, progress, tile_bytes, self._files
+        )
         self._options = options
         self._executor = executor
         self._progress = progress
@@ -154,116 +144,30 @@ class Run:
         done = self._done(master.product, key, master.name, len(frames), inputs)
         if done:
             return done
-        images = self._flat_images(master) if is_flat else self._median_images(master)
-        pixels = [image.astype(options.dtype) for image in images]
-        n_nan = write_master(
-            self._out / master.product,
-            master,
-            pixels,
-            key,
-            options.normalize if is_flat else None,
-            options.processed_by,
+        rasters, own_level = (
+            self._combiner.flat(master) if is_flat else (self._combiner.median(master), 1.0)
         )
-        if is_flat and (n_bad := sum(int(np.count_nonzero(one <= 0)) for one in pixels)):
+        bad: list[int] = []
+        try:
+            n_nan = write_master(
+                self._out / master.product,
+                master,
+                [master_bands(one, options.dtype, own_level, bad.append) for one in rasters],
+                key,
+                options.normalize if is_flat else None,
+                options.processed_by,
+            )
+        finally:
+            for raster in rasters:
+                raster.remove()
+        if is_flat and any(bad):
             self._progress.say(
-                f"{master.name}: {n_bad} pixels are zero or negative;"
+                f"{master.name}: {sum(bad)} pixels are zero or negative;"
                 " the science frames have no value (NaN) there"
             )
         receipt = Receipt(master.product, master.name, len(frames), made=True, n_nan=n_nan)
         self._made[(master.product, key)] = receipt
         return receipt
-
-    def _tiles(self, tasks: Sequence[Task], title: str, n_rows: int) -> NDArray[np.float64]:
-        """Make an image band by band."""
-        self._progress.begin(title, n_rows, "rows")
-        try:
-            return np.concatenate(
-                self._executor.run(tasks, lambda tile: self._progress.advance(len(tile)))
-            )
-        finally:
-            self._progress.end()
-
-    def _rows(self, frames: Sequence[Frame], image: Image, itemsize: int) -> int:
-        own = rows_per_tile(len(frames), image, itemsize, self._executor.n_parts)
-        return min(self._options.tile_rows or own, image.shape[0])
-
-    def _median_images(self, master: Master) -> list[NDArray[np.float64]]:
-        frames = [one.frame for one in master.inputs]
-        title = f"{master.name} of {len(frames)} frames"
-        images = []
-        for number, image in enumerate(frames[0].images):
-            n_rows = self._rows(frames, image, image.dtype.itemsize)
-            tasks = tile_tasks(median_over_frames, [FrameStack(frames, number)], n_rows)
-            images.append(self._tiles(tasks, title, image.shape[0]))
-        return images
-
-    def _flat_images(self, master: Master) -> list[NDArray[np.float64]]:
-        """Scale each flat by its level, take medians, and divide by the level of the result."""
-        levels = self._levels(master)
-        frames = [one.frame for one in master.inputs]
-        ways = list(dict.fromkeys(one.correction for one in master.inputs))
-        which = [ways.index(one.correction) for one in master.inputs]
-        files = [self._files(way) for way in ways]
-        title = f"{master.name} of {len(frames)} frames"
-        precision = self._precision(frames[0])
-        images = []
-        for number, image in enumerate(frames[0].images):
-            stacks: list[Stack] = [FrameStack(frames, number)]
-            stacks.append(DarkBands(files, number, image.shape))
-            n_rows = self._rows(frames, image, 8)
-            tasks = tile_tasks(
-                flat_tile, stacks, n_rows, which=which, levels=levels, precision=precision
-            )
-            images.append(self._tiles(tasks, title, image.shape[0]))
-        own = frame_level(images, self._options.normalize)
-        if not own > 0:
-            text = f"{master.name} cannot be normalised: its level is {own:g}"
-            raise FramesError(tuple(FrameError(frame.path, text) for frame in frames))
-        return [image / own for image in images]
-
-    def _precision(self, frame: Frame) -> str:
-        """Return what the quotients of flats are rounded to before their median.
-
-        Where the product is rounded to float32 anyway, sooner is as good, since rounding keeps the
-        order; but the level of the master must not move by it. On few pixels it could, and the
-        most frequent value does.
-        """
-        n_pixels = sum(image.n_pixels for image in frame.images)
-        sound = self._options.normalize != "exact-mode" and n_pixels >= 2**16
-        return self._options.dtype if sound else "float64"
-
-    def _levels(self, master: Master) -> list[float]:
-        """Measure the level of each flat; name those without light and the saturated ones."""
-        by_way: dict[Correction, list[Input]] = {}
-        for one in master.inputs:
-            by_way.setdefault(one.correction, []).append(one)
-        measured: dict[str, tuple[float, float]] = {}
-        self._progress.begin(f"Levels of {master.name}", len(master.inputs), "frames")
-        try:
-            for way, inputs in by_way.items():
-                frames = [one.frame for one in inputs]
-                tasks = block_tasks(
-                    measure_flats,
-                    [(frame, _saturation(frame)) for frame in frames],
-                    frames_per_block(frames, self._executor.n_parts),
-                    files=self._files(way),
-                    method=self._options.normalize,
-                )
-                blocks = self._executor.run(tasks, lambda b: self._progress.advance(len(b)))
-                values = itertools.chain.from_iterable(blocks)
-                measured |= dict(zip((f.path for f in frames), values, strict=True))
-        finally:
-            self._progress.end()
-        errors = []
-        for path, (own, saturated) in measured.items():
-            if not own > 0:
-                text = f"has no light: its level less the dark is {own:g} ADU"
-                errors.append(FrameError(path, text))
-            elif saturated > MAX_SATURATED:
-                errors.append(FrameError(path, f"is saturated: {saturated:.0%} of its pixels are"))
-        if errors:
-            raise FramesError(tuple(errors))
-        return [measured[one.frame.path][0] for one in master.inputs]
 
     # Science
 

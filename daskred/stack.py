@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from daskred.errors import FrameError, FramesError, RequestError
 from daskred.fitsfile import read_rows
 from daskred.frames import Frame, Image
+from daskred.raster import Raster
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -139,32 +140,45 @@ def _on_block(function: Callable[..., Any], items: Sequence[Any], options: dict[
 
 
 def _on_tile(
-    function: Callable[..., Any], stacks: Sequence[Stack], rows: slice, options: dict[str, Any]
-) -> Any:
-    """Read a band of each stack, and call a function with them."""
-    return function(*(stack[:, rows] for stack in stacks), **options)
+    function: Callable[..., NDArray[Any]],
+    stacks: Sequence[Stack],
+    rows: slice,
+    raster: Raster,
+    options: dict[str, Any],
+) -> int:
+    """Read a band of each stack, write what a function makes of them, return the band's height."""
+    tile = function(*(stack[:, rows] for stack in stacks), **options)
+    raster.write(rows.start, tile)
+    return len(tile)
 
 
 def tile_tasks(
-    function: Callable[..., Any], stacks: Sequence[Stack], n_rows: int, **options: Any
+    function: Callable[..., NDArray[Any]],
+    stacks: Sequence[Stack],
+    n_rows: int,
+    raster: Raster,
+    **options: Any,
 ) -> list[Task]:
     """Map a function over bands of rows.
 
     Parameters
     ----------
     function
-        Called with a block ``(n, rows, x)`` of each stack, and with the options.
+        Called with a block ``(n, rows, x)`` of each stack, and with the options; returns
+        ``(rows, x)``.
     stacks
         Each with its own n.
     n_rows
         Height of a band.
+    raster
+        Where its results are written; each task returns the height of its band.
     **options
         The same for all.
     """
     height = stacks[0].shape[1]
     return [
-        (_on_tile, function, list(stacks), slice(start, min(start + n_rows, height)), options)
-        for start in range(0, height, n_rows)
+        (_on_tile, function, list(stacks), slice(s, min(s + n_rows, height)), raster, options)
+        for s in range(0, height, n_rows)
     ]
 
 
@@ -183,10 +197,15 @@ def frames_per_block(frames: Sequence[Frame], n_parts: int = 1) -> int:
     return max(1, min(by_size, MAX_FRAMES_PER_BLOCK, -(-len(frames) // n_parts)))
 
 
-def rows_per_tile(n_frames: int, image: Image, itemsize: int, n_parts: int = 1) -> int:
-    """Return the height of a band: some megabytes over all frames, and at least so many bands."""
-    by_size = max(1, TILE_BLOCK_BYTES // (n_frames * image.shape[1] * itemsize))
-    return max(1, min(by_size, -(-image.shape[0] // n_parts)))
+def rows_per_tile(row_bytes: int, n_rows: int, tile_bytes: int, n_parts: int) -> int:
+    """Return the height of a band: of so many bytes over all frames, and at least so many bands.
+
+    Examples
+    --------
+    >>> rows_per_tile(61 * 2048 * 2, 2048, 32_000_000, 8)
+    128
+    """
+    return max(1, min(tile_bytes // row_bytes, -(-n_rows // n_parts)))
 
 
 def stack_frames(frames: Sequence[Frame], image: int, n_per_block: int) -> da.Array:
@@ -393,7 +412,8 @@ def open_frames(
         raise RequestError(f"no image {image}; there are {len(names)}")
     if tiled:
         one = frames[0].images[image]
-        n_rows = rows_per_tile(len(frames), one, one.dtype.itemsize, n_parts=4)
+        row_bytes = len(frames) * one.shape[1] * one.dtype.itemsize
+        n_rows = rows_per_tile(row_bytes, one.shape[0], TILE_BLOCK_BYTES, n_parts=4)
         data = stack_tiles(frames, image, n_rows)
     else:
         data = stack_frames(frames, image, frames_per_block(frames, 4))

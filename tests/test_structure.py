@@ -21,10 +21,10 @@ ORDER = [
         "kernels.correct",
         "kernels.flat",
     ],
-    ["fitsfile", "fitswrite", "cameras", "facts", "classify", "night"],
+    ["fitsfile", "fitswrite", "raster", "cameras", "facts", "classify", "night"],
     ["plan", "matching", "grouping", "planning", "products", "simulation"],
-    ["stack", "masters", "correction", "execute", "tasks", "options"],
-    ["run", "reduce", "write", "display", "inspection", "demo"],
+    ["stack", "masters", "correction", "execute", "tasks", "options", "combine"],
+    ["memory", "run", "reduce", "write", "display", "inspection", "demo"],
     ["terminal", "cli"],
 ]
 MODULES = [module for row in ORDER for module in row]

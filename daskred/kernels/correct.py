@@ -36,15 +36,24 @@ def effective_dark(dark: Pixels | None, bias: Pixels | None, scale: float) -> Pi
     return current
 
 
-def divisor(flat: Pixels) -> Pixels:
+def divisor(flat: Pixels, in_place: bool = False) -> Pixels:
     """Return a flat to divide by: NaN where it is not positive, so that nothing becomes infinite.
+
+    Parameters
+    ----------
+    flat
+        The master flat.
+    in_place
+        Whether it may be overwritten.
 
     Examples
     --------
     >>> divisor(np.array([1.0, 0.0, -0.1]))
     array([ 1., nan, nan])
     """
-    return np.where(flat > 0, flat, np.nan).astype(flat.dtype)
+    own = flat if in_place else flat.copy()
+    own[~(flat > 0)] = np.nan
+    return own
 
 
 def calibrate(

@@ -19,6 +19,8 @@ from daskred.kernels.scratch import scratch
 
 # Of one row of a strip: its comparators take longer than their calls, and still find it in cache.
 STRIP_BYTES = 2**16
+# Of a whole strip, however many rows it has.
+SCRATCH_BYTES = 2**24
 Keeps = Literal["both", "smaller", "larger"]
 Fill = Callable[[NDArray[Any], Any], None]
 
@@ -118,7 +120,7 @@ def median_of_rows(fill: Fill, n_rows: int, n_pixels: int, dtype: DTypeLike) -> 
     wanted = (low,) if low == high else (low, high)
     result = np.empty(n_pixels)
     dtype = np.dtype(dtype)
-    width = max(1, STRIP_BYTES // dtype.itemsize)
+    width = max(1, min(STRIP_BYTES, SCRATCH_BYTES // (n_rows + 1)) // dtype.itemsize)
     memory = scratch("strip", (n_rows + 1, min(width, max(n_pixels, 1))), dtype)
     for start in range(0, n_pixels, width):
         stop = min(start + width, n_pixels)

@@ -1,0 +1,163 @@
+"""How much memory a run needs, in one place; tiles and workers follow from what it may have.
+
+The promise is for all processes of a run on a machine together, the interpreter included. What a
+process needs was measured (``python -m benchmarks memory``) and rounded up; the rest follows from
+the sizes of frames. The number of frames does not matter: tiles get lower instead.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from daskred.errors import RequestError
+from daskred.frames import Frame
+
+MB = 10**6
+# The interpreter with everything that a run imports, and what a forked worker adds of its own.
+PROCESS_BYTES = 85 * MB
+WORKER_BYTES = 20 * MB
+# Strips of medians, bands of frames, samples for levels: see `daskred.kernels`.
+WORKING_BYTES = 45 * MB
+# More gains nothing: a tile's rows are read in one go of this size from all files together.
+MOST_TILE_BYTES = 32 * MB
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": MB, "GB": 10**9, "TB": 10**12}
+_UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What memory allows.
+
+    Parameters
+    ----------
+    limit_bytes
+        What the run may have.
+    needed_bytes
+        What it will need at the most.
+    n_workers
+        How many workers fit.
+    tile_bytes
+        How large one worker's tile may be.
+    """
+
+    limit_bytes: int
+    needed_bytes: int
+    n_workers: int
+    tile_bytes: int
+
+
+def parse_size(text: str) -> int:
+    """Return a size in bytes: ``500MB``, ``2 GiB``, ``1e9``.
+
+    Raises
+    ------
+    RequestError
+        When it is no size.
+
+    Examples
+    --------
+    >>> parse_size("500MB"), parse_size("2GiB")
+    (500000000, 2147483648)
+    """
+    match = re.fullmatch(r"\s*([0-9.]+(?:e\d+)?)\s*([a-z]*)\s*", text, re.IGNORECASE)
+    try:
+        size = int(float(match[1]) * _UNITS[match[2].upper()]) if match else 0
+    except (KeyError, ValueError):
+        size = 0
+    if size <= 0:
+        raise RequestError(f"--memory {text}: is no size; write one like 500MB or 2GB")
+    return size
+
+
+def _number_in(path: str) -> int | None:
+    try:
+        return int(Path(path).read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def available_bytes() -> int:
+    """Return what memory the machine, or the control group this runs in, has free."""
+    pages, size = os.sysconf("SC_AVPHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
+    free = pages * size
+    meminfo = Path("/proc/meminfo")
+    if meminfo.exists():
+        match = re.search(r"^MemAvailable:\s+(\d+) kB", meminfo.read_text(), re.MULTILINE)
+        free = int(match[1]) * 1024 if match else free
+    for limit, used in (
+        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+        (
+            "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+            "/sys/fs/cgroup/memory/memory.usage_in_bytes",
+        ),
+    ):
+        most, now = _number_in(limit), _number_in(used)
+        if most is not None and now is not None:
+            free = min(free, max(most - now, 0))
+    return free
+
+
+def _of_worker(frames: Sequence[Frame], itemsize: int, whole: bool) -> int:
+    """Return what one worker holds beside its tile: masters of a frame, and its working memory."""
+    n_pixels = max((sum(i.n_pixels for i in frame.images) for frame in frames), default=0)
+    # Packed frames are unpacked whole; so are those whose level needs every pixel.
+    packed = any(i.compressed for frame in frames for i in frame.images)
+    n_whole = 8 * n_pixels * (3 if whole else 0) + 8 * n_pixels * packed
+    # A dark and a divisor, and a mask while the divisor is made.
+    return WORKER_BYTES + WORKING_BYTES + (2 * itemsize + 1) * n_pixels + n_whole
+
+
+def budget(
+    frames: Sequence[Frame],
+    most_inputs: int,
+    n_workers: int,
+    limit_bytes: int | None = None,
+    dtype_bytes: int = 4,
+    scaled_darks: bool = False,
+    whole: bool = False,
+) -> Budget:
+    """Return how many workers, and tiles of what size, fit into memory.
+
+    Parameters
+    ----------
+    frames
+        The frames that are used.
+    most_inputs
+        The number of frames of the largest master.
+    n_workers
+        How many workers are wanted.
+    limit_bytes
+        What the run may have; None for half of what is free.
+    dtype_bytes
+        Size of a product's pixel.
+    scaled_darks
+        Whether darks are scaled, which takes float64.
+    whole
+        Whether levels need all pixels of a frame at once.
+
+    Raises
+    ------
+    RequestError
+        When not even one worker fits; it names the least that would do.
+    """
+    limit = limit_bytes or available_bytes() // 2
+    own = _of_worker(frames, 8 if scaled_darks else dtype_bytes, whole)
+    # One row of all frames of one exposure is the least that a median needs.
+    widest = max(
+        (i.shape[1] * max(i.dtype.itemsize, 4) for f in frames for i in f.images), default=0
+    )
+    least_tile = widest * most_inputs
+    least = PROCESS_BYTES + own + least_tile
+    if least > limit:
+        raise RequestError(
+            f"--memory: {limit // MB} MB are too little for this night;"
+            f" {-(-least // MB)} MB would do"
+        )
+    fitting = max(1, min(n_workers, (limit - PROCESS_BYTES) // (own + least_tile)))
+    tile = min((limit - PROCESS_BYTES) // fitting - own, MOST_TILE_BYTES)
+    tile = max(tile, least_tile)
+    return Budget(limit, PROCESS_BYTES + fitting * (own + tile), fitting, tile)
