@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from daskred.kernels.flat import flat_tile
 from daskred.kernels.level import level, sampling_step
 from daskred.kernels.median import median_over_frames
 from daskred.options import Options
-from daskred.plan import Correction, Input, Master
+from daskred.plan import Correction, Master
 from daskred.progress import Progress
 from daskred.raster import Raster
 from daskred.stack import (
@@ -32,6 +33,7 @@ from daskred.stack import (
     tile_tasks,
 )
 from daskred.tasks import measure_flats
+from daskred.unpack import unpacked
 
 # A flat with more saturated pixels than this part is none.
 MAX_SATURATED = 0.05
@@ -72,11 +74,15 @@ class Combiner:
 
     def median(self, master: Master) -> list[Raster]:
         """Return for each image the median over frames; the caller removes the rasters."""
+        with self._readable(master) as frames:
+            return [
+                self._combined(master, image, median_over_frames, [FrameStack(frames, number)], {})
+                for number, image in enumerate(frames[0].images)
+            ]
+
+    def _readable(self, master: Master) -> contextlib.AbstractContextManager[list[Frame]]:
         frames = [one.frame for one in master.inputs]
-        return [
-            self._combined(master, image, median_over_frames, [FrameStack(frames, number)], {})
-            for number, image in enumerate(frames[0].images)
-        ]
+        return unpacked(frames, self.folder, self.executor, self.progress)
 
     def flat(self, master: Master) -> tuple[list[Raster], float]:
         """Return the median of flats over their levels, for each image, and its own level.
@@ -86,13 +92,16 @@ class Combiner:
         FramesError
             Naming flats that have no light, are saturated or cannot be read.
         """
-        levels = self._levels(master)
-        frames = [one.frame for one in master.inputs]
-        ways = list(dict.fromkeys(one.correction for one in master.inputs))
+        with self._readable(master) as frames:
+            return self._flat(master, frames)
+
+    def _flat(self, master: Master, frames: Sequence[Frame]) -> tuple[list[Raster], float]:
+        corrections = [one.correction for one in master.inputs]
+        ways = list(dict.fromkeys(corrections))
         files = [self.files(way) for way in ways]
         options = {
-            "which": [ways.index(one.correction) for one in master.inputs],
-            "levels": levels,
+            "which": [ways.index(correction) for correction in corrections],
+            "levels": self._levels(master, frames),
             "precision": self._precision(frames[0]),
         }
         rasters: list[Raster] = []
@@ -155,38 +164,40 @@ class Combiner:
         sound = self.options.normalize != "exact-mode" and n_pixels >= 2**16
         return self.options.dtype if sound else "float64"
 
-    def _levels(self, master: Master) -> list[float]:
+    def _levels(self, master: Master, frames: Sequence[Frame]) -> list[float]:
         """Measure the level of each flat; name those without light and the saturated ones."""
-        by_way: dict[Correction, list[Input]] = {}
-        for one in master.inputs:
-            by_way.setdefault(one.correction, []).append(one)
-        measured: dict[str, tuple[float, float]] = {}
-        self.progress.begin(f"Levels of {master.name}", len(master.inputs), "frames")
+        by_way: dict[Correction, list[int]] = {}
+        for number, one in enumerate(master.inputs):
+            by_way.setdefault(one.correction, []).append(number)
+        levels = [0.0] * len(frames)
+        errors = []
+        self.progress.begin(f"Levels of {master.name}", len(frames), "frames")
         try:
-            for way, inputs in by_way.items():
-                frames = [one.frame for one in inputs]
+            for way, numbers in by_way.items():
+                flats = [(frames[number], _saturation(frames[number])) for number in numbers]
                 tasks = block_tasks(
                     measure_flats,
-                    [(frame, _saturation(frame)) for frame in frames],
-                    frames_per_block(frames, self.executor.n_parts),
+                    flats,
+                    frames_per_block([frame for frame, _ in flats], self.executor.n_parts),
                     files=self.files(way),
                     method=self.options.normalize,
                 )
                 blocks = self.executor.run(tasks, lambda b: self.progress.advance(len(b)))
-                values = itertools.chain.from_iterable(blocks)
-                measured |= dict(zip((f.path for f in frames), values, strict=True))
+                measured = itertools.chain.from_iterable(blocks)
+                for number, (own, saturated) in zip(numbers, measured, strict=True):
+                    levels[number] = own
+                    reason = None
+                    if not own > 0:
+                        reason = f"has no light: its level less the dark is {own:g} ADU"
+                    elif saturated > MAX_SATURATED:
+                        reason = f"is saturated: {saturated:.0%} of its pixels are"
+                    if reason:
+                        errors.append(FrameError(master.inputs[number].frame.path, reason))
         finally:
             self.progress.end()
-        errors = []
-        for path, (own, saturated) in measured.items():
-            if not own > 0:
-                text = f"has no light: its level less the dark is {own:g} ADU"
-                errors.append(FrameError(path, text))
-            elif saturated > MAX_SATURATED:
-                errors.append(FrameError(path, f"is saturated: {saturated:.0%} of its pixels are"))
         if errors:
             raise FramesError(tuple(errors))
-        return [measured[one.frame.path][0] for one in master.inputs]
+        return levels
 
 
 def master_bands(

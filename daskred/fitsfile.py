@@ -56,30 +56,48 @@ class Hdu:
         return self.data_start + self.data_size + -self.data_size % BLOCK
 
 
+def is_gzipped(path: str) -> bool:
+    """Whether a file's name says that it is gzipped.
+
+    Examples
+    --------
+    >>> is_gzipped("a.fits.gz"), is_gzipped("a.fits")
+    (True, False)
+    """
+    return path.lower().endswith(".gz")
+
+
 @contextlib.contextmanager
-def _opened(path: str) -> Iterator[BinaryIO]:
-    """Open a file to read its uncompressed bytes; what fails becomes a FrameError."""
+def unpacking(path: str) -> Iterator[None]:
+    """Turn what fails while a file is read into a FrameError."""
     try:
-        mode = os.stat(path).st_mode  # noqa: PTH116 - a str path is quicker
-        if stat.S_ISDIR(mode):
-            raise FrameError(path, "is a folder that cannot be read")
-        if not stat.S_ISREG(mode):
-            raise FrameError(path, "is no regular file")  # opening a pipe would wait for ever
-        with open(path, "rb") as file:  # noqa: PTH123 - a str path opens faster
-            if path.lower().endswith(".gz"):
-                with gzip.open(file) as unzipped:
-                    yield cast(BinaryIO, unzipped)
-            else:
-                yield file
+        yield
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise FrameError(path, f"the gzip stream is broken: {error}") from error
     except OSError as error:
         raise FrameError(path, f"cannot be read: {error.strerror or error}") from error
 
 
+@contextlib.contextmanager
+def _opened(path: str) -> Iterator[BinaryIO]:
+    """Open a file to read its uncompressed bytes; what fails becomes a FrameError."""
+    with unpacking(path):
+        mode = os.stat(path).st_mode  # noqa: PTH116 - a str path is quicker
+        if stat.S_ISDIR(mode):
+            raise FrameError(path, "is a folder that cannot be read")
+        if not stat.S_ISREG(mode):
+            raise FrameError(path, "is no regular file")  # opening a pipe would wait for ever
+        with open(path, "rb") as file:  # noqa: PTH123 - a str path opens faster
+            if is_gzipped(path):
+                with gzip.open(file) as unzipped:
+                    yield cast(BinaryIO, unzipped)
+            else:
+                yield file
+
+
 def _uncompressed_size(path: str, file: BinaryIO) -> int:
     """Length of the uncompressed file; of gzip the length that its last four bytes tell."""
-    if not path.lower().endswith(".gz"):
+    if not is_gzipped(path):
         return os.fstat(file.fileno()).st_size
     with open(path, "rb") as raw:  # noqa: PTH123
         raw.seek(0, os.SEEK_END)
@@ -305,7 +323,7 @@ def read_rows(path: str, image: Image, start: int, stop: int, out: NDArray[Any])
         When the file cannot be read, or has shrunk since its header was read.
     """
     if image.compressed:
-        to_physical(_read_tiles(path, image, start, stop), image, out)
+        to_physical(read_tiles(path, image, start, stop), image, out)
         return
     # Pixels that keep their size are read to where they stay, and turned there.
     if image.disk_dtype.itemsize == out.itemsize:
@@ -314,8 +332,8 @@ def read_rows(path: str, image: Image, start: int, stop: int, out: NDArray[Any])
         stored = np.empty(out.shape, image.disk_dtype)
     buffer = stored.reshape(-1).view("u1").data
     offset = image.offset + start * image.shape[1] * image.disk_dtype.itemsize
-    if path.lower().endswith(".gz"):
-        n_read = _unzip(path, offset, buffer)
+    if is_gzipped(path):
+        n_read = _unzip(path, offset, buffer, to_end=stop == image.shape[0])
     else:
         n_read = _pread(path, offset, buffer)
     if n_read < len(buffer):
@@ -341,15 +359,18 @@ def _pread(path: str, offset: int, buffer: memoryview) -> int:
     return n_read
 
 
-def _unzip(path: str, offset: int, buffer: memoryview) -> int:
-    """Read uncompressed bytes of a gzipped file; return how many there were."""
+def _unzip(path: str, offset: int, buffer: memoryview, to_end: bool) -> int:
+    """Read uncompressed bytes of a gzipped file; return how many there were.
+
+    Only the sum behind the last byte tells whether a stream is sound, so who reads the last row
+    reads to the end.
+    """
     with _opened(path) as file:
         file.seek(offset)
         n_read = 0
         while n_read < len(buffer) and (n := file.readinto(buffer[n_read:])):  # type: ignore[attr-defined]
             n_read += n
-        # Only the sum behind the last byte tells whether the stream is sound.
-        while file.read(2**20):
+        while to_end and file.read(2**20):
             pass
     return n_read
 
@@ -362,7 +383,7 @@ def bands_of(path: str, image: Image) -> Iterator[NDArray[Any]]:
     FrameError
         As `read_rows`.
     """
-    n_rows = image.shape[0] if image.compressed or path.lower().endswith(".gz") else 0
+    n_rows = image.shape[0] if image.compressed or is_gzipped(path) else 0
     n_rows = n_rows or band_rows(image.shape)
     for start in range(0, image.shape[0], n_rows):
         stop = min(start + n_rows, image.shape[0])
@@ -376,7 +397,7 @@ def band_rows(shape: tuple[int, ...]) -> int:
     return max(1, _BAND_PIXELS // shape[1])
 
 
-def _read_tiles(path: str, image: Image, start: int, stop: int) -> NDArray[Any]:
+def read_tiles(path: str, image: Image, start: int, stop: int) -> NDArray[Any]:
     """Read rows of a tile-compressed image as they were stored before compression."""
     from astropy.io import fits
 

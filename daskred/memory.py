@@ -2,7 +2,7 @@
 
 The promise is for all processes of a run on a machine together, the interpreter included. What a
 process needs was measured (``python -m benchmarks memory``) and rounded up; the rest follows from
-the sizes of frames. The number of frames does not matter: tiles get lower instead.
+the sizes of frames. With more frames, tiles get lower instead of memory larger.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ PROCESS_BYTES = 85 * MB
 WORKER_BYTES = 20 * MB
 # Strips of medians, bands of frames, samples for levels: see `daskred.kernels`.
 WORKING_BYTES = 45 * MB
+# What is known of one frame: its facts, its place in the plan and in the tasks.
+FRAME_BYTES = 6000
 # More gains nothing: a tile's rows are read in one go of this size from all files together.
 MOST_TILE_BYTES = 32 * MB
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": MB, "GB": 10**9, "TB": 10**12}
@@ -151,13 +153,14 @@ def budget(
         (i.shape[1] * max(i.dtype.itemsize, 4) for f in frames for i in f.images), default=0
     )
     least_tile = widest * most_inputs
-    least = PROCESS_BYTES + own + least_tile
+    base = PROCESS_BYTES + FRAME_BYTES * len(frames)
+    least = base + own + least_tile
     if least > limit:
         raise RequestError(
             f"--memory: {limit // MB} MB are too little for this night;"
             f" {-(-least // MB)} MB would do"
         )
-    fitting = max(1, min(n_workers, (limit - PROCESS_BYTES) // (own + least_tile)))
-    tile = min((limit - PROCESS_BYTES) // fitting - own, MOST_TILE_BYTES)
+    fitting = max(1, min(n_workers, (limit - base) // (own + least_tile)))
+    tile = min((limit - base) // fitting - own, MOST_TILE_BYTES)
     tile = max(tile, least_tile)
-    return Budget(limit, PROCESS_BYTES + fitting * (own + tile), fitting, tile)
+    return Budget(limit, base + fitting * (own + tile), fitting, tile)

@@ -191,11 +191,11 @@ def _own_digest(path: str, hdus: Sequence[Hdu], sample: bytes) -> str:
 
 
 def _sample(path: str, image: Image) -> bytes:
-    """Return the first pixels of an image, alike for all the ways in which they can be stored."""
+    """Return a digest of an image's first pixels, alike for all ways in which they are stored."""
     n_rows = min(image.shape[0], -(-_SAMPLE_PIXELS // image.shape[1]))
     pixels = np.empty((n_rows, image.shape[1]), image.dtype)
     read_rows(path, image, 0, n_rows, pixels)
-    return pixels.astype("f8").tobytes()
+    return hashlib.sha256(pixels.astype("f8").tobytes()).digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +209,7 @@ class Description:
     left_out
         Why it is not used; None for a raw frame.
     sample
-        Its first pixels, to tell duplicates by.
+        A digest of its first pixels, to tell duplicates by.
     """
 
     frame: Frame | None

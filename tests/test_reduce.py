@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import os
 import shutil
 import warnings
@@ -335,8 +336,9 @@ def test_mosaics_keep_their_structure(write_fits: WriteFits, tmp_path: Path) -> 
         assert "DARKCOR" in product[0].header
 
 
-def test_compressed_and_gzipped_frames_become_plain_products(
-    make_night: NightMaker, tmp_path: Path
+@pytest.mark.parametrize("packing", ["gz", "fz"])
+def test_packed_frames_are_what_plain_ones_are(
+    make_night: NightMaker, tmp_path: Path, packing: str
 ) -> None:
     make_night.standard()
     folder = make_night.folder
@@ -345,19 +347,35 @@ def test_compressed_and_gzipped_frames_become_plain_products(
     packed.mkdir()
     for path in folder.iterdir():
         with fits.open(path) as hdus:
-            if path.name.startswith("s"):
-                hdu = fits.CompImageHDU(hdus[0].data, hdus[0].header)
-                hdu.writeto(packed / f"{path.name}.fz")
-            else:
-                hdus.writeto(packed / f"{path.name}.gz")
-    found = run(packed, tmp_path / "out")
+            hdu = hdus[0]
+            if packing == "fz":
+                hdu = fits.CompImageHDU(hdu.data, hdu.header)
+            hdu.writeto(packed / f"{path.name}.{packing}")
+    found = run(packed, tmp_path / "out", tile_rows=3)
+    assert not found.failed
     assert [r.product for r in found.science] == [r.product for r in plain.science]
-    for receipt in found.science:
+    for receipt in (*found.masters, *found.science):
         mine, other = (fits.open(tmp_path / d / receipt.product) for d in ("out", "plain"))
         with mine, other:
             np.testing.assert_array_equal(mine[0].data, other[0].data)
             assert not any(card.startswith(("Z", "TTYPE")) for card in mine[0].header)
-            assert mine[0].header["OBJECT"] == "M 31"
+            assert mine[0].header["IMAGETYP"] == other[0].header["IMAGETYP"]
+    assert not [name for name in tree(tmp_path / "out") if "part" in name]
+
+
+def test_a_packed_frame_that_is_broken_is_left_out(make_night: NightMaker, tmp_path: Path) -> None:
+    make_night.standard()
+    for name in ("d10-1.fits", "f-1.fits", "s-1.fits"):
+        path = make_night.folder / name
+        data = bytearray(gzip.compress(path.read_bytes()))
+        data[-6] ^= 1  # in the sum at the stream's end
+        path.with_name(f"{name}.gz").write_bytes(data)
+        path.unlink()
+    summary = run(make_night.folder, tmp_path / "out")
+    found = failures(summary)
+    assert set(found) == {"d10-1.fits.gz", "f-1.fits.gz", "s-1.fits.gz"}
+    assert all("gzip stream is broken" in reason for reason in found.values())
+    assert len(summary.science) == 1
 
 
 def test_nothing_to_do_is_refused_and_nothing_written(

@@ -23,7 +23,7 @@ ORDER = [
     ],
     ["fitsfile", "fitswrite", "raster", "cameras", "facts", "classify", "night"],
     ["plan", "matching", "grouping", "planning", "products", "simulation"],
-    ["stack", "masters", "correction", "execute", "tasks", "options", "combine"],
+    ["stack", "masters", "correction", "execute", "tasks", "options", "unpack", "combine"],
     ["memory", "run", "reduce", "write", "display", "inspection", "demo"],
     ["terminal", "cli"],
 ]

@@ -20,7 +20,10 @@ from daskred.kernels.scratch import scratch
 # Of one row of a strip: its comparators take longer than their calls, and still find it in cache.
 STRIP_BYTES = 2**16
 # Of a whole strip, however many rows it has.
-SCRATCH_BYTES = 2**24
+SCRATCH_BYTES = 2**23
+# Of all values of one pixel: with more, columns are partitioned one by one, since a network grows
+# faster than its number of rows, and the cache does not (``python -m benchmarks median``).
+NETWORK_COLUMN_BYTES = 800
 Keeps = Literal["both", "smaller", "larger"]
 Fill = Callable[[NDArray[Any], Any], None]
 
@@ -93,6 +96,26 @@ def _select(rows: list[NDArray[Any]], spare: NDArray[Any], wanted: tuple[int, ..
             np.maximum(rows[first], rows[second], out=rows[second])
 
 
+def _by_network(strip: NDArray[Any], low: int, high: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return two ranks of each column; the strip's last row is spare, all are overwritten.
+
+    A comparator passes NaN on to both its rows, so one NaN in a column reaches the result.
+    """
+    rows = list(strip)
+    _select(rows, rows.pop(), (low,) if low == high else (low, high))
+    return rows[low], rows[high]
+
+
+def _by_partition(strip: NDArray[Any], low: int, high: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Do the same column by column."""
+    columns = np.ascontiguousarray(strip[:-1].T)
+    columns.partition((low, high) if low != high else low, axis=1)
+    lower, upper = columns[:, low], columns[:, high]
+    if strip.dtype.kind == "f":
+        lower[np.isnan(strip[:-1]).any(axis=0)] = np.nan
+    return lower, upper
+
+
 def _nan_median(columns: NDArray[Any]) -> NDArray[np.float64]:
     """Median of each column's numbers; NaN for a column without any."""
     ordered = np.sort(columns, axis=0)  # NaN last
@@ -117,24 +140,22 @@ def median_of_rows(fill: Fill, n_rows: int, n_pixels: int, dtype: DTypeLike) -> 
         Of the rows.
     """
     low, high = (n_rows - 1) // 2, n_rows // 2
-    wanted = (low,) if low == high else (low, high)
     result = np.empty(n_pixels)
     dtype = np.dtype(dtype)
+    reduce = _by_network if n_rows * dtype.itemsize <= NETWORK_COLUMN_BYTES else _by_partition
     width = max(1, min(STRIP_BYTES, SCRATCH_BYTES // (n_rows + 1)) // dtype.itemsize)
     memory = scratch("strip", (n_rows + 1, min(width, max(n_pixels, 1))), dtype)
     for start in range(0, n_pixels, width):
         stop = min(start + width, n_pixels)
         strip = memory[:, : stop - start]
         fill(strip[:-1], slice(start, stop))
-        rows = list(strip)
-        _select(rows, rows.pop(), wanted)
+        lower, upper = reduce(strip, low, high)
         out = result[start:stop]
-        out[...] = rows[low]
+        out[...] = lower
         if low != high:
-            out += rows[high]
+            out += upper
             out /= 2
     if dtype.kind == "f":
-        # A comparator passes NaN on to both its rows, so one NaN in a column reaches the result.
         bad = np.flatnonzero(np.isnan(result))
         if bad.size:
             columns = np.empty((n_rows, bad.size), dtype)

@@ -1,0 +1,86 @@
+"""Packed frames that are read band by band are unpacked once, into files that go when they did."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import secrets
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from daskred.execute import Executor
+from daskred.fitsfile import is_gzipped, read_tiles, unpacking
+from daskred.fitswrite import TEMPORARY_MARK
+from daskred.frames import Frame
+from daskred.progress import Progress
+from daskred.stack import block_tasks
+
+
+def is_packed(frame: Frame) -> bool:
+    """Whether reading a few rows of a frame means to unpack it."""
+    return is_gzipped(frame.path) or any(image.compressed for image in frame.images)
+
+
+def unpack(frame: Frame, target: Path) -> Frame:
+    """Unpack a frame's pixels into a file, as they are stored; return the frame that lies there.
+
+    Raises
+    ------
+    FrameError
+        When the frame cannot be unpacked.
+    """
+    if is_gzipped(frame.path):
+        with unpacking(frame.path), gzip.open(frame.path) as packed, target.open("xb") as plain:
+            shutil.copyfileobj(packed, plain, 2**20)
+        return replace(frame, path=str(target))
+    images = []
+    with target.open("xb") as plain:
+        for image in frame.images:
+            images.append(replace(image, compressed=False, offset=plain.tell()))
+            stored = read_tiles(frame.path, image, 0, image.shape[0])
+            plain.write(stored.astype(image.disk_dtype).tobytes())
+    return replace(frame, path=str(target), images=tuple(images))
+
+
+def _unpack_block(items: Sequence[tuple[Frame, Path]]) -> list[Frame]:
+    return [unpack(frame, target) for frame, target in items]
+
+
+@contextlib.contextmanager
+def unpacked(
+    frames: Sequence[Frame], folder: Path, executor: Executor, progress: Progress
+) -> Iterator[list[Frame]]:
+    """Give frames that can be read band by band, in the same order.
+
+    Parameters
+    ----------
+    frames
+        Packed or not; those that are not stay where they are.
+    folder
+        Where the others are unpacked; they take as much of the disk as they are large, until the
+        context ends.
+    executor, progress
+        Who unpacks, and who is told.
+    """
+    packed = [number for number, frame in enumerate(frames) if is_packed(frame)]
+    plain = list(frames)
+    if not packed:
+        yield plain
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    targets = [folder / f"{TEMPORARY_MARK}{secrets.token_hex(8)}" for _ in packed]
+    progress.begin("Unpacking", len(packed), "frames")
+    try:
+        items = [(frames[number], target) for number, target in zip(packed, targets, strict=True)]
+        done = executor.run(
+            block_tasks(_unpack_block, items, 1), lambda b: progress.advance(len(b))
+        )
+        for number, (frame,) in zip(packed, done, strict=True):
+            plain[number] = frame
+        progress.end()
+        yield plain
+    finally:
+        for target in targets:
+            target.unlink(missing_ok=True)
