@@ -35,10 +35,13 @@ class Contestant:
         What it is called in the table.
     run
         Does the work once, and returns what is checked against the others, or None.
+    prepare
+        Is called before, and not timed.
     """
 
     name: str
     run: Callable[[], Any]
+    prepare: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,8 @@ def compete(
     for turn in range(settings.turns + 1):
         answers = []
         for contestant, own in zip(contestants, seconds, strict=True):
+            if contestant.prepare:
+                contestant.prepare()
             start = time.perf_counter()
             answers.append(contestant.run())
             if turn:

@@ -12,7 +12,7 @@ import numpy as np
 from astropy.io import fits
 
 from benchmarks.harness import Contestant, Result, Settings, compete, python, run_process
-from benchmarks.nights import simulated
+from benchmarks.nights import simulated, warm
 
 # (side, darks of either time and flats, science frames, whether the slow peers take part)
 CASES = ((256, 61, 500, True), (1024, 61, 40, True), (2048, 61, 60, False))
@@ -80,7 +80,7 @@ def run(settings: Settings) -> list[Result]:
         for name in names:
             script = str(SCRIPTS / f"{name}.py")
             make = _fresh(partial(_script, script, night), scratch / name)
-            contestants.append(Contestant(name.removesuffix("_night"), make))
+            contestants.append(Contestant(name.removesuffix("_night"), make, partial(warm, night)))
         for name, scaling in names.items():
             if scaling:
                 own = next(c for c in contestants if c.name == name.removesuffix("_night"))

@@ -8,6 +8,14 @@ from benchmarks.harness import Settings
 from daskred import simulate
 
 
+def warm(folder: Path) -> None:
+    """Read every file of a night, so that whoever comes next finds it in the page cache."""
+    for path in folder.rglob("*.fits"):
+        with path.open("rb", buffering=0) as file:
+            while file.read(2**22):
+                pass
+
+
 def simulated(settings: Settings, side: int, n_each: int, n_science: int) -> Path:
     """Return the folder of a night of so many darks of either time, flats, and science frames."""
     folder = settings.folder / "nights" / f"{side}-{n_each}-{n_science}"

@@ -106,9 +106,9 @@ class DarkBands:
         self._image = image
         self.shape = (len(files), *shape)
 
-    def __getitem__(self, index: tuple[slice, slice]) -> NDArray[np.float64]:
+    def band(self, rows: slice) -> NDArray[np.float64]:
         """Read a band of rows of all planes."""
-        start, stop, _ = index[1].indices(self.shape[1])
+        start, stop = rows.start, rows.stop
         planes = np.zeros((self.shape[0], stop - start, self.shape[2]))
         for plane, files in zip(planes, self._files, strict=True):
             dark, bias = (self._rows(path, start, stop) for path in (files.dark, files.bias))

@@ -13,7 +13,7 @@ import than a small night takes to reduce.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from daskred.errors import FrameError, FramesError, RequestError
 from daskred.fitsfile import read_rows
 from daskred.frames import Frame, Image
+from daskred.kernels.scratch import scratch
 from daskred.raster import Raster
 
 if TYPE_CHECKING:
@@ -77,7 +78,9 @@ class FrameStack:
         if row_numbers.size == 0:
             return np.empty((*numbers.shape, 0, self.shape[2]), self.dtype)[..., columns]
         start, stop = int(row_numbers.min()), int(row_numbers.max()) + 1
-        block = self._read(np.atleast_1d(numbers), start, stop)
+        which_frames = np.atleast_1d(numbers)
+        block = np.empty((len(which_frames), stop - start, self.shape[2]), self.dtype)
+        self._read(which_frames, start, stop, block)
         if row_numbers.size != stop - start or row_numbers.flat[0] != start:
             block = block[:, row_numbers - start]
         elif row_numbers.ndim == 0:
@@ -85,9 +88,15 @@ class FrameStack:
         block = block[..., columns]
         return block[0] if numbers.ndim == 0 else block
 
-    def _read(self, numbers: NDArray[np.intp], start: int, stop: int) -> NDArray[Any]:
+    def band(self, rows: slice) -> NDArray[Any]:
+        """Read a band of rows of all frames, into memory that the next band overwrites."""
+        shape = (self.shape[0], rows.stop - rows.start, self.shape[2])
+        block = scratch("tile", shape, self.dtype)
+        self._read(range(self.shape[0]), rows.start, rows.stop, block)
+        return block
+
+    def _read(self, numbers: Iterable[int], start: int, stop: int, block: NDArray[Any]) -> None:
         """Read whole rows of some frames."""
-        block = np.empty((len(numbers), stop - start, self.shape[2]), self.dtype)
         errors = []
         for out, number in zip(block, numbers, strict=True):
             image = self._images[number]
@@ -100,17 +109,17 @@ class FrameStack:
                 out[...] = own
         if errors:
             raise FramesError(tuple(errors))
-        return block
 
 
 class Stack(Protocol):
-    """What has a shape ``(n, y, x)`` and reads when it is indexed."""
+    """What has a shape ``(n, y, x)`` and can be read in bands of rows."""
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Number of planes, rows and columns."""
 
-    def __getitem__(self, index: Any) -> NDArray[Any]: ...
+    def band(self, rows: slice) -> NDArray[Any]:
+        """Read a band of rows of all planes, into memory that the next band overwrites."""
 
 
 def block_tasks(
@@ -147,7 +156,7 @@ def _on_tile(
     options: dict[str, Any],
 ) -> int:
     """Read a band of each stack, write what a function makes of them, return the band's height."""
-    tile = function(*(stack[:, rows] for stack in stacks), **options)
+    tile = function(*(stack.band(rows) for stack in stacks), **options)
     raster.write(rows.start, tile)
     return len(tile)
 
