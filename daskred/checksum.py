@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 
 def add_checksums(first: int, second: int) -> int:
@@ -17,6 +18,20 @@ def add_checksums(first: int, second: int) -> int:
     return (total & 0xFFFFFFFF) + (total >> 32)
 
 
+def sum_of_words(words: NDArray[np.uint32]) -> int:
+    """Return the 32-bit ones'-complement sum of words.
+
+    Examples
+    --------
+    >>> sum_of_words(np.array([1, 0xFFFFFFFF], "u4"))
+    1
+    """
+    total = int(words.sum(dtype="u8"))
+    while total >> 32:
+        total = (total & 0xFFFFFFFF) + (total >> 32)
+    return total
+
+
 def checksum_of(data: bytes | memoryview) -> int:
     """Return the 32-bit ones'-complement sum of whole words of four bytes; FITS 4.0, appendix J.
 
@@ -25,10 +40,7 @@ def checksum_of(data: bytes | memoryview) -> int:
     >>> checksum_of(bytes([0, 0, 0, 1, 255, 255, 255, 255]))
     1
     """
-    total = int(np.frombuffer(data, ">u4").sum(dtype="u8"))
-    while total >> 32:
-        total = (total & 0xFFFFFFFF) + (total >> 32)
-    return total
+    return sum_of_words(np.frombuffer(data, ">u4"))
 
 
 def encode_checksum(total: int) -> str:

@@ -94,6 +94,8 @@ def _process_pool(workers: Workers) -> ProcessPoolExecutor | None:
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
 
+    import dask.multiprocessing  # noqa: F401 - what is imported before the fork, nobody imports again
+
     context = multiprocessing.get_context("fork" if forking else "spawn")
     pool = ProcessPoolExecutor(workers.number, context, _become_worker, (os.getpid(),))
     if forking:

@@ -61,8 +61,10 @@ def flat_tile(
     planes = darks.reshape(len(darks), -1)
 
     def fill(rows: NDArray[Any], where: Any) -> None:
+        lit = np.empty(rows.shape[1])
         for row, raw, plane, level in zip(rows, pixels, which, levels, strict=True):
-            lit = np.subtract(raw[where], planes[plane][where], dtype="f8")
-            np.divide(lit, level, out=row, casting="same_kind")
+            np.subtract(raw[where], planes[plane][where], out=lit)
+            np.divide(lit, level, out=lit)
+            row[...] = lit
 
     return median_of_rows(fill, *pixels.shape, precision).reshape(tile.shape[1:])
