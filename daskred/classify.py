@@ -377,7 +377,7 @@ def processed_sign(
     for rule in camera.processed:
         for card in rule.cards:
             for header in headers:
-                for value in header.values(card):
+                for value in header.values(card) if card in header else ():
                     if rule.pattern is None or rule.pattern.search(str(value)):
                         return rule.means, f"{card} = {value!r}"
         if rule.file and rule.file.search(stem):

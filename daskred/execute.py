@@ -8,12 +8,14 @@ user has set up a scheduler for dask, a `dask.distributed` client included, it t
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import os
 import secrets
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -120,11 +122,27 @@ class Executor:
             self.workers = replace(self.workers, count=most)
         owns = workers is not None or not user_scheduler()
         self._pool = _process_pool(self.workers) if owns else None
-        self._settings: dict[str, Any] = {}
-        if self._pool:
-            self._settings = {"scheduler": "processes", "pool": self._pool}
-        elif owns:
-            self._settings = {"scheduler": "threads", "num_workers": self.workers.number}
+        self._owns = owns
+
+    @contextlib.contextmanager
+    def _getter(self) -> Iterator[Callable[..., Any]]:
+        """Give the function of dask that carries out graphs, set up for this run.
+
+        Asking dask for the scheduler imports `distributed`, which costs 0.3 s; so only the user's
+        is asked for.
+        """
+        import dask
+
+        if not self._owns:
+            from dask.base import get_scheduler
+
+            yield get_scheduler() or importlib.import_module("dask.threaded").get
+        elif self._pool:
+            with dask.config.set(pool=self._pool):
+                yield importlib.import_module("dask.multiprocessing").get
+        else:
+            with dask.config.set(num_workers=self.workers.number):
+                yield importlib.import_module("dask.threaded").get
 
     @property
     def n_parts(self) -> int:
@@ -147,8 +165,6 @@ class Executor:
         Exception
             What the first task that failed raised.
         """
-        import dask.threaded
-        from dask.base import get_scheduler
         from dask.callbacks import Callback
 
         # Names of tasks never repeat: a cluster would take a result that it has for the answer.
@@ -161,8 +177,8 @@ class Executor:
                 seen.add(key)
                 on_result(result)
 
-        with dask.config.set(self._settings), Callback(posttask=after):
-            results = list((get_scheduler() or dask.threaded.get)(graph, list(graph)))
+        with self._getter() as get, Callback(posttask=after):
+            results = list(get(graph, list(graph)))
         if on_result and not seen:
             for result in results:
                 on_result(result)

@@ -19,20 +19,20 @@ from daskred.header import BLOCK, Header, format_card
 TEMPORARY_MARK = ".daskred-part-"
 
 
-def _with_sums(header: Header, data_sum: int, n_nan: int | None) -> bytes:
-    """Return a header's bytes with what only the pixels tell: DATASUM, and how many are NaN.
+# What only the pixels tell. Values do not change the length of cards, so pixels can be written
+# before the header.
+_TOLD_BY_PIXELS = ("CHECKSUM", "DATASUM", "NANPIX")
 
-    Its length does not depend on these values, so that pixels can be written before it.
-    """
-    own = ("CHECKSUM", "DATASUM", "NANPIX")
-    bare = header.without(lambda keyword: keyword in own)
+
+def _with_sums(header: Header, data_sum: int, n_nan: int | None) -> Header:
+    """Return a header with DATASUM, CHECKSUM, and how many pixels are NaN."""
     if n_nan is not None:
-        bare = bare.plus([format_card("NANPIX", n_nan, "pixels without a value")])
+        header = header.plus([format_card("NANPIX", n_nan, "pixels without a value")])
     sums = [format_card("CHECKSUM", "0" * 16, "of header and data")]
     sums.append(format_card("DATASUM", str(data_sum), "of data"))
-    total = add_checksums(checksum_of(bare.plus(sums).to_bytes()), data_sum)
+    total = add_checksums(checksum_of(header.plus(sums).to_bytes()), data_sum)
     sums[0] = format_card("CHECKSUM", encode_checksum(total), "of header and data")
-    return bare.plus(sums).to_bytes()
+    return header.plus(sums)
 
 
 _BITPIX = {"uint16": 16, "float32": -32, "float64": -64}
@@ -171,14 +171,17 @@ def _write(part: Path, units: Sequence[Unit]) -> int:
                 continue
             cards, bands = unit
             structure = structure_cards(index, bands, extended=len(units) > 1)
-            header = Header((*structure, *cards.cards))
-            data_sum, n_nan = 0, None if bands is None or bands.dtype.kind != "f" else 0
-            end = start = offset + len(_with_sums(header, data_sum, n_nan))
+            bare = cards.without(lambda keyword: keyword in _TOLD_BY_PIXELS)
+            header = Header((*structure, *bare.cards))
+            is_float = bands is not None and bands.dtype.kind == "f"
+            n_told = len(_TOLD_BY_PIXELS) if is_float else len(_TOLD_BY_PIXELS) - 1
+            end = start = offset + header.plus([""] * n_told).n_bytes
+            data_sum = n_nan = 0
             if bands is not None:
-                end, data_sum, found = _write_bands(descriptor, start, bands)
-                n_nan = found if n_nan is not None else None
-                total_nan += found
-            _pwrite(descriptor, memoryview(_with_sums(header, data_sum, n_nan)), offset)
+                end, data_sum, n_nan = _write_bands(descriptor, start, bands)
+                total_nan += n_nan
+            header = _with_sums(header, data_sum, n_nan if is_float else None)
+            _pwrite(descriptor, memoryview(header.to_bytes()), offset)
             offset = end
     finally:
         os.close(descriptor)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 
 Value = str | int | float | bool | None
 
@@ -177,13 +178,14 @@ class Header:
     """
 
     cards: tuple[str, ...]
-    _places: dict[str, list[int]] = field(init=False, repr=False, compare=False)
 
-    def __post_init__(self) -> None:
+    @cached_property
+    def _places(self) -> dict[str, list[int]]:
+        """Where each keyword stands; most headers that are made are never asked."""
         places: dict[str, list[int]] = {}
         for place, card in enumerate(self.cards):
             places.setdefault(keyword_of(card), []).append(place)
-        object.__setattr__(self, "_places", places)
+        return places
 
     @classmethod
     def parse(cls, text: bytes) -> Header:
@@ -255,6 +257,11 @@ class Header:
     def plus(self, cards: Iterable[str]) -> Header:
         """Return the header with further cards at its end."""
         return Header((*self.cards, *cards))
+
+    @property
+    def n_bytes(self) -> int:
+        """Its length in a file."""
+        return -(-(len(self.cards) + 1) * CARD // BLOCK) * BLOCK
 
     def to_bytes(self) -> bytes:
         """Return the header as it stands in a file: END, and blanks up to a whole block."""
