@@ -243,9 +243,12 @@ def _print_plan(arguments: argparse.Namespace, night: Night) -> int:
     if arguments.json:
         print(json.dumps(plan.to_dict(), indent=1))
     else:
+        from daskred.options import Options
+        from daskred.reduce import plan_memory
         from daskred.terminal import print_plan
 
-        print_plan(plan)
+        used = plan.masters or plan.science
+        print_plan(plan, plan_memory(plan, Options(allow=_allowances(arguments))) if used else None)
     return SOME_FAILED if any(entry.failed for entry in plan.left_out) else ALL_DONE
 
 

@@ -126,7 +126,7 @@ class Combiner:
     ) -> Raster:
         """Make one image of a master, band by band."""
         n_frames = len(master.inputs)
-        row_bytes = n_frames * image.shape[1] * image.dtype.itemsize
+        row_bytes = image.shape[1] * sum(one.shape[0] * one.dtype.itemsize for one in stacks)
         n_rows = rows_per_tile(row_bytes, image.shape[0], self.tile_bytes, self.executor.n_parts)
         n_rows = min(self.options.tile_rows or n_rows, image.shape[0])
         dtype = options.get("precision", self.options.dtype)

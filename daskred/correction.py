@@ -37,15 +37,15 @@ class MasterFiles:
         Paths, or None.
     scale
         The factor for the dark current.
-    keys
-        What the files were made from: files made anew are read anew.
+    written_ns
+        When the files were written: files made anew are read anew.
     """
 
     dark: str | None = None
     bias: str | None = None
     flat: str | None = None
     scale: float = 1.0
-    keys: tuple[str, ...] = ()
+    written_ns: tuple[int, ...] = ()
 
     def load(self, n_images: int) -> tuple[LoadedMasters, ...]:
         """Read the masters, once in each process; one entry for each image."""
@@ -71,7 +71,7 @@ def read_images(path: str) -> list[NDArray[Any]]:
     return pixels
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=1)
 def _load(files: MasterFiles, n_images: int) -> tuple[LoadedMasters, ...]:
     def images(path: str | None) -> list[NDArray[Any]] | None:
         return read_images(path) if path else None
@@ -89,7 +89,7 @@ def _load(files: MasterFiles, n_images: int) -> tuple[LoadedMasters, ...]:
 
 
 class DarkBands:
-    """What is subtracted from frames, one plane for each way, read band by band when indexed.
+    """What is subtracted from frames, one plane for each way, read band by band.
 
     Parameters
     ----------
@@ -100,6 +100,8 @@ class DarkBands:
     shape
         Its rows and columns.
     """
+
+    dtype = np.dtype("f8")
 
     def __init__(self, files: Sequence[MasterFiles], image: int, shape: tuple[int, int]) -> None:
         self._files = tuple(files)
@@ -188,5 +190,6 @@ def calibrate(
         pixels = map_pixels(_calibrate_arrays, science.data, *planes, dtype=dtype, **options)
     result = science.copy(data=pixels)
     result.attrs["units"] = "adu"
-    result.attrs |= {name: str(master.name) for name, master in masters.items()}
+    for name, master in masters.items():
+        result.attrs[name] = str(master.name or f"master_{name}")
     return result

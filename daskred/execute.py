@@ -47,7 +47,11 @@ class Workers:
     @property
     def number(self) -> int:
         """How many at once."""
-        return self.count or len(os.sched_getaffinity(0))
+        if self.count:
+            return self.count
+        if hasattr(os, "sched_getaffinity"):  # Linux tells which processors this process may use
+            return len(os.sched_getaffinity(0))
+        return os.cpu_count() or 1
 
 
 def user_scheduler() -> bool:

@@ -102,7 +102,11 @@ def _uncompressed_size(path: str, file: BinaryIO) -> int:
     with open(path, "rb") as raw:  # noqa: PTH123
         raw.seek(0, os.SEEK_END)
         raw.seek(max(raw.tell() - 4, 0))
-        return int.from_bytes(raw.read(4), "little")
+        size = int.from_bytes(raw.read(4), "little")
+    if size == 0:  # an empty last member, as bgzip writes it
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
+    return size
 
 
 def _read_header(path: str, file: BinaryIO, index: int) -> tuple[Header, int] | None:
@@ -157,13 +161,15 @@ def _walk(path: str, file: BinaryIO, size: int) -> Iterator[Hdu]:
         missing = hdu.data_start + hdu.data_size - size
         if missing > 0 and isinstance(file, gzip.GzipFile):
             # The last bytes tell the length of the last member only, and modulo 4 GB.
-            missing = hdu.data_start + hdu.data_size - file.seek(0, os.SEEK_END)
-            size = max(size, hdu.end)
+            size = file.seek(0, os.SEEK_END)
+            missing = hdu.data_start + hdu.data_size - size
         if missing > 0:
             raise FrameError(path, f"is truncated: {missing} bytes of pixels are missing")
         yield hdu
         position = hdu.end
         index += 1
+        if isinstance(file, gzip.GzipFile) and position >= size and header.get("EXTEND") is True:
+            size = file.seek(0, os.SEEK_END)  # as the primary header promises more
         if position < size:
             file.seek(position)
 
@@ -233,7 +239,9 @@ def images_of(path: str, hdus: Sequence[Hdu]) -> tuple[Image, ...]:
         if hdu.index:
             extension = str(header.get("EXTNAME") or "")
             name = f"{extension},{header.get('EXTVER', 1)}" if extension else f"HDU {hdu.index}"
-            name = name if extension != "COMPRESSED_IMAGE" else ""
+            # A primary image that was packed has no name of its own.
+            if extension == "COMPRESSED_IMAGE" or header.get("ZSIMPLE") is True:
+                name = ""
             if any(image.name == name for image in images):
                 name = f"{name} HDU {hdu.index}".lstrip()
         images.append(

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from daskred.errors import RequestError
 from daskred.frames import Frame
+from daskred.unpack import is_packed
 
 MB = 10**6
 # The interpreter with everything that a run imports, and what a forked worker adds of its own.
@@ -26,6 +27,10 @@ WORKING_BYTES = 45 * MB
 FRAME_BYTES = 6000
 # More gains nothing: a tile's rows are read in one go of this size from all files together.
 MOST_TILE_BYTES = 32 * MB
+_CONTROL_FILES = (
+    ("memory.max", "memory.current", "memory.stat"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat"),
+)
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": MB, "GB": 10**9, "TB": 10**12}
 _UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 
@@ -36,8 +41,6 @@ class Budget:
 
     Parameters
     ----------
-    limit_bytes
-        What the run may have.
     needed_bytes
         What it will need at the most.
     n_workers
@@ -46,7 +49,6 @@ class Budget:
         How large one worker's tile may be.
     """
 
-    limit_bytes: int
     needed_bytes: int
     n_workers: int
     tile_bytes: int
@@ -75,42 +77,45 @@ def parse_size(text: str) -> int:
     return size
 
 
-def _number_in(path: str) -> int | None:
+def _text_in(path: Path) -> str:
+    """Return what a file of the system says, or nothing."""
     try:
-        return int(Path(path).read_text())
-    except (OSError, ValueError):
-        return None
+        return path.read_text()
+    except OSError:
+        return ""
+
+
+def _number_in(path: Path) -> int | None:
+    text = _text_in(path).strip()
+    return int(text) if text.isdigit() else None
 
 
 def available_bytes() -> int:
     """Return what memory the machine, or the control group this runs in, has free."""
-    pages, size = os.sysconf("SC_AVPHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
-    free = pages * size
+    free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     meminfo = Path("/proc/meminfo")
     if meminfo.exists():
         match = re.search(r"^MemAvailable:\s+(\d+) kB", meminfo.read_text(), re.MULTILINE)
         free = int(match[1]) * 1024 if match else free
-    for limit, used in (
-        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-        (
-            "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-            "/sys/fs/cgroup/memory/memory.usage_in_bytes",
-        ),
-    ):
-        most, now = _number_in(limit), _number_in(used)
+    group = Path("/sys/fs/cgroup")
+    for limit, used, stat in _CONTROL_FILES:
+        most, now = _number_in(group / limit), _number_in(group / used)
         if most is not None and now is not None:
-            free = min(free, max(most - now, 0))
+            # The page cache counts as used, and is given back when it is needed.
+            cache = re.search(r"^(?:total_cache|file) (\d+)", _text_in(group / stat), re.MULTILINE)
+            free = min(free, max(most - now + (int(cache[1]) if cache else 0), 0))
     return free
 
 
-def _of_worker(frames: Sequence[Frame], itemsize: int, whole: bool) -> int:
+def _of_worker(frames: Sequence[Frame], itemsize: int, scaled_darks: bool, whole: bool) -> int:
     """Return what one worker holds beside its tile: masters of a frame, and its working memory."""
     n_pixels = max((sum(i.n_pixels for i in frame.images) for frame in frames), default=0)
-    # Packed frames are unpacked whole; so are those whose level needs every pixel.
-    packed = any(i.compressed for frame in frames for i in frame.images)
-    n_whole = 8 * n_pixels * (3 if whole else 0) + 8 * n_pixels * packed
-    # A dark and a divisor, and a mask while the divisor is made.
-    return WORKER_BYTES + WORKING_BYTES + (2 * itemsize + 1) * n_pixels + n_whole
+    # A dark and a divisor, and a mask while the divisor is made; to scale a dark takes its bias
+    # and a result in float64 too.
+    masters = (2 * itemsize + 1 + (itemsize + 8 if scaled_darks else 0)) * n_pixels
+    # Packed frames are unpacked whole; a level that needs every pixel takes them three times.
+    packed = any(is_packed(frame) for frame in frames)
+    return WORKER_BYTES + WORKING_BYTES + masters + (16 * packed + 24 * whole) * n_pixels
 
 
 def budget(
@@ -147,7 +152,7 @@ def budget(
         When not even one worker fits; it names the least that would do.
     """
     limit = limit_bytes or available_bytes() // 2
-    own = _of_worker(frames, 8 if scaled_darks else dtype_bytes, whole)
+    own = _of_worker(frames, dtype_bytes, scaled_darks, whole)
     # One row of all frames of one exposure is the least that a median needs.
     widest = max(
         (i.shape[1] * max(i.dtype.itemsize, 4) for f in frames for i in f.images), default=0
@@ -163,4 +168,4 @@ def budget(
     fitting = max(1, min(n_workers, (limit - base) // (own + least_tile)))
     tile = min((limit - base) // fitting - own, MOST_TILE_BYTES)
     tile = max(tile, least_tile)
-    return Budget(limit, base + fitting * (own + tile), fitting, tile)
+    return Budget(base + fitting * (own + tile), fitting, tile)

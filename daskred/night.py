@@ -370,8 +370,6 @@ def open_night(
         The rules; the default ones where None.
     kinds
         Kinds settled by hand: ``(kind, pattern)``; the last pattern that matches counts.
-    skip
-        A folder that is passed over, as that of the products.
     on_frame
         Called with the number of frames read, and of all, after each.
 

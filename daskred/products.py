@@ -93,9 +93,9 @@ def _with_unit(header: Header, unit: str, replace: bool) -> Header:
     return bare.plus([format_card("BUNIT", unit, "unit of the pixels")])
 
 
-def _is_packed_primary(hdus: Sequence[Hdu], images: Sequence[Image]) -> bool:
+def _is_packed_primary(images: Sequence[Image]) -> bool:
     """Whether a file is a primary image that was packed into a compressed extension."""
-    return len(images) == 1 and images[0].compressed and "ZSIMPLE" in hdus[images[0].hdu].header
+    return len(images) == 1 and images[0].compressed and not images[0].name
 
 
 def _units(
@@ -111,10 +111,10 @@ def _units(
     # The first unit of the product gets the new cards.
     new = list(cards)
     by_hdu = {image.hdu: (image, own) for image, own in zip(images, pixels, strict=True)}
-    packed = _is_packed_primary(hdus, images)
+    packed = _is_packed_primary(images)
     units: list[Unit] = []
     for hdu in hdus:
-        if packed and hdu.index == 0:
+        if packed and hdu.index != images[0].hdu:
             continue
         if hdu.index in by_hdu:
             image, own = by_hdu[hdu.index]
@@ -198,19 +198,27 @@ def write_calibrated(
     return write_atomically(target, units)
 
 
+def _by_role(frame: Frame) -> dict[tuple[str, int], Hdu]:
+    """Return a frame's units by what they are: its so-many-th image, or another unit."""
+    numbers = {image.hdu: number for number, image in enumerate(frame.images)}
+    return {
+        ("image", numbers[hdu.index]) if hdu.index in numbers else ("other", hdu.index): hdu
+        for hdu in read_hdus(frame.path)
+    }
+
+
 def _shared(frames: Sequence[Frame]) -> list[Hdu]:
     """Return the first frame's units, with the cards on which all frames agree."""
-    first = read_hdus(frames[0].path)
-    kept = [hdu.header.entries for hdu in first]
+    first = _by_role(frames[0])
+    kept = {role: hdu.header.entries for role, hdu in first.items()}
     for frame in frames[1:]:  # one after the other: any number of frames fits into memory
-        others = [set(hdu.header.entries) for hdu in read_hdus(frame.path)]
-        kept = [
-            [entry for entry in own if entry in other]
-            for own, other in zip(kept, others, strict=False)
-        ]
+        for role, hdu in _by_role(frame).items():
+            if role in kept:
+                entries = set(hdu.header.entries)
+                kept[role] = [entry for entry in kept[role] if entry in entries]
     return [
-        replace(hdu, header=Header(tuple(card for entry in own for card in entry)))
-        for hdu, own in zip(first, kept, strict=False)
+        replace(hdu, header=Header(tuple(card for entry in kept[role] for card in entry)))
+        for role, hdu in first.items()
     ]
 
 

@@ -8,6 +8,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,11 +69,13 @@ def _sole_use(out: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _remove_parts(out: Path) -> None:
-    """Remove what a killed run left unfinished."""
-    for part in out.rglob(f"{TEMPORARY_MARK}*"):
-        if part.is_file():
-            part.unlink(missing_ok=True)
+def _remove_parts(out: Path, plan: Plan) -> None:
+    """Remove what a killed run left unfinished beside the products of this one."""
+    folders = {out / MASTERS_FOLDER} | {(out / one.product).parent for one in plan.science}
+    for folder in folders:
+        for part in folder.glob(f"{TEMPORARY_MARK}*"):
+            if part.is_file():
+                part.unlink(missing_ok=True)
 
 
 def prepare_out(out: Path) -> None:
@@ -176,23 +179,37 @@ def reduce_night(
     memory = plan_memory(plan, options)
     out = Path(out).absolute()
     prepare_out(out)
-    # Workers are forked first: none of them shall hold on to the folder.
+    # Workers are forked before the folder is held, and end before it is let go of.
     with Executor(options.workers, memory.n_workers) as executor, _sole_use(out):
-        _remove_parts(out)
-        run = Run(out, options, executor, progress or Silent(), memory.tile_bytes)
-        while True:
-            try:
-                masters, science = run.carry_out(plan)
-            except (FrameError, FramesError) as error:
-                night = _without(night, error)
-                plan = make_plan(night, options.allow)
-                continue
-            except OSError as error:
-                raise RunError(
-                    f"stopped: {error.filename or out}: {error.strerror or error};"
-                    " what is done stays, the same command goes on from there"
-                ) from error
-            return Summary(out, plan, masters, science, time.monotonic() - start)
+        try:
+            _remove_parts(out, plan)
+            run = Run(out, options, executor, progress or Silent(), memory.tile_bytes)
+            plan, masters, science = _carried_out(run, night, plan, options)
+        finally:
+            executor.close()
+    return Summary(out, plan, masters, science, time.monotonic() - start)
+
+
+def _carried_out(
+    run: Run, night: Night, plan: Plan, options: Options
+) -> tuple[Plan, tuple[Receipt, ...], tuple[Receipt, ...]]:
+    """Carry out a plan, and make it again without the frames that turn out to be unusable."""
+    while True:
+        try:
+            return plan, *run.carry_out(plan)
+        except (FrameError, FramesError) as error:
+            night = _without(night, error)
+            plan = make_plan(night, options.allow)
+        except BrokenExecutor as error:
+            raise RunError(
+                "stopped: a worker ended at once, perhaps for want of memory; what is done stays,"
+                " the same command goes on from there; --memory and --workers ask for less"
+            ) from error
+        except OSError as error:
+            raise RunError(
+                f"stopped: {error.filename or 'a product'}: {error.strerror or error};"
+                " what is done stays, the same command goes on from there"
+            ) from error
 
 
 def plan_memory(plan: Plan, options: Options) -> Budget:

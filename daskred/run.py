@@ -1,4 +1,4 @@
-"""The work of one run: masters by bands of rows, science frames as one mapped graph a group."""
+"""The work of one run: what stands already, the masters, then the science frames."""
 
 from __future__ import annotations
 
@@ -121,7 +121,9 @@ class Run:
             bias=bias,
             flat=flat,
             scale=correction.dark_scale,
-            keys=tuple(self._keys[name] for name in correction.masters),
+            written_ns=tuple(
+                Path(self._path(name)).stat().st_mtime_ns for name in correction.masters
+            ),
         )
 
     # Masters

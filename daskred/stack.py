@@ -1,4 +1,4 @@
-"""The only module that builds dask graphs: from frames to stacks ``(frame, y, x)``, and maps.
+"""From frames to stacks ``(frame, y, x)``: tasks for a run, dask arrays for a notebook.
 
 A stack of frames is one array-like object that reads a block when it is indexed. Two cuts are
 used: by frames, for what is done to each frame; and by bands of rows through all frames, for what
@@ -117,6 +117,10 @@ class Stack(Protocol):
     @property
     def shape(self) -> tuple[int, ...]:
         """Number of planes, rows and columns."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the pixels."""
 
     def band(self, rows: slice) -> NDArray[Any]:
         """Read a band of rows of all planes, into memory that the next band overwrites."""

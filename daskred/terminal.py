@@ -22,6 +22,7 @@ from rich.progress import (
 from rich.progress import Progress as RichProgress
 from rich.table import Table
 
+from daskred.memory import MB, Budget
 from daskred.night import LeftOut
 from daskred.plan import Correction, Master, Plan, shape_text
 from daskred.reduce import Summary
@@ -130,8 +131,8 @@ def left_out_table(entries: Sequence[LeftOut]) -> Table:
     return table
 
 
-def print_plan(plan: Plan) -> None:
-    """Print a plan as tables."""
+def print_plan(plan: Plan, memory: Budget | None = None) -> None:
+    """Print a plan as tables, and what memory it takes."""
     console = stdout()
     kinds = Counter(frame.kind for frame in plan.frames)
     console.print(f"{len(plan.frames)} frames: " + ", ".join(f"{n} {k}" for k, n in kinds.items()))
@@ -160,6 +161,11 @@ def print_plan(plan: Plan) -> None:
         console.print(left_out_table(plan.left_out))
     for warning in plan.warnings:
         console.print(escape(f"warning: {warning}"))
+    if memory:
+        console.print(
+            f"memory: at most {memory.needed_bytes // MB} MB, with {memory.n_workers} workers and"
+            f" tiles of {memory.tile_bytes // MB} MB"
+        )
 
 
 def print_summary(summary: Summary) -> None:

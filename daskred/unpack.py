@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import gzip
 import secrets
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -32,8 +31,9 @@ def unpack(frame: Frame, target: Path) -> Frame:
         When the frame cannot be unpacked.
     """
     if is_gzipped(frame.path):
-        with unpacking(frame.path), gzip.open(frame.path) as packed, target.open("xb") as plain:
-            shutil.copyfileobj(packed, plain, 2**20)
+        with target.open("xb") as plain:
+            for piece in _pieces(frame.path):
+                plain.write(piece)
         return replace(frame, path=str(target))
     images = []
     with target.open("xb") as plain:
@@ -42,6 +42,19 @@ def unpack(frame: Frame, target: Path) -> Frame:
             stored = read_tiles(frame.path, image, 0, image.shape[0])
             plain.write(stored.astype(image.disk_dtype).tobytes())
     return replace(frame, path=str(target), images=tuple(images))
+
+
+def _pieces(path: str) -> Iterator[bytes]:
+    """Yield a gzipped file's content; only what fails in reading is the frame's fault."""
+    with contextlib.ExitStack() as stack:
+        with unpacking(path):
+            packed = stack.enter_context(gzip.open(path))
+        while True:
+            with unpacking(path):
+                piece = packed.read(2**20)
+            if not piece:
+                return
+            yield piece
 
 
 def _unpack_block(items: Sequence[tuple[Frame, Path]]) -> list[Frame]:

@@ -185,6 +185,20 @@ def test_gzip_streams_of_several_members_are_read(write_fits: WriteFits, tmp_pat
     np.testing.assert_array_equal(read(target), pixels)
 
 
+@pytest.mark.parametrize("last", [b"", gzip.compress(b"")])
+def test_all_units_of_a_gzip_stream_of_members_are_found(tmp_path: Path, last: bytes) -> None:
+    pixels = some_pixels("i2")
+    hdus = fits.HDUList([fits.PrimaryHDU(pixels), fits.ImageHDU(pixels), fits.ImageHDU(pixels)])
+    hdus[0].header["EXTEND"] = True
+    hdus.writeto(tmp_path / "a.fits")
+    data = (tmp_path / "a.fits").read_bytes()
+    third = len(data) // 3
+    members = (data[:third], data[third : 2 * third], data[2 * third :])
+    packed = tmp_path / "b.fits.gz"
+    packed.write_bytes(b"".join(gzip.compress(member) for member in members) + last)
+    assert len(read_hdus(str(packed))) == 3
+
+
 def test_extensions_are_found_without_an_extend_card(tmp_path: Path) -> None:
     pixels = some_pixels("i2")
     first, second = fits.PrimaryHDU(pixels), fits.ImageHDU(pixels + 1)

@@ -57,6 +57,75 @@ def test_products_have_the_same_bytes_however_the_work_is_cut(
     assert tree(tmp_path / "out") == quiet
 
 
+def test_products_do_not_depend_on_the_height_of_bands(
+    night: Path, tmp_path: Path, quiet: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daskred.fitsfile._BAND_PIXELS", 100)  # a band is two rows
+    run(night, tmp_path / "out", workers=Workers(1))
+    assert tree(tmp_path / "out") == quiet
+
+
+def test_a_level_of_some_rows_does_not_depend_on_the_height_of_bands(
+    night: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daskred.kernels.level._ENOUGH_PIXELS", 300)  # every third row
+    run(night, tmp_path / "whole", workers=Workers(1))
+    monkeypatch.setattr("daskred.fitsfile._BAND_PIXELS", 200)  # a band is five rows
+    run(night, tmp_path / "bands", workers=Workers(1))
+    assert tree(tmp_path / "bands") == tree(tmp_path / "whole")
+
+
+def test_a_master_made_anew_is_read_anew(night: Path, tmp_path: Path) -> None:
+    own, out = tmp_path / "night", tmp_path / "out"
+    shutil.copytree(night, own)
+    run(own, out, workers=Workers(1))
+    for path in (own / "dark").glob("dark_10s-*"):
+        with fits.open(path, mode="update") as hdus:
+            hdus[0].data[-1, -1] += 500  # no card and no first pixel tells of it
+    run(own, out, workers=Workers(1))
+    run(own, tmp_path / "fresh", workers=Workers(1))
+    assert tree(out) == tree(tmp_path / "fresh")
+
+
+def test_packed_and_plain_frames_make_one_master(make_night: NightMaker, tmp_path: Path) -> None:
+    make_night.standard()
+    plain = run(make_night.folder, tmp_path / "plain")
+    for name in ("d10-0.fits", "f-2.fits"):
+        path = make_night.folder / name
+        with fits.open(path) as hdus:
+            packed = fits.CompImageHDU(hdus[0].data, hdus[0].header)
+            packed.writeto(path.with_name(f"{name}.fz"))
+        path.unlink()
+    found = run(make_night.folder, tmp_path / "out")
+    assert not found.failed
+    for receipt in (*plain.masters, *plain.science):
+        mine, other = (fits.open(tmp_path / d / receipt.product) for d in ("out", "plain"))
+        with mine, other:
+            np.testing.assert_array_equal(mine[0].data, other[0].data)
+            assert mine[0].header.get("IMAGETYP") == other[0].header.get("IMAGETYP")
+
+
+def test_a_full_disk_while_unpacking_stops_the_run(make_night: NightMaker, tmp_path: Path) -> None:
+    import resource
+    import signal
+
+    make_night.standard()
+    for path in list(make_night.folder.glob("d10-*.fits")):
+        path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+    night = open_night(make_night.folder)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    previous = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, hard))
+    try:
+        with pytest.raises(RunError, match=os.strerror(errno.EFBIG)):
+            reduce_night(night, tmp_path / "out", Options(workers=Workers(1)))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, previous)
+    assert not reduce_night(night, tmp_path / "out").failed
+
+
 def test_products_on_a_cluster_have_the_same_bytes(
     night: Path, tmp_path: Path, quiet: dict[str, bytes]
 ) -> None:
