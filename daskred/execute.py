@@ -124,9 +124,8 @@ class Executor:
         self.workers = workers or Workers()
         if most is not None and most < self.workers.number:
             self.workers = replace(self.workers, count=most)
-        owns = workers is not None or not user_scheduler()
-        self._pool = _process_pool(self.workers) if owns else None
-        self._owns = owns
+        self._owns = workers is not None or not user_scheduler()
+        self._pool = _process_pool(self.workers) if self._owns else None
 
     @contextlib.contextmanager
     def _getter(self) -> Iterator[Callable[..., Any]]:

@@ -178,8 +178,8 @@ class Run:
         receipts: dict[str, Receipt] = {}
         groups: dict[Hashable, list[WriteJob]] = {}
         errors = []
+        options = self._options
         for item in items:
-            options = self._options
             key = key_of(
                 [item.frame.digest, item.product, options.dtype, options.processed_by],
                 self._correction_data(item.correction),

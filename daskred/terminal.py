@@ -16,7 +16,6 @@ from rich.progress import (
     MofNCompleteColumn,
     TaskID,
     TextColumn,
-    TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.progress import Progress as RichProgress
@@ -58,12 +57,11 @@ class TerminalProgress:
         self._started = time.monotonic()
         if self._console.is_terminal:
             self._bars = RichProgress(
-                TextColumn("{task.description:<36}"),
-                BarColumn(),
+                TextColumn("{task.description:<28}"),
+                BarColumn(bar_width=12),
                 MofNCompleteColumn(),
                 TextColumn("{task.fields[unit]}"),
                 TextColumn("{task.fields[rate]}"),
-                TimeElapsedColumn(),
                 TimeRemainingColumn(),
                 console=self._console,
             )

@@ -16,7 +16,16 @@ from astropy import units
 from astropy.io import fits
 from astropy.nddata import CCDData
 
-from daskred import Allowances, Options, RequestError, RunError, Workers, open_night, reduce_night
+from daskred import (
+    Allowances,
+    Options,
+    RequestError,
+    RunError,
+    Workers,
+    open_night,
+    reduce_night,
+    simulate,
+)
 from daskred.reduce import Summary
 from tests.conftest import NightMaker, WriteFits, tree
 
@@ -75,9 +84,9 @@ def test_a_level_of_some_rows_does_not_depend_on_the_height_of_bands(
     assert tree(tmp_path / "bands") == tree(tmp_path / "whole")
 
 
-def test_a_master_made_anew_is_read_anew(night: Path, tmp_path: Path) -> None:
+def test_a_master_made_anew_is_read_anew(tmp_path: Path) -> None:
     own, out = tmp_path / "night", tmp_path / "out"
-    shutil.copytree(night, own)
+    simulate(own, shape=(40, 40), n_darks=3, n_flats=3, n_science=2)  # more than the digest reads
     run(own, out, workers=Workers(1))
     for path in (own / "dark").glob("dark_10s-*"):
         with fits.open(path, mode="update") as hdus:
@@ -174,14 +183,14 @@ def test_what_depended_on_a_changed_frame_is_made_again(night: Path, tmp_path: P
     assert [receipt.made for receipt in third.masters] == [True, False, False]
 
 
-def test_a_frame_put_in_the_place_of_another_is_noticed(night: Path, tmp_path: Path) -> None:
+def test_a_frame_put_in_the_place_of_another_is_noticed(tmp_path: Path) -> None:
     own, out = tmp_path / "night", tmp_path / "out"
-    shutil.copytree(night, own)
+    simulate(own, shape=(40, 40), n_darks=3, n_flats=3, n_science=2)  # more than the digest reads
     run(own, out)
     old = own / "dark" / "dark_3s-01.fits"
     repaired = tmp_path / "repaired.fits"
     data = bytearray(old.read_bytes())
-    data[-1000] ^= 1
+    data[2880 + 2 * 40 * 40 - 1] ^= 1  # the last pixel
     repaired.write_bytes(data)
     os.utime(repaired, ns=(0, 0))  # older than any product
     repaired.replace(old)
