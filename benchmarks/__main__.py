@@ -14,6 +14,7 @@ NAMES = {
     "read": "a band of rows from many files: pread, astropy",
     "write": "calibrated frames written: band by band, astropy, the bytes alone",
     "night": "a whole night: daskred, the limit, the notebook, and every peer that is installed",
+    "phases": "darks and science frames alone: daskred, the same bytes read and written",
     "memory": "peak memory against the limit, and against the number of frames",
     "scaling": "one worker and two, phase by phase, as processes and as threads",
     "startup": "what a command needs before it begins",

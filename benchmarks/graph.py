@@ -12,7 +12,7 @@ from benchmarks.harness import Result, Settings
 from benchmarks.nights import simulated
 from daskred.kernels.median import median_over_frames
 from daskred.raster import Raster
-from daskred.stack import FrameStack, block_tasks, frames_per_block, tile_tasks
+from daskred.stack import FrameStack, block_tasks, frames_per_task, tile_tasks
 
 
 def run(settings: Settings) -> list[Result]:
@@ -26,7 +26,7 @@ def run(settings: Settings) -> list[Result]:
         lazy = daskred.calibrate(daskred.open_frames(frames)).data
         (array,) = dask.optimize(lazy)
         graphs: dict[str, Any] = {
-            "a run's science frames": block_tasks(len, frames, frames_per_block(frames, 8)),
+            "a run's science frames": block_tasks(len, frames, frames_per_task(frames, 8)),
             "a run's master": tile_tasks(median_over_frames, [FrameStack(frames)], 4, raster),
             "a notebook's calibrated array": dict(array.__dask_graph__()),
         }

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import ast
+import os
 import shutil
 import subprocess
 import time
 from functools import partial
+from pathlib import Path
 
 import daskred
 from benchmarks.harness import Contestant, Result, Settings, compete, python
 from benchmarks.nights import simulated
-from daskred.progress import Progress
 
 
 class PhaseTimes:
-    """A progress that notes how long each phase took."""
+    """A progress that notes how long each phase took, until the next began."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -23,16 +24,22 @@ class PhaseTimes:
         self._start = 0.0
 
     def begin(self, title: str, total: int, unit: str) -> None:
-        """Note the start."""
+        """Note the start, and that what was before is over."""
+        self.over()
         self._title, self._start = title.split(" of ")[0], time.perf_counter()
 
     def advance(self, n_units: int) -> None:
         """Do nothing."""
 
     def end(self) -> None:
+        """Do nothing: the master is still to be written."""
+
+    def over(self) -> None:
         """Note the end."""
-        own = time.perf_counter() - self._start
-        self.seconds[self._title] = self.seconds.get(self._title, 0.0) + own
+        if self._title:
+            own = time.perf_counter() - self._start
+            self.seconds[self._title] = self.seconds.get(self._title, 0.0) + own
+            self._title = ""
 
     def say(self, message: str) -> None:
         """Do nothing."""
@@ -40,10 +47,21 @@ class PhaseTimes:
 
 def main(night: str, out: str, count: str, kind: str) -> None:
     """Reduce a night with so many workers of a kind, and print how long each phase took."""
-    progress: Progress = PhaseTimes()
+    progress = PhaseTimes()
     workers = daskred.Workers(int(count), kind)  # type: ignore[arg-type]
     daskred.reduce_night(daskred.open_night(night), out, daskred.Options(workers=workers), progress)
-    print(progress.seconds)  # type: ignore[attr-defined]
+    progress.over()
+    print(progress.seconds)
+
+
+def phase_seconds(night: Path, out: Path, count: int, kind: str) -> dict[str, float]:
+    """Reduce a night in a process of its own, and return how long each phase took."""
+    code = "import sys; from benchmarks.scaling import main; main(*sys.argv[1:])"
+    command = python("-c", code, str(night), str(out), str(count), kind)
+    # As the command line does it: threads of BLAS would forbid to fork.
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    found = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    return dict(ast.literal_eval(found.stdout))
 
 
 def run(settings: Settings) -> list[Result]:
@@ -55,10 +73,7 @@ def run(settings: Settings) -> list[Result]:
 
     def once(count: int, kind: str) -> None:
         shutil.rmtree(out, ignore_errors=True)
-        code = "import sys; from benchmarks.scaling import main; main(*sys.argv[1:])"
-        command = python("-c", code, str(night), str(out), str(count), kind)
-        found = subprocess.run(command, capture_output=True, text=True, check=True)
-        for phase, seconds in ast.literal_eval(found.stdout).items():
+        for phase, seconds in phase_seconds(night, out, count, kind).items():
             own = phases.setdefault(phase, {})
             own.setdefault(f"{count} {kind}", []).append(seconds)
 

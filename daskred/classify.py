@@ -374,6 +374,7 @@ def processed_sign(
     """
     path = PurePosixPath(name)
     stem = path.name.split(".")[0]
+    folders = path.parent.parts
     for rule in camera.processed:
         for card in rule.cards:
             for header in headers:
@@ -382,9 +383,8 @@ def processed_sign(
                         return rule.means, f"{card} = {value!r}"
         if rule.file and rule.file.search(stem):
             return rule.means, f"the file name {path.name!r}"
-        for folder in path.parent.parts:
-            if rule.folder and rule.folder.search(folder):
-                return rule.means, f"the folder {folder!r}"
+        if rule.folder and (folder := next(filter(rule.folder.search, folders), None)):
+            return rule.means, f"the folder {folder!r}"
     for card, value in _texts(headers, camera.kind_cards["type"]):
         if any(run.startswith("master") for run, _ in runs_of(value)):
             return "master", f"{card} = {value!r}"

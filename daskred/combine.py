@@ -28,7 +28,7 @@ from daskred.stack import (
     FrameStack,
     Stack,
     block_tasks,
-    frames_per_block,
+    frames_per_task,
     rows_per_tile,
     tile_tasks,
 )
@@ -178,7 +178,7 @@ class Combiner:
                 tasks = block_tasks(
                     measure_flats,
                     flats,
-                    frames_per_block([frame for frame, _ in flats], self.executor.n_parts),
+                    frames_per_task([frame for frame, _ in flats], self.executor.n_parts),
                     files=self.files(way),
                     method=self.options.normalize,
                 )

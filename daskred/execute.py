@@ -141,7 +141,8 @@ class Executor:
 
             yield get_scheduler() or importlib.import_module("dask.threaded").get
         elif self._pool:
-            with dask.config.set(pool=self._pool):
+            # One task at a time: in batches, as dask sends them, one worker waits for the other.
+            with dask.config.set(pool=self._pool, chunksize=1):
                 yield importlib.import_module("dask.multiprocessing").get
         else:
             with dask.config.set(num_workers=self.workers.number):

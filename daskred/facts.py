@@ -36,6 +36,8 @@ def _alternatives(
 ) -> Iterator[tuple[str, tuple[Value, ...]]]:
     """Yield the cards, and their values, of each alternative that is there whole."""
     for cards in camera.facts.get(fact, ()):
+        if not any(card in header for header in headers for card in cards):
+            continue
         values = tuple(next(present(headers, card), None) for card in cards)
         if any(value is not None for value in values):
             yield "/".join(cards), values

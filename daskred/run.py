@@ -15,10 +15,7 @@ from daskred.options import Options
 from daskred.plan import MASTERS_FOLDER, Correction, Master, Plan, Science
 from daskred.products import check_own, key_of, stands, write_master
 from daskred.progress import Progress
-from daskred.stack import (
-    block_tasks,
-    frames_per_block,
-)
+from daskred.stack import block_tasks, frames_per_task
 from daskred.tasks import Receipt, WriteJob, calibrate_frames
 
 
@@ -228,7 +225,7 @@ class Run:
         tasks = block_tasks(
             calibrate_frames,
             jobs,
-            frames_per_block(frames, self._executor.n_parts),
+            frames_per_task(frames, self._executor.n_parts),
             files=self._files(jobs[0].correction),
             dtype=self._options.dtype,
             processed_by=self._options.processed_by,

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 Task = tuple[Any, ...]
 FRAME_BLOCK_BYTES = 32 * 2**20
+# A task that works through so many pixels lasts some hundredths of a second, and makes up for what
+# it costs to hand out.
+TASK_PIXELS = 2**23
 TILE_BLOCK_BYTES = 32 * 2**20
 MAX_FRAMES_PER_BLOCK = 64
 
@@ -203,11 +206,20 @@ def lazy_array(stack: Any, chunks: tuple[int, ...]) -> da.Array:
     return da.from_array(stack, chunks=chunks, asarray=False, lock=False, meta=meta)
 
 
-def frames_per_block(frames: Sequence[Frame], n_parts: int = 1) -> int:
-    """Return how many frames one task takes: some megabytes, and at least so many tasks."""
-    n_pixels = sum(image.n_pixels for image in frames[0].images)
-    by_size = max(1, FRAME_BLOCK_BYTES // (8 * n_pixels))
-    return max(1, min(by_size, MAX_FRAMES_PER_BLOCK, -(-len(frames) // n_parts)))
+def _frames_in(n_pixels: int, frames: Sequence[Frame], n_parts: int) -> int:
+    """Return how many frames have so many pixels, at least one, and make so many parts."""
+    of_frame = sum(image.n_pixels for image in frames[0].images)
+    return max(1, min(n_pixels // of_frame, -(-len(frames) // n_parts)))
+
+
+def frames_per_block(frames: Sequence[Frame], n_parts: int) -> int:
+    """Return how many frames a block in memory holds: some megabytes, at least so many blocks."""
+    return min(_frames_in(FRAME_BLOCK_BYTES // 8, frames, n_parts), MAX_FRAMES_PER_BLOCK)
+
+
+def frames_per_task(frames: Sequence[Frame], n_parts: int) -> int:
+    """Return how many frames a task takes that holds one at a time; at least so many tasks."""
+    return _frames_in(TASK_PIXELS, frames, n_parts)
 
 
 def rows_per_tile(row_bytes: int, n_rows: int, tile_bytes: int, n_parts: int) -> int:

@@ -173,8 +173,9 @@ def measure_flats(
 def _measure(frame: Frame, limit: float, files: MasterFiles, method: str) -> tuple[float, float]:
     n_pixels = sum(image.n_pixels for image in frame.images)
     step = sampling_step(n_pixels, method)
-    n_saturated = 0
-    samples = []
+    n_sampled = sum(-(-image.shape[0] // step) * image.shape[1] for image in frame.images)
+    sample = scratch("sample of a level", (n_sampled,), "f8")
+    n_saturated = taken = 0
     for image, own in zip(frame.images, files.load(len(frame.images)), strict=True):
         start = 0
         for raw in bands_of(frame.path, image):
@@ -182,6 +183,8 @@ def _measure(frame: Frame, limit: float, files: MasterFiles, method: str) -> tup
             # The rows that the whole image's sample has, whatever the height of bands.
             rows = slice(-start % step, None, step)
             dark = 0.0 if own.dark is None else own.dark[start : start + len(raw)][rows]
-            samples.append(np.subtract(raw[rows], dark, dtype="f8").reshape(-1))
+            lit = sample[taken : taken + raw[rows].size].reshape(raw[rows].shape)
+            np.subtract(raw[rows], dark, out=lit, dtype="f8")
+            taken += lit.size
             start += len(raw)
-    return level(np.concatenate(samples), method), n_saturated / n_pixels
+    return level(sample, method), n_saturated / n_pixels

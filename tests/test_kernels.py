@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 from scipy.stats import mode as scipy_mode
 
 from daskred.kernels.correct import calibrate, divisor, effective_dark
-from daskred.kernels.level import METHODS, histogram_mode, level
+from daskred.kernels.level import METHODS, histogram_mode, level, quantiles
 from daskred.kernels.median import STRIP_BYTES, median_over_frames, selection_network
 
 DTYPES = ["u1", "i1", "i2", "u2", "i4", "u4", "i8", "f4", "f8"]
@@ -115,6 +115,14 @@ def test_the_mode_scatters_far_less_than_the_most_frequent_value() -> None:
     scatter = {method: np.std(found) / np.mean(found) for method, found in modes.items()}
     assert scatter["mode"] < 0.0015
     assert scatter["exact-mode"] > 5 * scatter["mode"]
+
+
+@given(
+    values=hnp.arrays("f8", st.integers(1, 40), elements=st.floats(-1e6, 1e6)),
+    part=st.floats(0, 1),
+)
+def test_quantiles_are_those_of_numpy(values: Any, part: float) -> None:
+    assert quantiles(values, [part, 0.5]) == list(np.quantile(values, [part, 0.5]))
 
 
 @pytest.mark.parametrize("value", [5.0, 0.0, -3.0])

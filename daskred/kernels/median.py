@@ -18,7 +18,7 @@ from numpy.typing import DTypeLike, NDArray
 from daskred.kernels.scratch import scratch
 
 # Of one row of a strip: its comparators take longer than their calls, and still find it in cache.
-STRIP_BYTES = 2**16
+STRIP_BYTES = 2**17
 # Of a whole strip, however many rows it has.
 SCRATCH_BYTES = 2**23
 # Of all values of one pixel: with more, columns are partitioned one by one, since a network grows
