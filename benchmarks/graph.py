@@ -10,9 +10,9 @@ import dask
 import daskred
 from benchmarks.harness import Result, Settings
 from benchmarks.nights import simulated
+from daskred.blocks import FrameStack, block_tasks, frames_per_task, tile_tasks
 from daskred.kernels.median import median_over_frames
 from daskred.raster import Raster
-from daskred.stack import FrameStack, block_tasks, frames_per_task, tile_tasks
 
 
 def run(settings: Settings) -> list[Result]:

@@ -10,8 +10,8 @@ from astropy.io import fits
 
 from benchmarks.harness import Contestant, Result, Settings, compete
 from benchmarks.nights import simulated
+from daskred.blocks import FrameStack
 from daskred.night import open_night
-from daskred.stack import FrameStack
 
 
 def _equal(first: Any, second: Any) -> None:

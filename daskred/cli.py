@@ -320,7 +320,7 @@ def _inspect(arguments: argparse.Namespace) -> int:
 
 def _show(arguments: argparse.Namespace) -> int:
     from daskred.display import has_screen, open_window, panels_of, picture, save_picture
-    from daskred.night import find_files
+    from daskred.files import find_files
     from daskred.terminal import stdout
 
     files = [path for path, _ in find_files(arguments.files)]

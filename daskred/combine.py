@@ -12,6 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from daskred.blocks import (
+    FrameStack,
+    Stack,
+    block_tasks,
+    frames_per_task,
+    rows_per_tile,
+    tile_tasks,
+)
 from daskred.correction import DarkBands, MasterFiles
 from daskred.errors import FrameError, FramesError
 from daskred.execute import Executor
@@ -24,14 +32,6 @@ from daskred.options import Options
 from daskred.plan import Correction, Master
 from daskred.progress import Progress
 from daskred.raster import Raster
-from daskred.stack import (
-    FrameStack,
-    Stack,
-    block_tasks,
-    frames_per_task,
-    rows_per_tile,
-    tile_tasks,
-)
 from daskred.tasks import measure_flats
 from daskred.unpack import unpacked
 

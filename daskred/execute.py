@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from daskred.stack import Task
+from daskred.blocks import Task
 
 if TYPE_CHECKING:
     from concurrent.futures import ProcessPoolExecutor

@@ -1,17 +1,18 @@
 """Read FITS files: headers, and windows of pixels. Beside `daskred.fitswrite` nobody else does.
 
-Plain files are read with ``pread`` straight into arrays, gzipped ones through ``gzip``, and
-tile-compressed images through astropy. Every call opens and closes what it reads, so any number
-of threads and processes may read the same files.
+Plain files are read with ``pread`` straight into arrays (addresses like ``s3://`` by ranges of
+bytes, see `daskred.storage`), gzipped ones through ``gzip``, and tile-compressed images through
+astropy. Every call opens and closes what it reads, so any number of threads and processes may read
+the same files.
 """
 
 from __future__ import annotations
 
 import contextlib
 import gzip
+import io
 import math
 import os
-import stat
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from daskred.errors import FrameError
 from daskred.frames import Image
 from daskred.header import BLOCK, CARD, END_CARD, Header
 from daskred.kernels.scratch import scratch
+from daskred.storage import is_remote, open_file, read_range, size_of
 
 MAX_HEADER_BLOCKS = 4096  # 12 MB; real headers have fewer than 100 blocks
 _BAND_PIXELS = 2**17  # with what is computed of them, they fit the cache of one core
@@ -81,32 +83,22 @@ def unpacking(path: str) -> Iterator[None]:
 @contextlib.contextmanager
 def _opened(path: str) -> Iterator[BinaryIO]:
     """Open a file to read its uncompressed bytes; what fails becomes a FrameError."""
-    with unpacking(path):
-        mode = os.stat(path).st_mode  # noqa: PTH116 - a str path is quicker
-        if stat.S_ISDIR(mode):
-            raise FrameError(path, "is a folder that cannot be read")
-        if not stat.S_ISREG(mode):
-            raise FrameError(path, "is no regular file")  # opening a pipe would wait for ever
-        with open(path, "rb") as file:  # noqa: PTH123 - a str path opens faster
-            if is_gzipped(path):
-                with gzip.open(file) as unzipped:
-                    yield cast(BinaryIO, unzipped)
-            else:
-                yield file
+    with unpacking(path), open_file(path) as file:
+        if is_gzipped(path):
+            with gzip.open(file) as unzipped:
+                yield cast(BinaryIO, unzipped)
+        else:
+            yield file
 
 
 def _uncompressed_size(path: str, file: BinaryIO) -> int:
     """Length of the uncompressed file; of gzip the length that its last four bytes tell."""
     if not is_gzipped(path):
-        return os.fstat(file.fileno()).st_size
-    with open(path, "rb") as raw:  # noqa: PTH123
-        raw.seek(0, os.SEEK_END)
-        raw.seek(max(raw.tell() - 4, 0))
-        size = int.from_bytes(raw.read(4), "little")
-    if size == 0:  # an empty last member, as bgzip writes it
-        size = file.seek(0, os.SEEK_END)
-        file.seek(0)
-    return size
+        return size_of(file)
+    with open_file(path) as packed:
+        packed.seek(max(size_of(packed) - 4, 0))
+        size = int.from_bytes(packed.read(4), "little")
+    return size or size_of(file)  # an empty last member, as bgzip writes it, tells nothing
 
 
 def _read_header(path: str, file: BinaryIO, index: int) -> tuple[Header, int] | None:
@@ -343,28 +335,11 @@ def read_rows(path: str, image: Image, start: int, stop: int, out: NDArray[Any])
     if is_gzipped(path):
         n_read = _unzip(path, offset, buffer, to_end=stop == image.shape[0])
     else:
-        n_read = _pread(path, offset, buffer)
+        with unpacking(path):
+            n_read = read_range(path, offset, buffer)
     if n_read < len(buffer):
         raise FrameError(path, f"is truncated: {len(buffer) - n_read} bytes are missing")
     to_physical(stored, image, out)
-
-
-def _pread(path: str, offset: int, buffer: memoryview) -> int:
-    """Read bytes of a plain file; return how many there were."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            n_read = 0
-            while n_read < len(buffer):
-                n = os.preadv(descriptor, [buffer[n_read:]], offset + n_read)
-                if n == 0:
-                    break
-                n_read += n
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        raise FrameError(path, f"cannot be read: {error.strerror or error}") from error
-    return n_read
 
 
 def _unzip(path: str, offset: int, buffer: memoryview, to_end: bool) -> int:
@@ -391,13 +366,17 @@ def bands_of(path: str, image: Image) -> Iterator[NDArray[Any]]:
     FrameError
         As `read_rows`.
     """
-    n_rows = image.shape[0] if image.compressed or is_gzipped(path) else 0
-    n_rows = n_rows or band_rows(image.shape)
+    n_rows = image.shape[0] if reads_whole(path, image) else band_rows(image.shape)
     for start in range(0, image.shape[0], n_rows):
         stop = min(start + n_rows, image.shape[0])
         band = scratch("raw band", (stop - start, image.shape[1]), image.dtype)
         read_rows(path, image, start, stop, band)
         yield band
+
+
+def reads_whole(path: str, image: Image) -> bool:
+    """Whether some rows cost as much as all: of packed images, and where requests take long."""
+    return image.compressed or is_gzipped(path) or is_remote(path)
 
 
 def band_rows(shape: tuple[int, ...]) -> int:
@@ -410,12 +389,19 @@ def read_tiles(path: str, image: Image, start: int, stop: int) -> NDArray[Any]:
     from astropy.io import fits
 
     try:
-        with fits.open(path, memmap=False, do_not_scale_image_data=True) as hdus:
+        # Its pieces are many and small: from afar the whole file comes at once.
+        file = io.BytesIO(_whole(path)) if is_remote(path) else path
+        with fits.open(file, memmap=False, do_not_scale_image_data=True) as hdus:
             return np.asarray(hdus[image.hdu].section[start:stop, :])
     except OSError as error:
         raise FrameError(path, f"cannot be read: {error.strerror or error}") from error
     except Exception as error:  # astropy raises what its decompressors raise
         raise FrameError(path, f"its compressed pixels are broken: {error}") from error
+
+
+def _whole(path: str) -> bytes:
+    with open_file(path) as file:
+        return file.read()
 
 
 def read_unit(path: str, hdu: Hdu) -> bytes:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from daskred.errors import RequestError
 from daskred.frames import Frame
+from daskred.storage import is_remote
 from daskred.unpack import is_packed
 
 MB = 10**6
@@ -113,8 +114,8 @@ def _of_worker(frames: Sequence[Frame], itemsize: int, scaled_darks: bool, whole
     # A dark and a divisor, and a mask while the divisor is made; to scale a dark takes its bias
     # and a result in float64 too.
     masters = (2 * itemsize + 1 + (itemsize + 8 if scaled_darks else 0)) * n_pixels
-    # Packed frames are unpacked whole; a level that needs every pixel takes them three times.
-    packed = any(is_packed(frame) for frame in frames)
+    # Packed and remote frames are read whole; a level that needs every pixel takes them thrice.
+    packed = any(is_packed(frame) or is_remote(frame.path) for frame in frames)
     return WORKER_BYTES + WORKING_BYTES + masters + (16 * packed + 24 * whole) * n_pixels
 
 

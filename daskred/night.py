@@ -1,11 +1,8 @@
-"""Find the frames below some folders, read their headers, and say what each is."""
+"""Read the headers of a night's frames, and say what each is."""
 
 from __future__ import annotations
 
-import glob
 import hashlib
-import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
@@ -17,11 +14,12 @@ from daskred.cameras import Camera, read_camera
 from daskred.classify import AUXILIARY, kind_of, processed_sign
 from daskred.errors import FrameError, RequestError
 from daskred.facts import facts_of
-from daskred.fitsfile import Hdu, images_of, read_hdus, read_rows
+from daskred.files import find_files
+from daskred.fitsfile import Hdu, images_of, read_hdus, read_rows, unpacking
 from daskred.frames import KINDS, Frame, Image, Kind
 from daskred.header import COMMENTARY, Header, Value, is_structural, keyword_of
+from daskred.storage import side_by_side, tag_of
 
-_SUFFIX = re.compile(r"\.(fits|fit|fts)(\.gz|\.fz)?$", re.IGNORECASE)
 _SAMPLE_PIXELS = 1024
 _MEANINGS = {
     "calibrated": "is already calibrated",
@@ -111,82 +109,13 @@ class Night:
         return replace(self, left_out=(*self.left_out, *further))
 
 
-def find_files(sources: Sequence[str | Path]) -> list[tuple[str, str]]:
-    """Find FITS files below folders, files and globs.
-
-    Parameters
-    ----------
-    sources
-        Folders, searched with all folders below them; files; patterns like ``night/*.fit``.
-
-    Returns
-    -------
-    list of (path, name)
-        Absolute paths, and paths below what all sources share; sorted by name.
-
-    Raises
-    ------
-    RequestError
-        When a source does not exist.
-    """
-    folders: list[Path] = []
-    found: dict[str, None] = {}
-    for source in map(str, sources):
-        matches = _matches(source)
-        if not matches:
-            raise RequestError(f"{source or 'an empty name'}: no such file or folder")
-        for match in matches:
-            path = Path(match)
-            if path.is_dir():
-                folders.append(path.absolute())
-                found |= dict.fromkeys(_files_below(path.absolute()))
-            elif match == source or _SUFFIX.search(path.name):
-                # A name typed with its folder keeps that folder, which may tell the frame's kind.
-                folders.append(path.absolute().parent if path.is_absolute() else Path.cwd())
-                found[os.path.abspath(path)] = None  # noqa: PTH100 - collapses "..", links stay
-    root = os.path.commonpath([os.path.abspath(folder) for folder in folders])  # noqa: PTH100
-    pairs = [(path, os.path.relpath(path, root).replace(os.sep, "/")) for path in found]
-    return sorted(pairs, key=lambda pair: pair[1])
-
-
-def _matches(source: str) -> list[str]:
-    """Return what a name or pattern stands for."""
-    try:
-        if source and Path(source).exists():
-            return [source]
-        return sorted(glob.glob(source, recursive=True))  # noqa: PTH207
-    except OSError:  # as of a name that is too long to be one
-        return []
-
-
-def _files_below(folder: Path) -> Iterator[str]:
-    """Yield the FITS files below a folder; links are followed, each folder is entered once.
-
-    A folder that cannot be read is yielded itself, so that it is named.
-    """
-    entered: set[tuple[int, int]] = set()
-    closed: list[str] = []
-    for parent, folders, files in os.walk(
-        folder, followlinks=True, onerror=lambda error: closed.append(str(error.filename))
-    ):
-        here = Path(parent)
-        status = here.stat()
-        if (status.st_dev, status.st_ino) in entered:
-            folders.clear()
-            continue
-        entered.add((status.st_dev, status.st_ino))
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            if _SUFFIX.search(name) and not name.startswith("."):
-                yield os.path.abspath(here / name)  # noqa: PTH100
-    yield from closed
-
-
 def _own_digest(path: str, hdus: Sequence[Hdu], sample: bytes) -> str:
     digest = hashlib.sha256(sample)
     for hdu in hdus:
         digest.update("".join(hdu.header.cards).encode("utf-8"))
     digest.update(str(hdus[-1].end).encode())
+    with unpacking(path):
+        digest.update(tag_of(path).encode())
     return digest.hexdigest()[:32]
 
 
@@ -389,8 +318,10 @@ def open_night(
     left_out: list[LeftOut] = []
     raw: list[tuple[Frame, bytes]] = []
     used: set[str] = set()
-    for number, (path, name) in enumerate(files, start=1):
-        description = describe(path, name, camera)
+    described = side_by_side(
+        lambda file: describe(*file, camera), files, (path for path, _ in files)
+    )
+    for number, description in enumerate(described, start=1):
         frame, processed = description.frame, description.left_out
         if frame and (choice := _chosen(frame, kinds)):
             frame = frame.of_kind(choice[0], f"--kind {choice[0]}='{choice[1]}'")

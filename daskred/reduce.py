@@ -24,6 +24,7 @@ from daskred.plan import MASTERS_FOLDER, Plan
 from daskred.planning import make_plan
 from daskred.progress import Progress, Silent
 from daskred.run import Run
+from daskred.storage import is_remote
 from daskred.tasks import Receipt
 
 
@@ -78,14 +79,17 @@ def _remove_parts(out: Path, plan: Plan) -> None:
                 part.unlink(missing_ok=True)
 
 
-def prepare_out(out: Path) -> None:
-    """Make the folder of products.
+def folder_of_products(out: str | Path) -> Path:
+    """Return the folder of products; make it where it is missing.
 
     Raises
     ------
     RequestError
         When it cannot be made or written.
     """
+    if is_remote(str(out)):
+        raise RequestError(f"-o {out}: products are written to a folder of this machine; name one")
+    out = Path(out).absolute()
     try:
         out.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
@@ -95,6 +99,7 @@ def prepare_out(out: Path) -> None:
     for folder in (out, out / MASTERS_FOLDER):
         if folder.exists() and not os.access(folder, os.W_OK | os.X_OK):
             raise RequestError(f"-o {folder}: no permission to write there; name another folder")
+    return out
 
 
 def check_plan(plan: Plan, masters_only: bool) -> None:
@@ -177,8 +182,7 @@ def reduce_night(
     plan = make_plan(night, options.allow)
     check_plan(plan, options.masters_only)
     memory = plan_memory(plan, options)
-    out = Path(out).absolute()
-    prepare_out(out)
+    out = folder_of_products(out)
     # Workers are forked before the folder is held, and end before it is let go of.
     with Executor(options.workers, memory.n_workers) as executor, _sole_use(out):
         try:

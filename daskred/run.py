@@ -7,6 +7,7 @@ from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from daskred.blocks import block_tasks, frames_per_task
 from daskred.combine import Combiner, master_bands
 from daskred.correction import MasterFiles
 from daskred.errors import FrameError, FramesError, RequestError
@@ -15,15 +16,17 @@ from daskred.options import Options
 from daskred.plan import MASTERS_FOLDER, Correction, Master, Plan, Science
 from daskred.products import check_own, key_of, stands, write_master
 from daskred.progress import Progress
-from daskred.stack import block_tasks, frames_per_task
+from daskred.storage import is_remote
 from daskred.tasks import Receipt, WriteJob, calibrate_frames
 
 
 def _changed_ns(path: str) -> int:
     """Return when a file last became what it is: also where it was put in the place of another.
 
-    The system's clock tells that, and no camera's.
+    The system's clock tells that, and no camera's. Of remote frames the digest tells it.
     """
+    if is_remote(path):
+        return 0
     try:
         return Path(path).stat().st_ctime_ns
     except OSError as error:

@@ -9,12 +9,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from daskred.blocks import block_tasks
 from daskred.execute import Executor
 from daskred.fitsfile import is_gzipped, read_tiles, unpacking
 from daskred.fitswrite import TEMPORARY_MARK
 from daskred.frames import Frame
 from daskred.progress import Progress
-from daskred.stack import block_tasks
+from daskred.storage import open_file
 
 
 def is_packed(frame: Frame) -> bool:
@@ -48,7 +49,7 @@ def _pieces(path: str) -> Iterator[bytes]:
     """Yield a gzipped file's content; only what fails in reading is the frame's fault."""
     with contextlib.ExitStack() as stack:
         with unpacking(path):
-            packed = stack.enter_context(gzip.open(path))
+            packed = stack.enter_context(gzip.open(stack.enter_context(open_file(path))))
         while True:
             with unpacking(path):
                 piece = packed.read(2**20)

@@ -12,7 +12,7 @@ import daskred
 PACKAGE = Path(daskred.__file__).parent
 # Each module may import those in rows above its own, and those before it in its row.
 ORDER = [
-    ["errors", "header", "frames", "progress", "checksum"],
+    ["errors", "header", "frames", "progress", "checksum", "storage"],
     [
         "kernels",
         "kernels.scratch",
@@ -21,9 +21,19 @@ ORDER = [
         "kernels.correct",
         "kernels.flat",
     ],
-    ["fitsfile", "fitswrite", "raster", "cameras", "facts", "classify", "night"],
+    ["files", "fitsfile", "fitswrite", "raster", "cameras", "facts", "classify", "night"],
     ["plan", "matching", "grouping", "planning", "products", "simulation"],
-    ["stack", "masters", "correction", "execute", "tasks", "options", "unpack", "combine"],
+    [
+        "blocks",
+        "stack",
+        "masters",
+        "correction",
+        "execute",
+        "tasks",
+        "options",
+        "unpack",
+        "combine",
+    ],
     ["memory", "run", "reduce", "write", "display", "inspection", "demo"],
     ["terminal", "cli"],
 ]

@@ -1,0 +1,217 @@
+"""The blocks of frames that tasks read, and the tasks of a run over them.
+
+A stack of frames is one array-like object that reads a block when it is indexed. Two cuts are
+used: by frames, for what is done to each frame; and by bands of rows through all frames, for what
+is done over frames. A band is one contiguous range of bytes in every file, so that nothing is
+ever rechunked or shuffled: the file system does the transpose.
+
+A run maps a function over such blocks: one task for each block reads it, computes and, where that
+is its work, writes. `daskred.stack` makes dask arrays of the same stacks for notebooks; a run does
+without, since `dask.array` takes longer to import than a small night takes to reduce.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daskred.errors import FrameError, FramesError
+from daskred.fitsfile import read_rows
+from daskred.frames import Frame, Image
+from daskred.kernels.scratch import scratch
+from daskred.raster import Raster
+from daskred.storage import side_by_side
+
+Task = tuple[Any, ...]
+# A task that works through so many pixels lasts some hundredths of a second, and makes up for what
+# it costs to hand out.
+TASK_PIXELS = 2**23
+
+
+class FrameStack:
+    """One image of many frames as an array that reads when it is indexed.
+
+    Parameters
+    ----------
+    frames
+        Frames of one layout, at least one.
+    image
+        Which of their images.
+
+    Attributes
+    ----------
+    shape, ndim, dtype
+        ``(frame, y, x)``, 3, and the type that holds every frame's pixels.
+    """
+
+    ndim = 3
+
+    def __init__(self, frames: Sequence[Frame], image: int = 0) -> None:
+        # Frames of one camera have equal images: kept once, they keep the graph small.
+        images: dict[Image, Image] = {}
+        self._paths = tuple(frame.path for frame in frames)
+        self._images = tuple(
+            images.setdefault(frame.images[image], frame.images[image]) for frame in frames
+        )
+        self._digests = tuple(frame.digest for frame in frames)
+        self.shape = (len(frames), *self._images[0].shape)
+        self.dtype = np.result_type(*(one.dtype for one in images))
+
+    def __dask_tokenize__(self) -> tuple[object, ...]:
+        return (type(self).__name__, self._paths, self._digests, self._images[0].hdu)
+
+    def __getitem__(self, index: tuple[Any, ...]) -> NDArray[Any]:
+        """Read a block; all frames of it that fail are named in one error.
+
+        Each axis takes what numpy takes, apart from the others: a slice, a number or a list.
+        """
+        which, rows, columns = (*index, slice(None), slice(None))[:3]
+        numbers = np.arange(self.shape[0])[which]
+        row_numbers = np.arange(self.shape[1])[rows]
+        if row_numbers.size == 0:
+            return np.empty((*numbers.shape, 0, self.shape[2]), self.dtype)[..., columns]
+        start, stop = int(row_numbers.min()), int(row_numbers.max()) + 1
+        which_frames = np.atleast_1d(numbers)
+        block = np.empty((len(which_frames), stop - start, self.shape[2]), self.dtype)
+        self._read(which_frames, start, stop, block)
+        if row_numbers.size != stop - start or row_numbers.flat[0] != start:
+            block = block[:, row_numbers - start]
+        elif row_numbers.ndim == 0:
+            block = block[:, 0]
+        block = block[..., columns]
+        return block[0] if numbers.ndim == 0 else block
+
+    def band(self, rows: slice) -> NDArray[Any]:
+        """Read a band of rows of all frames, into memory that the next band overwrites."""
+        shape = (self.shape[0], rows.stop - rows.start, self.shape[2])
+        block = scratch("tile", shape, self.dtype)
+        self._read(range(self.shape[0]), rows.start, rows.stop, block)
+        return block
+
+    def _read(self, numbers: Iterable[int], start: int, stop: int, block: NDArray[Any]) -> None:
+        """Read whole rows of some frames."""
+
+        def read(pair: tuple[NDArray[Any], int]) -> FrameError | None:
+            out, number = pair
+            image = self._images[number]
+            own = out if image.dtype == self.dtype else np.empty(out.shape, image.dtype)
+            try:
+                read_rows(self._paths[number], image, start, stop, own)
+            except FrameError as error:
+                return error
+            if own is not out:
+                out[...] = own
+            return None
+
+        found = side_by_side(read, zip(block, numbers, strict=True), self._paths)
+        if errors := tuple(error for error in found if error):
+            raise FramesError(errors)
+
+
+class Stack(Protocol):
+    """What has a shape ``(n, y, x)`` and can be read in bands of rows."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Number of planes, rows and columns."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the pixels."""
+
+    def band(self, rows: slice) -> NDArray[Any]:
+        """Read a band of rows of all planes, into memory that the next band overwrites."""
+
+
+def block_tasks(
+    function: Callable[..., Any], items: Sequence[Any], n_per_block: int, **options: Any
+) -> list[Task]:
+    """Map a function over blocks of items, as the frames of a night.
+
+    Parameters
+    ----------
+    function
+        Called with a block of items, and with the options.
+    items
+        What the work is done on.
+    n_per_block
+        Number of items that one task takes.
+    **options
+        The same for all.
+    """
+    return [
+        (_on_block, function, items[start : start + n_per_block], options)
+        for start in range(0, len(items), n_per_block)
+    ]
+
+
+def _on_block(function: Callable[..., Any], items: Sequence[Any], options: dict[str, Any]) -> Any:
+    return function(items, **options)
+
+
+def _on_tile(
+    function: Callable[..., NDArray[Any]],
+    stacks: Sequence[Stack],
+    rows: slice,
+    raster: Raster,
+    options: dict[str, Any],
+) -> int:
+    """Read a band of each stack, write what a function makes of them, return the band's height."""
+    tile = function(*(stack.band(rows) for stack in stacks), **options)
+    raster.write(rows.start, tile)
+    return len(tile)
+
+
+def tile_tasks(
+    function: Callable[..., NDArray[Any]],
+    stacks: Sequence[Stack],
+    n_rows: int,
+    raster: Raster,
+    **options: Any,
+) -> list[Task]:
+    """Map a function over bands of rows.
+
+    Parameters
+    ----------
+    function
+        Called with a block ``(n, rows, x)`` of each stack, and with the options; returns
+        ``(rows, x)``.
+    stacks
+        Each with its own n.
+    n_rows
+        Height of a band.
+    raster
+        Where its results are written; each task returns the height of its band.
+    **options
+        The same for all.
+    """
+    height = stacks[0].shape[1]
+    return [
+        (_on_tile, function, list(stacks), slice(s, min(s + n_rows, height)), raster, options)
+        for s in range(0, height, n_rows)
+    ]
+
+
+def rows_per_tile(row_bytes: int, n_rows: int, tile_bytes: int, n_parts: int) -> int:
+    """Return the height of a band: of so many bytes over all frames, and at least so many bands.
+
+    Examples
+    --------
+    >>> rows_per_tile(61 * 2048 * 2, 2048, 32_000_000, 8)
+    128
+    """
+    return max(1, min(tile_bytes // row_bytes, -(-n_rows // n_parts)))
+
+
+def frames_in(n_pixels: int, frames: Sequence[Frame], n_parts: int) -> int:
+    """Return how many frames have so many pixels, at least one, and make so many parts."""
+    of_frame = sum(image.n_pixels for image in frames[0].images)
+    return max(1, min(n_pixels // of_frame, -(-len(frames) // n_parts)))
+
+
+def frames_per_task(frames: Sequence[Frame], n_parts: int) -> int:
+    """Return how many frames a task takes that holds one at a time; at least so many tasks."""
+    return frames_in(TASK_PIXELS, frames, n_parts)

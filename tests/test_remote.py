@@ -1,0 +1,266 @@
+"""Nights at addresses: read by ranges from a real S3 server and a real web server on localhost."""
+
+from __future__ import annotations
+
+import gzip
+import http.server
+import threading
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from daskred import Options, RequestError, Workers, open_night, reduce_night
+from daskred.cli import main
+from daskred.files import find_files
+from daskred.storage import read_range
+from tests.conftest import NightMaker
+
+
+class RangeHandler(http.server.SimpleHTTPRequestHandler):
+    """A web server that serves ranges, as most do, and counts the bytes it sends."""
+
+    served: list[int]
+
+    def __init__(self, *arguments: Any, served: list[int], **options: Any) -> None:
+        self.served = served
+        super().__init__(*arguments, **options)
+
+    def do_GET(self) -> None:
+        wanted = self.headers.get("Range")
+        path = Path(self.directory) / unquote(self.path).lstrip("/")
+        if not wanted or not path.is_file():
+            super().do_GET()
+            return
+        data = path.read_bytes()
+        first, last = (int(one) for one in wanted.removeprefix("bytes=").split("-"))
+        part = data[first : last + 1]
+        self.send_response(206)
+        self.send_header("Content-Range", f"bytes {first}-{first + len(part) - 1}/{len(data)}")
+        self.send_header("Content-Length", str(len(part)))
+        self.send_header("ETag", str(path.stat().st_mtime_ns))
+        self.end_headers()
+        self.wfile.write(part)
+        self.served.append(len(part))
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+def serving(handler: Any) -> Iterator[str]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture
+def served() -> list[int]:
+    return []
+
+
+@pytest.fixture
+def web(tmp_path: Path, served: list[int]) -> Iterator[str]:
+    yield from serving(partial(RangeHandler, directory=str(tmp_path), served=served))
+
+
+class PlainHandler(http.server.SimpleHTTPRequestHandler):
+    """A web server that knows no ranges, and sends the whole file."""
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def web_without_ranges(tmp_path: Path) -> Iterator[str]:
+    yield from serving(partial(PlainHandler, directory=str(tmp_path)))
+
+
+@pytest.fixture(scope="module")
+def s3_server() -> Iterator[str]:
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Give an S3 file system with an empty bucket, which daskred reaches by its environment."""
+    import s3fs
+
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    system = s3fs.S3FileSystem()
+    system.mkdir("archive")
+    yield system
+    system.invalidate_cache()
+    system.rm("archive", recursive=True)
+
+
+def assert_same_products(mine: Path, other: Path) -> None:
+    """Compare all pixels and cards, apart from what tells the state of the inputs."""
+    names = sorted(path.relative_to(other) for path in other.rglob("*.fits"))
+    assert names
+    assert sorted(path.relative_to(mine) for path in mine.rglob("*.fits")) == names
+    for name in names:
+        with fits.open(mine / name) as first, fits.open(other / name) as second:
+            np.testing.assert_array_equal(first[0].data, second[0].data)
+            for card in ("DASKRED", "CHECKSUM"):
+                del first[0].header[card], second[0].header[card]
+            assert repr(first[0].header) == repr(second[0].header)
+
+
+def test_a_night_in_a_bucket_becomes_what_it_becomes_here(
+    make_night: NightMaker, tmp_path: Path, bucket: Any
+) -> None:
+    make_night.standard()
+    bucket.put(str(make_night.folder), "archive/night", recursive=True)
+    here = reduce_night(open_night(make_night.folder), tmp_path / "here")
+    there = reduce_night(open_night("s3://archive/night"), tmp_path / "there")
+    assert not here.failed
+    assert not there.failed
+    assert_same_products(tmp_path / "there", tmp_path / "here")
+    again = reduce_night(open_night("s3://archive/night/"), tmp_path / "there")
+    assert not any(receipt.made for receipt in (*again.masters, *again.science))
+
+
+def test_a_changed_object_makes_anew_what_depends_on_it(
+    make_night: NightMaker, tmp_path: Path, bucket: Any
+) -> None:
+    make_night.shape = (40, 40)  # the changed pixel is none of those that are read with the header
+    make_night.standard()
+    bucket.put(str(make_night.folder), "archive/night", recursive=True)
+    out = tmp_path / "out"
+    reduce_night(open_night("s3://archive/night"), out)
+    data = bytearray((make_night.folder / "d10-0.fits").read_bytes())
+    data[2880 + 2 * 40 * 40 - 1] ^= 1
+    bucket.pipe_file("archive/night/d10-0.fits", bytes(data))
+    again = reduce_night(open_night("s3://archive/night"), out)
+    made = {receipt.source: receipt.made for receipt in again.masters}
+    assert made == {"MasterDark_10s": True, "MasterDark_2s": False, "MasterFlat_V": False}
+    assert all(receipt.made for receipt in again.science)
+
+
+def test_packed_frames_in_a_bucket(make_night: NightMaker, tmp_path: Path, bucket: Any) -> None:
+    make_night.standard()
+    here = reduce_night(open_night(make_night.folder), tmp_path / "here")
+    for path in list(make_night.folder.glob("*-0.fits")):
+        path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+    for path in list(make_night.folder.glob("*-1.fits")):
+        with fits.open(path) as hdus:
+            packed = fits.CompImageHDU(hdus[0].data, hdus[0].header)
+            packed.writeto(path.with_name(f"{path.name}.fz"))
+        path.unlink()
+    bucket.put(str(make_night.folder), "archive/night", recursive=True)
+    there = reduce_night(open_night("s3://archive/night"), tmp_path / "there")
+    assert not there.failed
+    for receipt in here.masters:
+        mine = fits.getdata(tmp_path / "there" / receipt.product)
+        np.testing.assert_array_equal(mine, fits.getdata(tmp_path / "here" / receipt.product))
+    assert len(there.science) == len(here.science)
+
+
+def test_a_night_on_a_web_server_is_read_by_ranges(
+    make_night: NightMaker, tmp_path: Path, web: str, served: list[int]
+) -> None:
+    make_night.shape = (300, 400)
+    make_night.standard()
+    reduce_night(open_night(make_night.folder), tmp_path / "here")
+    night = open_night(f"{web}/night/")
+    n_files = len(list(make_night.folder.iterdir()))
+    n_header = sum(served)
+    assert len(night.raw) == n_files
+    # Of 240 kB a frame, listing reads some 64 kB and the first pixels.
+    assert n_header < 80_000 * n_files
+    reduce_night(night, tmp_path / "there", Options(tile_rows=100, workers=Workers(3)))
+    assert_same_products(tmp_path / "there", tmp_path / "here")
+    # Pixels of flats twice, others once, and the headers once more.
+    n_pixels = 2 * 300 * 400 * (n_files + 3)
+    assert sum(served) - n_header < n_pixels + 80_000 * 2 * n_files
+
+
+def test_names_at_addresses_are_those_below_what_they_share(
+    make_night: NightMaker, bucket: Any
+) -> None:
+    make_night.add("dark/a 1.fits", "Dark Frame", 100)
+    make_night.add("dark/.hidden/b.fits", "Dark Frame", 100)
+    make_night.add("flat/c.fits", "Flat Field", 100)
+    bucket.put(str(make_night.folder), "archive/night", recursive=True)
+    bucket.pipe_file("archive/night/notes.txt", b"no frame")
+
+    def names(*sources: str) -> list[str]:
+        return [name for _, name in find_files(sources)]
+
+    assert names("s3://archive/night") == ["dark/a 1.fits", "flat/c.fits"]
+    assert names("s3://archive/night/dark", "s3://archive/night/flat") == [
+        "dark/a 1.fits",
+        "flat/c.fits",
+    ]
+    assert names("s3://archive/night/*/c.*") == ["c.fits"]
+    assert names("s3://archive/night/dark/a 1.fits") == ["a 1.fits"]
+
+
+def test_what_cannot_be_reached_is_named(
+    tmp_path: Path, bucket: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(RequestError, match=r"s3://archive/none: no such file"):
+        open_night("s3://archive/none")
+    with pytest.raises(RequestError, match=r"127\.0\.0\.1:9/.*"):
+        open_night("http://127.0.0.1:9/night/")
+    with pytest.raises(RequestError, match="no kind of address"):
+        open_night("nonsense://archive/night")
+    with pytest.raises(RequestError, match="not at both"):
+        open_night("s3://archive/night", tmp_path)
+    bucket.pipe_file("archive/night/a.fits", b"no FITS")
+    assert main(["reduce", "s3://archive/night", "-o", "s3://archive/out"]) == 2
+    assert "a.fits" in capsys.readouterr().err
+    (entry,) = open_night("s3://archive/night").left_out
+    assert "SIMPLE" in entry.reason
+
+
+def test_an_object_that_vanishes_is_left_out(
+    make_night: NightMaker, tmp_path: Path, bucket: Any
+) -> None:
+    make_night.standard()
+    bucket.put(str(make_night.folder), "archive/night", recursive=True)
+    night = open_night("s3://archive/night")
+    bucket.rm("archive/night/s-1.fits")
+    summary = reduce_night(night, tmp_path / "out")
+    assert [entry.name for entry in summary.failed] == ["s-1.fits"]
+    assert "No such file" in summary.failed[0].reason
+    assert len(summary.science) == 1
+
+
+def test_products_are_written_here(make_night: NightMaker) -> None:
+    make_night.standard()
+    with pytest.raises(RequestError, match="folder of this machine"):
+        reduce_night(open_night(make_night.folder), "s3://archive/out")
+
+
+def test_a_server_without_ranges_is_refused(
+    make_night: NightMaker, web_without_ranges: str
+) -> None:
+    make_night.shape = (300, 400)
+    make_night.add("a.fits", "Dark Frame", 100)
+    address = f"{web_without_ranges}/night/a.fits"
+    with pytest.raises(OSError, match="does not serve ranges"):
+        read_range(address, 2880, memoryview(bytearray(100)))
+    night = open_night(address)
+    assert not night.frames
+    assert "range" in night.left_out[0].reason
