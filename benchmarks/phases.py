@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import statistics
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -82,8 +83,14 @@ def _copy(night: Path, out: Path) -> float:
 
 
 def run(settings: Settings) -> list[Result]:
+    """Time the phases of nights of large frames, and of many small ones."""
+    if settings.tiny:
+        return _night(settings, 32, 3, 2)
+    return [*_night(settings, 2048, 61, 60), *_night(settings, 256, 61, 2000)]
+
+
+def _night(settings: Settings, side: int, n_each: int, n_science: int) -> list[Result]:
     """Time the phases of whole runs, and their limits, in turn."""
-    side, n_each, n_science = (32, 3, 2) if settings.tiny else (2048, 61, 60)
     night = simulated(settings, side, n_each, n_science)
     out = settings.folder / "phases"
     seconds: dict[str, list[float]] = {}
@@ -104,12 +111,12 @@ def run(settings: Settings) -> list[Result]:
                 if turn:
                     seconds.setdefault(phase, []).append(value)
     shutil.rmtree(out, ignore_errors=True)
-    frames = f"{2 * n_each} darks", f"{n_science} science frames"
     results = []
-    for phase, what in zip(("dark", "science"), frames, strict=True):
-        case = f"{phase} phase, {what} of {side}x{side}, {N_WORKERS} workers"
+    for phase, number, kind in (("dark", 2 * n_each, "darks"), ("science", n_science, "frames")):
+        case = f"{phase} phase, {number} {kind} of {side}x{side}, {N_WORKERS} workers"
         limit = seconds[f"{phase} limit"]
         for name, times in (("the bytes alone (limit)", limit), ("daskred", seconds[phase])):
             ratios = tuple(mine / least for mine, least in zip(times, limit, strict=True))
-            results.append(Result("phases", case, name, tuple(times), ratios))
+            extra = {"ms a frame": f"{statistics.median(times) / number * 1e3:.2f}"}
+            results.append(Result("phases", case, name, tuple(times), ratios, extra))
     return results
