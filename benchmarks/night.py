@@ -61,7 +61,8 @@ PEERS = (
     Peer("cpl", "cc"),
     # Scales by the median of a sample of each flat.
     Peer("iraf", "irafcl", tolerance=2e-3),
-    Peer("gnuastro", "astarithmetic"),
+    # Takes 65535 for a pixel without a value.
+    Peer("gnuastro", "astarithmetic", part=0.999),
 )
 
 

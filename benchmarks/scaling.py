@@ -1,4 +1,4 @@
-"""One worker and two, phase by phase, as processes and as threads."""
+"""One worker and two, phase by phase, as threads, as processes, and through a scheduler."""
 
 from __future__ import annotations
 
@@ -48,8 +48,18 @@ class PhaseTimes:
 def main(night: str, out: str, count: str, kind: str) -> None:
     """Reduce a night with so many workers of a kind, and print how long each phase took."""
     progress = PhaseTimes()
-    workers = daskred.Workers(int(count), kind)  # type: ignore[arg-type]
-    daskred.reduce_night(daskred.open_night(night), out, daskred.Options(workers=workers), progress)
+    opened = daskred.open_night(night)
+    if kind == "scheduler":
+        from distributed import Client, LocalCluster
+
+        with (
+            LocalCluster(int(count), threads_per_worker=1, dashboard_address=None) as cluster,
+            Client(cluster),
+        ):
+            daskred.reduce_night(opened, out, None, progress)
+    else:
+        workers = daskred.Workers(int(count), kind)  # type: ignore[arg-type]
+        daskred.reduce_night(opened, out, daskred.Options(workers=workers), progress)
     progress.over()
     print(progress.seconds)
 
@@ -77,13 +87,13 @@ def run(settings: Settings) -> list[Result]:
             own = phases.setdefault(phase, {})
             own.setdefault(f"{count} {kind}", []).append(seconds)
 
-    cases = ((1, "threads"), (2, "threads"), (1, "processes"), (2, "processes"))
+    cases = [(n, kind) for kind in ("threads", "processes", "scheduler") for n in (1, 2)]
     contestants = [Contestant(f"{n} {kind}", partial(once, n, kind)) for n, kind in cases]
     case = f"{n_each} + {n_each} + {n_each} + {n_science} frames of {side}x{side}"
     results = compete("scaling", f"{case}, with start-up", contestants, settings)
     for phase, own in phases.items():
-        first = own["1 threads"][1:]
         for name, seconds in own.items():
+            first = own[f"1 {name.split()[1]}"][1:]
             ratios = tuple(mine / one for mine, one in zip(seconds[1:], first, strict=True))
             results.append(Result("scaling", f"{phase}, {case}", name, tuple(seconds[1:]), ratios))
     return results

@@ -12,23 +12,61 @@ without, since `dask.array` takes longer to import than a small night takes to r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from daskred.errors import FrameError, FramesError
-from daskred.fitsfile import read_rows
+from daskred.fitspixels import read_rows
 from daskred.frames import Frame, Image
 from daskred.kernels.scratch import scratch
 from daskred.raster import Raster
 from daskred.storage import side_by_side
 
-Task = tuple[Any, ...]
 # A task that works through so many pixels lasts some hundredths of a second, and makes up for what
 # it costs to hand out.
 TASK_PIXELS = 2**23
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A piece of work that a worker carries out, apart from all others; it may run twice.
+
+    Parameters
+    ----------
+    function
+        What is called.
+    arguments, options
+        With what.
+    items
+        Of a task over a block of items, these: the first argument, and the result is a list with
+        an entry for each. Such a task can be taken apart.
+    paths
+        For each item the file that it reads.
+    """
+
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...] = ()
+    options: dict[str, Any] = field(default_factory=dict)
+    items: tuple[Any, ...] = ()
+    paths: tuple[str, ...] = ()
+
+    def __call__(self) -> Any:
+        """Do the work."""
+        own = (self.items, *self.arguments) if self.items else self.arguments
+        return self.function(*own, **self.options)
+
+    def parts(self) -> list[Task]:
+        """Return a task for each item; none where there are not several."""
+        if len(self.items) < 2:
+            return []
+        return [
+            replace(self, items=(item,), paths=(path,))
+            for item, path in zip(self.items, self.paths, strict=True)
+        ]
 
 
 class FrameStack:
@@ -127,29 +165,30 @@ class Stack(Protocol):
 
 
 def block_tasks(
-    function: Callable[..., Any], items: Sequence[Any], n_per_block: int, **options: Any
-) -> list[Task]:
+    function: Callable[..., list[Any]],
+    items: Sequence[Any],
+    paths: Sequence[str],
+    n_per_block: int,
+    **options: Any,
+) -> Iterator[Task]:
     """Map a function over blocks of items, as the frames of a night.
 
     Parameters
     ----------
     function
-        Called with a block of items, and with the options.
+        Called with a block of items, and with the options; returns a list with an entry for each.
     items
         What the work is done on.
+    paths
+        For each item the file that it reads.
     n_per_block
         Number of items that one task takes.
     **options
         The same for all.
     """
-    return [
-        (_on_block, function, items[start : start + n_per_block], options)
-        for start in range(0, len(items), n_per_block)
-    ]
-
-
-def _on_block(function: Callable[..., Any], items: Sequence[Any], options: dict[str, Any]) -> Any:
-    return function(items, **options)
+    for start in range(0, len(items), n_per_block):
+        block = slice(start, start + n_per_block)
+        yield Task(function, (), options, tuple(items[block]), tuple(paths[block]))
 
 
 def _on_tile(
@@ -157,7 +196,7 @@ def _on_tile(
     stacks: Sequence[Stack],
     rows: slice,
     raster: Raster,
-    options: dict[str, Any],
+    **options: Any,
 ) -> int:
     """Read a band of each stack, write what a function makes of them, return the band's height."""
     tile = function(*(stack.band(rows) for stack in stacks), **options)
@@ -171,7 +210,7 @@ def tile_tasks(
     n_rows: int,
     raster: Raster,
     **options: Any,
-) -> list[Task]:
+) -> Iterator[Task]:
     """Map a function over bands of rows.
 
     Parameters
@@ -189,10 +228,9 @@ def tile_tasks(
         The same for all.
     """
     height = stacks[0].shape[1]
-    return [
-        (_on_tile, function, list(stacks), slice(s, min(s + n_rows, height)), raster, options)
-        for s in range(0, height, n_rows)
-    ]
+    for start in range(0, height, n_rows):
+        rows = slice(start, min(start + n_rows, height))
+        yield Task(_on_tile, (function, list(stacks), rows, raster), options)
 
 
 def rows_per_tile(row_bytes: int, n_rows: int, tile_bytes: int, n_parts: int) -> int:

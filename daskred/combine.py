@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,7 +133,8 @@ class Combiner:
         self.progress.begin(f"{master.name} of {n_frames} frames", image.shape[0], "rows")
         try:
             tasks = tile_tasks(function, stacks, n_rows, raster, **options)
-            self.executor.run(tasks, self.progress.advance)
+            for _, n_done in self.executor.run(tasks):
+                self.progress.advance(n_done)
         except BaseException:
             raster.remove()
             raise
@@ -166,38 +166,49 @@ class Combiner:
 
     def _levels(self, master: Master, frames: Sequence[Frame]) -> list[float]:
         """Measure the level of each flat; name those without light and the saturated ones."""
-        by_way: dict[Correction, list[int]] = {}
-        for number, one in enumerate(master.inputs):
-            by_way.setdefault(one.correction, []).append(number)
+        by_way: dict[Correction, list[tuple[int, Frame, float]]] = {}
+        for number, (one, frame) in enumerate(zip(master.inputs, frames, strict=True)):
+            flat = (number, frame, _saturation(frame))
+            by_way.setdefault(one.correction, []).append(flat)
         levels = [0.0] * len(frames)
         errors = []
         self.progress.begin(f"Levels of {master.name}", len(frames), "frames")
         try:
-            for way, numbers in by_way.items():
-                flats = [(frames[number], _saturation(frames[number])) for number in numbers]
+            for way, flats in by_way.items():
+                own_frames = [frame for _, frame, _ in flats]
                 tasks = block_tasks(
                     measure_flats,
                     flats,
-                    frames_per_task([frame for frame, _ in flats], self.executor.n_parts),
+                    [frame.path for frame in own_frames],
+                    frames_per_task(own_frames, self.executor.n_parts),
                     files=self.files(way),
                     method=self.options.normalize,
                 )
-                blocks = self.executor.run(tasks, lambda b: self.progress.advance(len(b)))
-                measured = itertools.chain.from_iterable(blocks)
-                for number, (own, saturated) in zip(numbers, measured, strict=True):
-                    levels[number] = own
-                    reason = None
-                    if not own > 0:
-                        reason = f"has no light: its level less the dark is {own:g} ADU"
-                    elif saturated > MAX_SATURATED:
-                        reason = f"is saturated: {saturated:.0%} of its pixels are"
-                    if reason:
-                        errors.append(FrameError(master.inputs[number].frame.path, reason))
+                for task, measured in self.executor.run(tasks):
+                    for (number, _, _), found in zip(task.items, measured, strict=True):
+                        reason = _fault(found)
+                        if reason:
+                            errors.append(FrameError(master.inputs[number].frame.path, reason))
+                        else:
+                            levels[number] = found[0]
+                    self.progress.advance(len(measured))
         finally:
             self.progress.end()
         if errors:
             raise FramesError(tuple(errors))
         return levels
+
+
+def _fault(measured: tuple[float, float] | FrameError) -> str:
+    """Return why a flat is none, or nothing."""
+    if isinstance(measured, FrameError):
+        return measured.reason
+    own, saturated = measured
+    if not own > 0:
+        return f"has no light: its level less the dark is {own:g} ADU"
+    if saturated > MAX_SATURATED:
+        return f"is saturated: {saturated:.0%} of its pixels are"
+    return ""
 
 
 def master_bands(

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daskred.errors import RequestError
-from daskred.fitsfile import images_of, read_hdus, read_rows
+from daskred.fitsfile import images_of, read_hdus
+from daskred.fitspixels import read_rows
 from daskred.kernels.correct import calibrate as calibrate_pixels
 from daskred.kernels.correct import divisor, effective_dark
 from daskred.stack import map_pixels

@@ -1,32 +1,30 @@
-"""Where tasks run, and how their progress is told.
+"""Carry out tasks: so many at once as there are workers, and again where a worker failed.
 
-Tasks of this package are many short calls into numpy, for each of which a thread has to win the
-interpreter lock back; two threads are hardly faster than one, two processes nearly twice. So a run
-forks itself, before it has threads of its own, which costs no start-up. Where it cannot, or the
-user has set up a scheduler for dask, a `dask.distributed` client included, it takes what there is.
+Tasks are handed out as workers get free, never more than they can hold, so that their number
+matters to nobody's memory. Results come back one by one. A task whose worker died runs again, alone
+so that it is clear whose fault a further death is; a block of frames is then taken apart; and what
+has ended three workers is given up by name.
 """
 
 from __future__ import annotations
 
-import contextlib
-import importlib
 import os
-import secrets
-import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from daskred.blocks import Task
+from daskred.errors import FrameError, FramesError, RunError
+from daskred.pools import Pool, ProcessPool, ThreadPool, can_fork
 
-if TYPE_CHECKING:
-    from concurrent.futures import ProcessPoolExecutor
-
-OnResult = Callable[[Any], None]
-_PR_SET_PDEATHSIG = 1
+# So many workers may die of one task.
+MOST_DEATHS = 3
+# Of each worker: one that it works on, and one that waits for it.
+_IN_FLIGHT = 2
 
 
 @dataclass(frozen=True)
@@ -39,14 +37,22 @@ class Workers:
         How many at once; None for one for each processor.
     kind
         ``processes``, ``threads``, or ``auto``: processes where they can be forked.
+    scheduler
+        The address of a running dask cluster's scheduler, or its scheduler file; its workers are
+        taken then, all of them.
+    time_limit_s
+        A task that takes longer is given to another worker, seconds. Threads cannot be ended, and
+        have no limit.
     """
 
     count: int | None = None
     kind: Literal["auto", "processes", "threads"] = "auto"
+    scheduler: str | None = None
+    time_limit_s: float = 600.0
 
     @property
     def number(self) -> int:
-        """How many at once."""
+        """How many at once, on this machine."""
         if self.count:
             return self.count
         if hasattr(os, "sched_getaffinity"):  # Linux tells which processors this process may use
@@ -54,148 +60,176 @@ class Workers:
         return os.cpu_count() or 1
 
 
-def user_scheduler() -> bool:
-    """Whether the user has set up a scheduler, or a distributed client."""
-    import dask
-
-    if dask.config.get("scheduler", None) is not None:
-        return True
-    # A client exists only where distributed was imported; importing it to ask costs 0.3 s.
-    distributed = sys.modules.get("distributed")
-    if distributed is None:
-        return False
-    try:
-        distributed.get_client()
-    except ValueError:
-        return False
-    return True
-
-
-def _can_fork() -> bool:
-    """Whether this process may be forked: on Linux, as long as it has one thread."""
-    if sys.platform != "linux" or threading.active_count() > 1:
-        return False
-    # Threads of libraries, as those of BLAS, are known to the system only.
-    return len(list(Path("/proc/self/task").iterdir())) == 1
-
-
-def _become_worker(parent: int) -> None:
-    """Leave signals of the terminal to the parent, and end when it does."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if sys.platform == "linux":
-        import ctypes
-
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)
-
-
-def _process_pool(workers: Workers) -> ProcessPoolExecutor | None:
-    """Start worker processes; None where threads are to do the work."""
-    forking = _can_fork()
-    if workers.kind == "threads" or (
-        workers.kind == "auto" and (workers.number == 1 or not forking)
+def open_pool(workers: Workers) -> Pool:
+    """Start workers on this machine."""
+    if workers.kind == "processes" or (
+        workers.kind == "auto" and workers.number > 1 and can_fork()
     ):
-        return None
-    import multiprocessing
-    from concurrent.futures import ProcessPoolExecutor
+        return ProcessPool(workers.number)
+    return ThreadPool(workers.number)
 
-    import dask.multiprocessing  # noqa: F401 - what is imported before the fork, nobody imports again
 
-    context = multiprocessing.get_context("fork" if forking else "spawn")
-    pool = ProcessPoolExecutor(workers.number, context, _become_worker, (os.getpid(),))
-    if forking:
-        pool.submit(os.getpid).result()  # forks all of them now, before there are threads
-    return pool
+@dataclass(frozen=True)
+class _Attempt:
+    """A task that is under way, or is to be tried again."""
+
+    task: Task
+    n_deaths: int = 0
+    suspect: bool = False
+    avoid: frozenset[str] = frozenset()
+    deadline: float = 0.0
 
 
 class Executor:
-    """Carries out tasks.
+    """Carries out tasks in a pool.
 
     Parameters
     ----------
-    workers
-        Where tasks run; None for the scheduler that the user has set up, or else as it seems best.
-    most
-        No more than so many workers, whatever was asked for.
+    pool
+        Who works.
+    time_limit_s
+        How long a task may take, seconds.
     """
 
-    def __init__(self, workers: Workers | None = None, most: int | None = None) -> None:
-        self.workers = workers or Workers()
-        if most is not None and most < self.workers.number:
-            self.workers = replace(self.workers, count=most)
-        self._owns = workers is not None or not user_scheduler()
-        self._pool = _process_pool(self.workers) if self._owns else None
-
-    @contextlib.contextmanager
-    def _getter(self) -> Iterator[Callable[..., Any]]:
-        """Give the function of dask that carries out graphs, set up for this run.
-
-        Asking dask for the scheduler imports `distributed`, which costs 0.3 s; so only the user's
-        is asked for.
-        """
-        import dask
-
-        if not self._owns:
-            from dask.base import get_scheduler
-
-            yield get_scheduler() or importlib.import_module("dask.threaded").get
-        elif self._pool:
-            # One task at a time: in batches, as dask sends them, one worker waits for the other.
-            with dask.config.set(pool=self._pool, chunksize=1):
-                yield importlib.import_module("dask.multiprocessing").get
-        else:
-            with dask.config.set(num_workers=self.workers.number):
-                yield importlib.import_module("dask.threaded").get
+    def __init__(self, pool: Pool, time_limit_s: float = 600.0) -> None:
+        self._pool = pool
+        self._time_limit_s = time_limit_s
 
     @property
     def n_parts(self) -> int:
         """Into how many tasks work is cut at least, so that all workers have some until the end."""
-        return 4 * self.workers.number
+        return 4 * self._pool.n_workers
 
-    def run(self, tasks: Sequence[Task], on_result: OnResult | None = None) -> list[Any]:
-        """Carry out independent tasks, and return their results in order.
+    def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Any]]:
+        """Yield each task with its result, as they are done.
 
-        Parameters
-        ----------
-        tasks
-            As `daskred.stack` makes them.
-        on_result
-            Called with each result when it is there, in this thread; with a scheduler of the
-            user's, when all are there.
+        Of a block that had to be taken apart, the parts come one by one; an item that was given up
+        has a `FrameError` for its result.
 
         Raises
         ------
+        FramesError
+            Naming the frames that tasks could not read, when all that was under way has ended.
+        RunError
+            When a task that cannot be taken apart ends every worker.
         Exception
-            What the first task that failed raised.
+            What else a task raised.
         """
-        from dask.callbacks import Callback
+        fresh = iter(tasks)
+        flying: dict[Future[Any], _Attempt] = {}
+        suspects: deque[_Attempt] = deque()
+        broken: dict[str, FrameError] = {}
+        try:
+            while True:
+                self._hand_out(fresh if not broken else iter(()), suspects, flying)
+                if not flying:
+                    break
+                dead = []
+                for future in self._landed(flying):
+                    attempt = flying.pop(future)
+                    try:
+                        result = future.result()
+                    except BrokenExecutor as error:
+                        dead.append((attempt, error))
+                    except FramesError as error:
+                        broken |= {one.path: one for one in error.errors}
+                    else:
+                        yield attempt.task, result
+                if dead:
+                    yield from self._after_deaths(dead, suspects)
+        finally:
+            for future in flying:
+                future.cancel()
+        if broken:
+            raise FramesError(tuple(broken.values()))
 
-        # Names of tasks never repeat: a cluster would take a result that it has for the answer.
-        name = secrets.token_hex(8)
-        graph = {f"{name}-{number}": task for number, task in enumerate(tasks)}
-        seen: set[str] = set()
+    def _hand_out(
+        self,
+        fresh: Iterator[Task],
+        suspects: deque[_Attempt],
+        flying: dict[Future[Any], _Attempt],
+    ) -> None:
+        """Keep workers busy; where they die together, a suspect flies alone."""
+        together = self._pool.dies_together
+        while len(flying) < _IN_FLIGHT * self._pool.n_workers:
+            if together and flying and (suspects or any(a.suspect for a in flying.values())):
+                return
+            if suspects:
+                attempt = suspects.popleft()
+            elif (task := next(fresh, None)) is not None:
+                attempt = _Attempt(task)
+            else:
+                return
+            attempt = replace(attempt, deadline=time.monotonic() + self._time_limit_s)
+            flying[self._pool.submit(attempt.task, attempt.avoid)] = attempt
 
-        def after(key: str, result: Any, *_: object) -> None:
-            if key in graph and on_result:
-                seen.add(key)
-                on_result(result)
+    def _landed(self, flying: dict[Future[Any], _Attempt]) -> set[Future[Any]]:
+        """Wait for tasks that are done, and end those that take too long."""
+        while True:
+            first = min(attempt.deadline for attempt in flying.values())
+            done, _ = wait(flying, max(first - time.monotonic(), 0), FIRST_COMPLETED)
+            if any(isinstance(future.exception(), BrokenExecutor) for future in done):
+                # What was under way beside it ends now too.
+                return wait(flying).done if self._pool.dies_together else done
+            if done:
+                return done
+            now = time.monotonic()
+            for future, attempt in list(flying.items()):
+                if attempt.deadline <= now:
+                    self._pool.give_up(future)
+                    flying[future] = replace(attempt, deadline=now + self._time_limit_s)
 
-        with self._getter() as get, Callback(posttask=after):
-            results = list(get(graph, list(graph)))
-        if on_result and not seen:
-            for result in results:
-                on_result(result)
-        return results
+    def _after_deaths(
+        self, dead: Sequence[tuple[_Attempt, BrokenExecutor]], suspects: deque[_Attempt]
+    ) -> Iterator[tuple[Task, Any]]:
+        """Try again, and give up what has ended too many workers."""
+        self._pool.renew()
+        # Of several that were under way where all die together, nobody knows which one it was.
+        certain = len(dead) == 1 or not self._pool.dies_together
+        for attempt, error in dead:
+            n_deaths = attempt.n_deaths + (getattr(error, "n_deaths", 1) if certain else 0)
+            worker = getattr(error, "worker", "")
+            again = replace(
+                attempt,
+                suspect=True,
+                n_deaths=n_deaths,
+                avoid=attempt.avoid | {worker} if worker else attempt.avoid,
+            )
+            parts = attempt.task.parts() if n_deaths else []
+            if parts:
+                suspects.extend(replace(again, task=part, n_deaths=0) for part in parts)
+            elif n_deaths < MOST_DEATHS:
+                suspects.append(again)
+            elif attempt.task.items:
+                yield attempt.task, [FrameError(attempt.task.paths[0], _FATAL)]
+            else:
+                raise RunError(
+                    f"stopped: a task {_FATAL}, perhaps for want of memory; what is done stays,"
+                    " the same command goes on from there; --memory and --workers ask for less"
+                )
 
-    def close(self) -> None:
-        """End the worker processes that were started; what has not begun is dropped."""
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
-            self._pool = None
+    def close(self, at_once: bool = False) -> None:
+        """Let the workers go."""
+        self._pool.close(at_once)
 
     def __enter__(self) -> Executor:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        # Whoever is interrupted does not wait for work that nobody wants any more.
+        self.close(at_once=kind is not None and not issubclass(kind, Exception))
+
+
+_FATAL = f"ended every worker that took it, {MOST_DEATHS} times"
+
+
+def active_client() -> Any:
+    """Return the `dask.distributed` client that a notebook has, or None."""
+    # A client exists only where distributed was imported; importing it to ask costs 0.3 s.
+    distributed = sys.modules.get("distributed")
+    if distributed is None:
+        return None
+    try:
+        return distributed.get_client()
+    except ValueError:
+        return None

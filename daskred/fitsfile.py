@@ -1,35 +1,32 @@
-"""Read FITS files: headers, and windows of pixels. Beside `daskred.fitswrite` nobody else does.
+"""Read FITS files: headers, where their images lie, and whether their sums are right.
 
-Plain files are read with ``pread`` straight into arrays (addresses like ``s3://`` by ranges of
-bytes, see `daskred.storage`), gzipped ones through ``gzip``, and tile-compressed images through
-astropy. Every call opens and closes what it reads, so any number of threads and processes may read
-the same files.
+Pixels are read by `daskred.fitspixels`, written by `daskred.fitswrite`; nobody else touches FITS
+bytes.
 """
 
 from __future__ import annotations
 
 import contextlib
 import gzip
-import io
 import math
 import os
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO, cast
 
-import numpy as np
-from numpy.typing import NDArray
-
+from daskred.checksum import add_checksums, checksum_of
 from daskred.errors import FrameError
 from daskred.frames import Image
 from daskred.header import BLOCK, CARD, END_CARD, Header
-from daskred.kernels.scratch import scratch
-from daskred.storage import is_remote, open_file, read_range, size_of
+from daskred.storage import open_file, size_of
 
 MAX_HEADER_BLOCKS = 4096  # 12 MB; real headers have fewer than 100 blocks
-_BAND_PIXELS = 2**17  # with what is computed of them, they fit the cache of one core
 _END = END_CARD.encode()
+# Deflate packs zeros 1,032 times at most, and a frame has noise. Small files are let be.
+_MOST_PACKING = 1000
+_MOST_UNZIPPING = 200
+_ALWAYS_UNZIPPED = 2**26
 
 
 @dataclass(frozen=True)
@@ -81,7 +78,7 @@ def unpacking(path: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _opened(path: str) -> Iterator[BinaryIO]:
+def opened(path: str) -> Iterator[BinaryIO]:
     """Open a file to read its uncompressed bytes; what fails becomes a FrameError."""
     with unpacking(path), open_file(path) as file:
         if is_gzipped(path):
@@ -151,6 +148,8 @@ def _walk(path: str, file: BinaryIO, size: int) -> Iterator[Hdu]:
         header, length = found
         hdu = Hdu(index, header, position, position + length, _data_size(path, header, index))
         missing = hdu.data_start + hdu.data_size - size
+        if isinstance(file, gzip.GzipFile):
+            check_packing(path, hdu.data_start + hdu.data_size)
         if missing > 0 and isinstance(file, gzip.GzipFile):
             # The last bytes tell the length of the last member only, and modulo 4 GB.
             size = file.seek(0, os.SEEK_END)
@@ -166,6 +165,14 @@ def _walk(path: str, file: BinaryIO, size: int) -> Iterator[Hdu]:
             file.seek(position)
 
 
+def check_packing(path: str, n_bytes: int) -> None:
+    """Refuse a small file that unpacks to more than any frame does."""
+    with open_file(path) as packed:
+        n_packed = size_of(packed)
+    if n_bytes > max(_MOST_UNZIPPING * n_packed, _ALWAYS_UNZIPPED):
+        raise FrameError(path, f"unpacks to {n_bytes} bytes of {n_packed}; no frame does")
+
+
 def read_hdus(path: str) -> list[Hdu]:
     """Read all headers of a file.
 
@@ -174,7 +181,7 @@ def read_hdus(path: str) -> list[Hdu]:
     FrameError
         When the file is no FITS file, is cut short or cannot be read.
     """
-    with _opened(path) as file:
+    with opened(path) as file:
         hdus = list(_walk(path, file, _uncompressed_size(path, file)))
     if not hdus:
         raise FrameError(path, "is empty")
@@ -189,7 +196,7 @@ def read_first_header(path: str) -> Header:
     FrameError
         When the file does not begin with a FITS header, or cannot be read.
     """
-    with _opened(path) as file:
+    with opened(path) as file:
         found = _read_header(path, file, 0)
     assert found  # a file without a primary header is an error
     return found[0]
@@ -225,6 +232,10 @@ def images_of(path: str, hdus: Sequence[Hdu]) -> tuple[Image, ...]:
             shape = " x ".join(map(str, reversed(axes)))
             raise FrameError(path, f"its pixels have {n_axes} axes ({shape}); a frame has two")
         bitpix = cast(int, header.get(f"{prefix}BITPIX"))
+        n_pixels = axes[0] * axes[1]
+        if compressed and n_pixels > _MOST_PACKING * hdu.data_size:
+            text = f"promises {n_pixels} pixels in {hdu.data_size} bytes; it is damaged"
+            raise FrameError(path, text)
         if bitpix not in (8, 16, 32, 64, -32, -64):
             raise FrameError(path, f"{prefix}BITPIX = {bitpix!r} in its header is no FITS type")
         name = ""
@@ -265,148 +276,44 @@ def _blank(path: str, header: Header, bitpix: int, compressed: bool) -> int | No
     return value
 
 
-def to_physical(stored: NDArray[Any], image: Image, out: NDArray[Any]) -> None:
-    """Turn stored pixels into physical ones: byte order, offset, scale and blank pixels.
-
-    Parameters
-    ----------
-    stored
-        Pixels of type ``image.disk_dtype``, or the same in this machine's byte order.
-    out
-        Array of the same shape and of type ``image.dtype``, which is overwritten; it may be the
-        very memory of ``stored``.
-    """
-    blanks = None if image.blank is None else stored == image.blank
-    if image.offset_dtype is not None:
-        # Adding 2**(n-1) to an n-bit integer is flipping its highest bit.
-        unsigned = out.view(f"u{out.itemsize}")
-        _copy(stored.view(stored.dtype.str.replace("i", "u")), unsigned)
-        unsigned ^= unsigned.dtype.type(1 << (8 * out.itemsize - 1))
-        return
-    _copy(stored, out)
-    if image.bscale != 1:
-        np.multiply(out, image.bscale, out=out)
-    if image.bzero != 0:
-        np.add(out, image.bzero, out=out)
-    if blanks is not None:
-        out[blanks] = np.nan
-
-
-def _copy(stored: NDArray[Any], out: NDArray[Any]) -> None:
-    """Copy pixels into this machine's byte order; where they lie already, turn them in place."""
-    if np.may_share_memory(stored, out) and stored.itemsize == out.itemsize:
-        if stored.dtype.kind != out.dtype.kind:
-            out[...] = stored.copy()
-        elif not stored.dtype.isnative:
-            out.byteswap(inplace=True)
-    else:
-        out[...] = stored
-
-
-def read_rows(path: str, image: Image, start: int, stop: int, out: NDArray[Any]) -> None:
-    """Read rows of one image as physical pixels.
-
-    Parameters
-    ----------
-    path
-        The file.
-    image
-        One of its images.
-    start, stop
-        First row, and the row behind the last.
-    out
-        Contiguous array of shape ``(stop - start, x)`` and type ``image.dtype``; overwritten.
+def wrong_sum(path: str) -> str:
+    """Return what is wrong with a file's CHECKSUM and DATASUM, or nothing; FITS 4.0, 4.4.2.7.
 
     Raises
     ------
     FrameError
-        When the file cannot be read, or has shrunk since its header was read.
+        When the file cannot be read, or is cut short.
     """
-    if image.compressed:
-        to_physical(read_tiles(path, image, start, stop), image, out)
-        return
-    # Pixels that keep their size are read to where they stay, and turned there.
-    if image.disk_dtype.itemsize == out.itemsize:
-        stored = out.view(image.disk_dtype)
-    else:
-        stored = np.empty(out.shape, image.disk_dtype)
-    buffer = stored.reshape(-1).view("u1").data
-    offset = image.offset + start * image.shape[1] * image.disk_dtype.itemsize
-    if is_gzipped(path):
-        n_read = _unzip(path, offset, buffer, to_end=stop == image.shape[0])
-    else:
-        with unpacking(path):
-            n_read = read_range(path, offset, buffer)
-    if n_read < len(buffer):
-        raise FrameError(path, f"is truncated: {len(buffer) - n_read} bytes are missing")
-    to_physical(stored, image, out)
+    hdus = read_hdus(path)
+    with opened(path) as file:
+        for hdu in hdus:
+            where = f" of HDU {hdu.index}" if hdu.index else ""
+            file.seek(hdu.start)
+            header_sum = _sum_of_next(file, hdu.data_start - hdu.start)
+            data_sum = _sum_of_next(file, hdu.end - hdu.data_start)
+            if "CHECKSUM" not in hdu.header or "DATASUM" not in hdu.header:
+                return f"has no CHECKSUM or DATASUM{where}"
+            if str(hdu.header.get("DATASUM")) != str(data_sum):
+                return f"its pixels{where} are not those that were written: DATASUM is wrong"
+            if add_checksums(header_sum, data_sum) not in (0, 0xFFFFFFFF):
+                return f"its header{where} is not the one that was written: CHECKSUM is wrong"
+        if file.read(1):
+            return "has bytes behind its end"
+    return ""
 
 
-def _unzip(path: str, offset: int, buffer: memoryview, to_end: bool) -> int:
-    """Read uncompressed bytes of a gzipped file; return how many there were.
-
-    Only the sum behind the last byte tells whether a stream is sound, so who reads the last row
-    reads to the end.
-    """
-    with _opened(path) as file:
-        file.seek(offset)
-        n_read = 0
-        while n_read < len(buffer) and (n := file.readinto(buffer[n_read:])):  # type: ignore[attr-defined]
-            n_read += n
-        while to_end and file.read(2**20):
-            pass
-    return n_read
-
-
-def bands_of(path: str, image: Image) -> Iterator[NDArray[Any]]:
-    """Yield an image band by band, each in the same memory, which stays in the cache.
-
-    Raises
-    ------
-    FrameError
-        As `read_rows`.
-    """
-    n_rows = image.shape[0] if reads_whole(path, image) else band_rows(image.shape)
-    for start in range(0, image.shape[0], n_rows):
-        stop = min(start + n_rows, image.shape[0])
-        band = scratch("raw band", (stop - start, image.shape[1]), image.dtype)
-        read_rows(path, image, start, stop, band)
-        yield band
-
-
-def reads_whole(path: str, image: Image) -> bool:
-    """Whether some rows cost as much as all: of packed images, and where requests take long."""
-    return image.compressed or is_gzipped(path) or is_remote(path)
-
-
-def band_rows(shape: tuple[int, ...]) -> int:
-    """Return the height of bands that an image is worked through in."""
-    return max(1, _BAND_PIXELS // shape[1])
-
-
-def read_tiles(path: str, image: Image, start: int, stop: int) -> NDArray[Any]:
-    """Read rows of a tile-compressed image as they were stored before compression."""
-    from astropy.io import fits
-
-    try:
-        # Its pieces are many and small: from afar the whole file comes at once.
-        file = io.BytesIO(_whole(path)) if is_remote(path) else path
-        with fits.open(file, memmap=False, do_not_scale_image_data=True) as hdus:
-            return np.asarray(hdus[image.hdu].section[start:stop, :])
-    except OSError as error:
-        raise FrameError(path, f"cannot be read: {error.strerror or error}") from error
-    except Exception as error:  # astropy raises what its decompressors raise
-        raise FrameError(path, f"its compressed pixels are broken: {error}") from error
-
-
-def _whole(path: str) -> bytes:
-    with open_file(path) as file:
-        return file.read()
+def _sum_of_next(file: BinaryIO, n_bytes: int) -> int:
+    """Return the sum of the next bytes of a file, whole words of four."""
+    total = 0
+    while n_bytes > 0 and (piece := file.read(min(n_bytes, 2**20))):
+        n_bytes -= len(piece)
+        total = add_checksums(total, checksum_of(piece.ljust(-(-len(piece) // 4) * 4, b"\0")))
+    return total
 
 
 def read_unit(path: str, hdu: Hdu) -> bytes:
     """Read a whole header-data unit as it stands in the file, padding included."""
-    with _opened(path) as file:
+    with opened(path) as file:
         file.seek(hdu.start)
         data = file.read(hdu.end - hdu.start)
     return data + bytes(hdu.end - hdu.start - len(data))

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daskred.checksum import add_checksums, checksum_of, encode_checksum, sum_of_words
-from daskred.fitsfile import band_rows
+from daskred.fitspixels import band_rows
 from daskred.header import BLOCK, Header, format_card
 
 TEMPORARY_MARK = ".daskred-part-"
@@ -130,7 +130,7 @@ def write_atomically(path: Path, units: Sequence[Unit]) -> int:
     Parameters
     ----------
     path
-        The product; its folder is made where it is missing. What stood there is replaced.
+        The product, in a folder that is there. What stood in its place is replaced.
     units
         For each header-data unit its cards, without those of its structure, and its pixels or
         None. Floats get the card NANPIX too. Bytes are a whole unit, written as it is.
@@ -143,9 +143,8 @@ def write_atomically(path: Path, units: Sequence[Unit]) -> int:
     Raises
     ------
     OSError
-        When the disk is full or the folder cannot be written; nothing is left behind.
+        When the disk is full, or the folder cannot be written or is gone; nothing is left behind.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     # No other task, and no other run, has this name.
     part = path.parent / f"{TEMPORARY_MARK}{secrets.token_hex(8)}.fits"
     try:

@@ -148,6 +148,8 @@ class Frame:
         Hexadecimal digest of the file's size, headers and first pixels.
     n_cards
         Number of header cards that say something, and not only how the pixels lie.
+    state
+        What would change if the file were written or replaced; see `daskred.storage.state_of`.
     """
 
     path: str
@@ -158,6 +160,7 @@ class Frame:
     reason: str
     digest: str
     n_cards: int
+    state: str = ""
 
     def of_kind(self, kind: Kind, reason: str) -> Frame:
         """Return this frame, taken for another kind."""

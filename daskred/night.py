@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
@@ -15,10 +16,11 @@ from daskred.classify import AUXILIARY, kind_of, processed_sign
 from daskred.errors import FrameError, RequestError
 from daskred.facts import facts_of
 from daskred.files import find_files
-from daskred.fitsfile import Hdu, images_of, read_hdus, read_rows, unpacking
+from daskred.fitsfile import Hdu, images_of, read_hdus, unpacking
+from daskred.fitspixels import read_rows
 from daskred.frames import KINDS, Frame, Image, Kind
 from daskred.header import COMMENTARY, Header, Value, is_structural, keyword_of
-from daskred.storage import side_by_side, tag_of
+from daskred.storage import is_remote, side_by_side, state_of, tag_of
 
 _SAMPLE_PIXELS = 1024
 _MEANINGS = {
@@ -61,6 +63,8 @@ class Night:
         Those that are no raw frames or cannot be read, with the reason.
     camera
         The rules that classified them.
+    sources, kinds
+        What it was opened from, absolute, and the kinds that were settled by hand.
 
     Examples
     --------
@@ -77,6 +81,8 @@ class Night:
     frames: tuple[Frame, ...]
     left_out: tuple[LeftOut, ...] = ()
     camera: Camera = field(default_factory=read_camera)
+    sources: tuple[str, ...] = ()
+    kinds: tuple[tuple[Kind, str], ...] = ()
 
     @property
     def raw(self) -> tuple[Frame, ...]:
@@ -155,22 +161,24 @@ def _telling_headers(hdus: Sequence[Hdu]) -> list[Header]:
 def describe(path: str, name: str, camera: Camera) -> Description:
     """Read the headers and the first pixels of a file, and say what it is."""
     try:
+        with unpacking(path):
+            state = state_of(path)  # before anything is read, so that no later change escapes
         hdus = read_hdus(path)
         processed = processed_sign(name, _telling_headers(hdus), camera)
         if processed is None:
-            return _describe(path, name, hdus, camera)
+            return _describe(path, name, hdus, camera, state)
         meaning, sign = processed
         text = _MEANINGS[meaning] + (f": {sign}" if meaning != "product" else "")
         left_out = LeftOut(path, name, text, failed=False)
     except FrameError as error:
         return Description(None, LeftOut(path, name, error.reason, failed=True))
     try:
-        return replace(_describe(path, name, hdus, camera), left_out=left_out)
+        return replace(_describe(path, name, hdus, camera, state), left_out=left_out)
     except FrameError:
         return Description(None, left_out)
 
 
-def _describe(path: str, name: str, hdus: Sequence[Hdu], camera: Camera) -> Description:
+def _describe(path: str, name: str, hdus: Sequence[Hdu], camera: Camera, state: str) -> Description:
     images = images_of(path, hdus)
     headers = _telling_headers(hdus)
     facts = facts_of(path, headers, camera)
@@ -187,6 +195,7 @@ def _describe(path: str, name: str, hdus: Sequence[Hdu], camera: Camera) -> Desc
         n_cards=sum(
             not is_structural(keyword_of(card)) for hdu in hdus for card in hdu.header.cards
         ),
+        state=state,
     )
     return Description(frame, None, sample)
 
@@ -347,4 +356,8 @@ def open_night(
                 LeftOut(frame.path, frame.name, f"unknown kind: {frame.reason}", failed)
             )
     left_out.sort(key=lambda entry: entry.name)
-    return Night(tuple(frames), tuple(left_out), camera)
+    absolute = (
+        str(source) if is_remote(str(source)) else os.path.abspath(source)  # noqa: PTH100
+        for source in sources
+    )
+    return Night(tuple(frames), tuple(left_out), camera, tuple(absolute), tuple(kinds))

@@ -8,6 +8,7 @@ from daskred.errors import RequestError
 from daskred.execute import Workers
 from daskred.kernels.level import METHODS
 from daskred.plan import Allowances
+from daskred.runlog import LEVELS, Level
 
 DTYPES = ("float32", "float64")
 
@@ -36,7 +37,10 @@ class Options:
     workers
         Where tasks run; None for the scheduler that the user set up, or else as it seems best.
     memory_bytes
-        What the whole run may have on this machine; None for half of what is free.
+        What the whole run may have on this machine; None for half of what is free. On a cluster,
+        what one task may have.
+    log_level
+        How much the log of the run tells: ``debug``, ``info`` or ``warning``.
     """
 
     normalize: str = "mode"
@@ -48,11 +52,13 @@ class Options:
     tile_rows: int | None = None
     workers: Workers | None = None
     memory_bytes: int | None = None
+    log_level: Level = "info"
 
     def __post_init__(self) -> None:
         for name, value, known in (
             ("normalize", self.normalize, tuple(METHODS)),
             ("dtype", self.dtype, DTYPES),
+            ("log_level", self.log_level, LEVELS),
         ):
             if value not in known:
                 raise RequestError(f"{name}={value!r}: there are {', '.join(known)}")

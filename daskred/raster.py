@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from daskred.fitsfile import band_rows
+from daskred.fitspixels import band_rows
 from daskred.fitswrite import TEMPORARY_MARK
 
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
+import platform
+import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import BrokenExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from daskred import __version__
 from daskred.errors import FrameError, FramesError, RequestError, RunError
-from daskred.execute import Executor, Workers
+from daskred.execute import Executor, Workers, active_client, open_pool
 from daskred.fitswrite import TEMPORARY_MARK
 from daskred.memory import Budget, budget
 from daskred.night import LeftOut, Night
@@ -24,8 +25,12 @@ from daskred.plan import MASTERS_FOLDER, Plan
 from daskred.planning import make_plan
 from daskred.progress import Progress, Silent
 from daskred.run import Run
+from daskred.runlog import LoggedProgress, RunLog
 from daskred.storage import is_remote
 from daskred.tasks import Receipt
+
+# On a cluster each worker is asked whether it has what a task needs; here nothing is cut short.
+_ROOMY_BYTES = 10**12
 
 
 @dataclass(frozen=True)
@@ -54,20 +59,6 @@ class Summary:
     def failed(self) -> tuple[LeftOut, ...]:
         """The frames that are missing from the products."""
         return tuple(entry for entry in self.plan.left_out if entry.failed)
-
-
-@contextlib.contextmanager
-def _sole_use(out: Path) -> Iterator[None]:
-    """Hold the folder of products for one run; a run that dies lets go of it."""
-    descriptor = os.open(out, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise RequestError(f"{out}: another run of daskred is writing there; wait") from error
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _remove_parts(out: Path, plan: Plan) -> None:
@@ -179,19 +170,118 @@ def reduce_night(
     """
     start = time.monotonic()
     options = options or Options()
+    progress = progress or Silent()
     plan = make_plan(night, options.allow)
     check_plan(plan, options.masters_only)
-    memory = plan_memory(plan, options)
+    client = _cluster_client(options.workers)
+    memory = plan_memory(plan, options, on_cluster=client is not None)
+    check_space(Path(out), plan, options)
     out = folder_of_products(out)
     # Workers are forked before the folder is held, and end before it is let go of.
-    with Executor(options.workers, memory.n_workers) as executor, _sole_use(out):
+    with (
+        _executor(client, plan, options, memory, out, progress) as executor,
+        RunLog(out, options.log_level) as log,
+    ):
+        log.write("run", **_request(night, plan, options))
+        told = LoggedProgress(progress, log)
+        run = Run(out, options, executor, told, log, memory.tile_bytes)
+        outcome = "failed"
         try:
             _remove_parts(out, plan)
-            run = Run(out, options, executor, progress or Silent(), memory.tile_bytes)
             plan, masters, science = _carried_out(run, night, plan, options)
+            summary = Summary(out, plan, masters, science, time.monotonic() - start)
+            outcome = "some frames failed" if summary.failed else "all done"
+        except (RequestError, RunError) as error:
+            outcome = str(error)
+            raise
+        except KeyboardInterrupt:
+            outcome = "interrupted"
+            progress.say(_standing(run, out))
+            raise
         finally:
-            executor.close()
-    return Summary(out, plan, masters, science, time.monotonic() - start)
+            executor.close(at_once=outcome == "interrupted")
+            _remove_parts(out, plan)
+            # What a full disk has stopped is told to the user, if not to the log.
+            with contextlib.suppress(OSError):
+                for entry in plan.left_out:
+                    log.left_out(entry)
+                log.write("end", outcome=outcome, **_throughput(run, time.monotonic() - start))
+    return summary
+
+
+def _cluster_client(workers: Workers | None) -> Any:
+    """Return a client of the cluster that was asked for, or of the one that a notebook uses."""
+    if workers is None:
+        return active_client()
+    if workers.scheduler is None:
+        return None
+    from daskred.cluster import connect
+
+    return connect(workers.scheduler)
+
+
+def _executor(
+    client: Any, plan: Plan, options: Options, memory: Budget, out: Path, progress: Progress
+) -> Executor:
+    """Start workers here, or look at those of the cluster."""
+    workers = options.workers or Workers()
+    if client is None:
+        own = replace(workers, count=min(workers.number, memory.n_workers))
+        return Executor(open_pool(own), workers.time_limit_s)
+    from daskred.cluster import ClusterPool, check_workers
+
+    pool = ClusterPool(client, owned=workers.scheduler is not None)
+    try:
+        paths = [frame.path for frame in plan.frames]
+        check_workers(client, out, paths, memory.needed_bytes)
+    except BaseException:
+        pool.close(at_once=True)
+        raise
+    progress.say(f"{pool.n_workers} workers of the cluster; dashboard: {client.dashboard_link}")
+    return Executor(pool, workers.time_limit_s)
+
+
+def _request(night: Night, plan: Plan, options: Options) -> dict[str, Any]:
+    """Return what was asked for, as plain data: enough to ask for it again."""
+    return {
+        "version": __version__,
+        "host": platform.node(),
+        "process": os.getpid(),
+        "sources": list(night.sources),
+        "kinds": [list(choice) for choice in night.kinds],
+        "camera": night.camera.source,
+        "normalize": options.normalize,
+        "dtype": options.dtype,
+        "processed_by": options.processed_by,
+        "masters_only": options.masters_only,
+        "allow": asdict(options.allow),
+        "n_frames": len(plan.frames),
+        "n_masters": len(plan.masters),
+        "n_science": 0 if options.masters_only else len(plan.science),
+    }
+
+
+def _throughput(run: Run, seconds: float) -> dict[str, Any]:
+    """Return what the run made, and how fast."""
+    made = [receipt for receipt in run.standing if receipt.made]
+    n_bytes = sum(receipt.n_bytes for receipt in made)
+    return {
+        "n_made": len(made),
+        "n_there": len(run.standing) - len(made),
+        "bytes": n_bytes,
+        "seconds": round(seconds, 3),
+        "products_per_second": round(len(made) / seconds, 3) if seconds else None,
+        "megabytes_per_second": round(n_bytes / seconds / 1e6, 3) if seconds else None,
+    }
+
+
+def _standing(run: Run, out: Path) -> str:
+    n_masters = sum(one.product.startswith(f"{MASTERS_FOLDER}/") for one in run.standing)
+    n_science = len(run.standing) - n_masters
+    return (
+        f"interrupted; {n_masters} masters and {n_science} science frames stand in {out},"
+        " the same command goes on from there"
+    )
 
 
 def _carried_out(
@@ -204,11 +294,6 @@ def _carried_out(
         except (FrameError, FramesError) as error:
             night = _without(night, error)
             plan = make_plan(night, options.allow)
-        except BrokenExecutor as error:
-            raise RunError(
-                "stopped: a worker ended at once, perhaps for want of memory; what is done stays,"
-                " the same command goes on from there; --memory and --workers ask for less"
-            ) from error
         except OSError as error:
             raise RunError(
                 f"stopped: {error.filename or 'a product'}: {error.strerror or error};"
@@ -216,8 +301,27 @@ def _carried_out(
             ) from error
 
 
-def plan_memory(plan: Plan, options: Options) -> Budget:
-    """Return how a plan fits into memory.
+def check_space(out: Path, plan: Plan, options: Options) -> None:
+    """Raise RequestError where the products that are missing do not fit on the disk."""
+    itemsize = np.dtype(options.dtype).itemsize
+    layouts = [(master.product, master.layout) for master in plan.masters]
+    if not options.masters_only:
+        layouts += [(one.product, one.frame.layout) for one in plan.science]
+    needed = sum(
+        itemsize * sum(shape[0] * shape[1] for _, shape in layout)
+        for product, layout in layouts
+        if not (out / product).exists()
+    )
+    there = next(folder for folder in (out, *out.absolute().parents) if folder.is_dir())
+    free = shutil.disk_usage(there).free
+    if needed > free:
+        raise RequestError(
+            f"-o {out}: has {free // 10**6} MB free, and the products need {-(-needed // 10**6)} MB"
+        )
+
+
+def plan_memory(plan: Plan, options: Options, on_cluster: bool = False) -> Budget:
+    """Return how a plan fits into memory; on a cluster, into that of one worker.
 
     Raises
     ------
@@ -231,8 +335,8 @@ def plan_memory(plan: Plan, options: Options) -> Budget:
     return budget(
         frames,
         max((len(master.inputs) for master in plan.masters), default=1),
-        (options.workers or Workers()).number,
-        options.memory_bytes,
+        1 if on_cluster else (options.workers or Workers()).number,
+        options.memory_bytes or (_ROOMY_BYTES if on_cluster else None),
         dtype_bytes=np.dtype(options.dtype).itemsize,
         scaled_darks=any(correction.dark_scale != 1 for correction in corrections),
         whole=options.normalize != "mode",

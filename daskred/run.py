@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Hashable, Iterable, Sequence
+import time
+from collections.abc import Collection, Hashable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from daskred.blocks import block_tasks, frames_per_task
 from daskred.combine import Combiner, master_bands
@@ -14,23 +13,11 @@ from daskred.errors import FrameError, FramesError, RequestError
 from daskred.execute import Executor
 from daskred.options import Options
 from daskred.plan import MASTERS_FOLDER, Correction, Master, Plan, Science
-from daskred.products import check_own, key_of, stands, write_master
+from daskred.products import check_own, write_master
 from daskred.progress import Progress
-from daskred.storage import is_remote
-from daskred.tasks import Receipt, WriteJob, calibrate_frames
-
-
-def _changed_ns(path: str) -> int:
-    """Return when a file last became what it is: also where it was put in the place of another.
-
-    The system's clock tells that, and no camera's. Of remote frames the digest tells it.
-    """
-    if is_remote(path):
-        return 0
-    try:
-        return Path(path).stat().st_ctime_ns
-    except OSError as error:
-        raise FrameError(path, f"cannot be read any more: {error.strerror}") from error
+from daskred.runlog import LOG_NAME, RunLog
+from daskred.standing import Expected, expected_products, is_standing, master_path
+from daskred.tasks import Receipt, WriteJob, calibrate_frames, check_unchanged, this_worker
 
 
 class Run:
@@ -46,6 +33,8 @@ class Run:
         Where.
     progress
         Told how far it is.
+    log
+        Told what became of each product.
     tile_bytes
         How large a tile of a master may be.
     """
@@ -56,6 +45,7 @@ class Run:
         options: Options,
         executor: Executor,
         progress: Progress,
+        log: RunLog,
         tile_bytes: int,
     ) -> None:
         self._out = out
@@ -65,8 +55,9 @@ class Run:
         self._options = options
         self._executor = executor
         self._progress = progress
-        self._keys: dict[str, str] = {}
-        self._made: dict[tuple[str, str], Receipt] = {}
+        self._log = log
+        self._expected: dict[str, Expected] = {}
+        self._standing: dict[tuple[str, str], Receipt] = {}
         self._raw: set[str] = set()
 
     def carry_out(self, plan: Plan) -> tuple[tuple[Receipt, ...], tuple[Receipt, ...]]:
@@ -80,6 +71,7 @@ class Run:
             When a product cannot be written.
         """
         self._raw = {one.path for one in plan.frames} | {one.path for one in plan.left_out}
+        self._expected = {one.product: one for one in expected_products(plan, self._options)}
         for master in plan.masters:
             try:
                 check_own(self._out / master.product)
@@ -89,31 +81,35 @@ class Run:
         science = () if self._options.masters_only else self._science(plan.science)
         return masters, science
 
+    @property
+    def standing(self) -> Collection[Receipt]:
+        """The products that stand by now."""
+        return self._standing.values()
+
+    def _note(self, receipt: Receipt, key: str) -> Receipt:
+        """Remember what stands, and tell the log once."""
+        if (receipt.product, key) not in self._standing:
+            self._standing[(receipt.product, key)] = receipt
+            self._log.product(receipt, key)
+        return receipt
+
     # What is done already
 
-    def _done(
-        self, product: str, key: str, source: str, n_inputs: int, inputs: Sequence[str]
-    ) -> Receipt | None:
+    def _done(self, expected: Expected) -> Receipt | None:
         """Return the receipt of a product that need not be made again, or None."""
-        if made := self._made.get((product, key)):
-            return made
-        path = self._out / product
-        if not stands(path, key, max(map(_changed_ns, inputs))) or self._options.overwrite:
+        if standing := self._standing.get((expected.product, expected.key)):
+            return standing
+        if not is_standing(expected, self._out) or self._options.overwrite:
             return None
-        return Receipt(product, source, n_inputs, made=False, n_nan=-1)
-
-    def _correction_data(self, correction: Correction) -> list[Any]:
-        """Return what a key holds of a correction."""
-        names = (correction.bias, correction.dark, correction.flat)
-        return [[name and (name, self._keys[name]) for name in names], correction.dark_scale]
-
-    def _path(self, name: str) -> str:
-        """Return a master's file."""
-        return str(self._out / MASTERS_FOLDER / f"{name}.fits")
+        n_bytes = (self._out / expected.product).stat().st_size
+        receipt = Receipt(
+            expected.product, expected.source, len(expected.inputs), False, -1, n_bytes
+        )
+        return self._note(receipt, expected.key)
 
     def _files(self, correction: Correction) -> MasterFiles:
         bias, dark, flat = (
-            self._path(name) if name else None
+            str(master_path(self._out, name)) if name else None
             for name in (correction.bias, correction.dark, correction.flat)
         )
         return MasterFiles(
@@ -122,7 +118,7 @@ class Run:
             flat=flat,
             scale=correction.dark_scale,
             written_ns=tuple(
-                Path(self._path(name)).stat().st_mtime_ns for name in correction.masters
+                master_path(self._out, name).stat().st_mtime_ns for name in correction.masters
             ),
         )
 
@@ -132,30 +128,24 @@ class Run:
         """Make one master, unless it stands."""
         options = self._options
         is_flat = master.kind == "flat"
-        key = key_of(
-            [master.name, master.kind, options.dtype, options.processed_by],
-            options.normalize if is_flat else None,
-            [
-                [one.frame.basename, one.frame.digest, self._correction_data(one.correction)]
-                for one in master.inputs
-            ],
-        )
-        self._keys[master.name] = key
+        expected = self._expected[master.product]
         frames = [one.frame for one in master.inputs]
-        inputs = [frame.path for frame in frames] + [self._path(name) for name in master.needs]
-        done = self._done(master.product, key, master.name, len(frames), inputs)
-        if done:
+        if done := self._done(expected):
             return done
+        start = time.monotonic()
         rasters, own_level = (
             self._combiner.flat(master) if is_flat else (self._combiner.median(master), 1.0)
         )
         bad: list[int] = []
+        target = self._out / master.product
         try:
+            for frame in frames:
+                check_unchanged(frame)
             n_nan = write_master(
-                self._out / master.product,
+                target,
                 master,
                 [master_bands(one, options.dtype, own_level, bad.append) for one in rasters],
-                key,
+                expected.key,
                 options.normalize if is_flat else None,
                 options.processed_by,
             )
@@ -167,9 +157,17 @@ class Run:
                 f"{master.name}: {sum(bad)} pixels are zero or negative;"
                 " the science frames have no value (NaN) there"
             )
-        receipt = Receipt(master.product, master.name, len(frames), made=True, n_nan=n_nan)
-        self._made[(master.product, key)] = receipt
-        return receipt
+        receipt = Receipt(
+            master.product,
+            master.name,
+            len(frames),
+            made=True,
+            n_nan=n_nan,
+            n_bytes=target.stat().st_size,
+            seconds=time.monotonic() - start,
+            worker=this_worker(),
+        )
+        return self._note(receipt, expected.key)
 
     # Science
 
@@ -178,17 +176,11 @@ class Run:
         receipts: dict[str, Receipt] = {}
         groups: dict[Hashable, list[WriteJob]] = {}
         errors = []
-        options = self._options
         for item in items:
-            key = key_of(
-                [item.frame.digest, item.product, options.dtype, options.processed_by],
-                self._correction_data(item.correction),
-                options.normalize if item.correction.flat else None,
-            )
-            sources = [item.frame.path, *map(self._path, item.correction.masters)]
+            expected = self._expected[item.product]
             try:
                 check_own(self._out / item.product, self._raw)
-                done = self._done(item.product, key, item.frame.name, 1, sources)
+                done = self._done(expected)
             except FrameError as error:
                 reason = error.reason
                 if error.path != item.frame.path:
@@ -199,38 +191,43 @@ class Run:
                 receipts[item.product] = done
                 continue
             target = self._out / item.product
-            job = WriteJob(item.frame, target, item.product, item.correction, key)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            guard = self._out / LOG_NAME
+            job = WriteJob(item.frame, target, item.product, item.correction, expected.key, guard)
             dtypes = tuple(image.dtype for image in item.frame.images)
             groups.setdefault((item.correction, item.frame.layout, dtypes), []).append(job)
-        if errors:
-            raise FramesError(tuple(errors))
         n_todo = sum(map(len, groups.values()))
         if n_todo:
             self._progress.begin("Science frames", n_todo, "frames")
         try:
             for jobs in groups.values():
-                for receipt in self._calibrate(jobs):
-                    receipts[receipt.product] = receipt
+                for found in self._calibrate(jobs):
+                    if isinstance(found, FrameError):
+                        errors.append(found)
+                    else:
+                        receipts[found.product] = found
         finally:
             if n_todo:
                 self._progress.end()
+        if errors:
+            raise FramesError(tuple(errors))
         return tuple(receipts[item.product] for item in items)
 
-    def _calibrate(self, jobs: Sequence[WriteJob]) -> Iterable[Receipt]:
+    def _calibrate(self, jobs: Sequence[WriteJob]) -> Iterator[Receipt | FrameError]:
+        """Calibrate frames of one group; yield what became of each, as they are done."""
         frames = [job.frame for job in jobs]
-        keys = {job.product: job.key for job in jobs}
-
-        def note(receipts: Sequence[Receipt]) -> None:
-            for receipt in receipts:
-                self._made[(receipt.product, keys[receipt.product])] = receipt
-            self._progress.advance(len(receipts))
-
         tasks = block_tasks(
             calibrate_frames,
             jobs,
+            [frame.path for frame in frames],
             frames_per_task(frames, self._executor.n_parts),
             files=self._files(jobs[0].correction),
             dtype=self._options.dtype,
             processed_by=self._options.processed_by,
         )
-        return itertools.chain.from_iterable(self._executor.run(tasks, note))
+        for task, results in self._executor.run(tasks):
+            for job, found in zip(task.items, results, strict=True):
+                if not isinstance(found, FrameError):
+                    self._note(found, job.key)
+                yield found
+            self._progress.advance(len(results))

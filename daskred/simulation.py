@@ -260,6 +260,7 @@ def simulate(
     time = datetime(2016, 10, 31, 22, 4, 0)
     for which, series in enumerate(all_series, start=1):
         for name, cards, pixels in _frames(truth, series, which, seed, time):
+            (folder / name).parent.mkdir(exist_ok=True)
             write_atomically(folder / name, [(Header(tuple(cards)), as_bands(pixels))])
             progress.advance(1)
         time += timedelta(hours=2)

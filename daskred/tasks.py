@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import errno
+import os
+import platform
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daskred.correction import LoadedMasters, MasterFiles
-from daskred.errors import FrameError, FramesError
-from daskred.fitsfile import bands_of
+from daskred.errors import FrameError
+from daskred.fitspixels import bands_of
 from daskred.fitswrite import Bands, as_bands
 from daskred.frames import Frame, Image
 from daskred.kernels.correct import calibrate
@@ -22,6 +25,7 @@ from daskred.kernels.level import level, sampling_step
 from daskred.kernels.scratch import scratch
 from daskred.plan import Correction
 from daskred.products import write_calibrated
+from daskred.storage import state_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,12 @@ class Receipt:
         Whether it was made now; False where it was done already.
     n_nan
         Pixels without a value; -1 where it was done already.
+    n_bytes
+        Length of the file.
+    seconds
+        How long it took; 0 where it was done already.
+    worker
+        Who made it: machine and process; empty where it was done already.
     """
 
     product: str
@@ -47,17 +57,38 @@ class Receipt:
     n_inputs: int
     made: bool
     n_nan: int
+    n_bytes: int = 0
+    seconds: float = 0.0
+    worker: str = ""
+
+
+def this_worker() -> str:
+    """Return who does the work: machine and process."""
+    return f"{platform.node()}:{os.getpid()}"
 
 
 @dataclass(frozen=True)
 class WriteJob:
-    """One calibrated frame to be written."""
+    """One calibrated frame to be written.
+
+    Parameters
+    ----------
+    frame
+        The raw frame.
+    target, product
+        The file, absolute and below the folder of products.
+    correction, key
+        What it is made from.
+    guard
+        A file that is there as long as the folder of products is: an empty mount point is none.
+    """
 
     frame: Frame
     target: Path
     product: str
     correction: Correction
     key: str
+    guard: Path | None = None
 
 
 def write_block(*images: NDArray[Any], jobs: Sequence[WriteJob]) -> list[Receipt]:
@@ -77,29 +108,53 @@ def write_block(*images: NDArray[Any], jobs: Sequence[WriteJob]) -> list[Receipt
 
 
 def _write(job: WriteJob, pixels: Sequence[Bands], processed_by: str | None) -> Receipt:
+    start = time.monotonic()
+    if job.guard and not job.guard.exists():
+        text = "the folder of products is gone"
+        raise OSError(errno.ENOENT, text, str(job.guard.parent))
     n_nan = write_calibrated(job.target, job.frame, pixels, job.correction, job.key, processed_by)
-    return Receipt(job.product, job.frame.name, 1, made=True, n_nan=n_nan)
+    return Receipt(
+        job.product,
+        job.frame.name,
+        1,
+        made=True,
+        n_nan=n_nan,
+        n_bytes=job.target.stat().st_size,
+        seconds=time.monotonic() - start,
+        worker=this_worker(),
+    )
 
 
-def _calibrated(path: str, image: Image, masters: LoadedMasters, dtype: str) -> Bands:
+def _calibrated(frame: Frame, image: Image, masters: LoadedMasters, dtype: str) -> Bands:
     """Return an image that is read and calibrated band by band, when it is written."""
 
     def bands() -> Iterator[NDArray[Any]]:
         start = 0
-        for raw in bands_of(path, image):
+        for raw in bands_of(frame.path, image):
             rows = slice(start, start + len(raw))
             dark = None if masters.dark is None else masters.dark[rows]
             divisor = None if masters.divisor is None else masters.divisor[rows]
             out = scratch("calibrated band", raw.shape, dtype)
             yield calibrate(raw, dark, divisor, out)
             start = rows.stop
+        check_unchanged(frame)
 
     return Bands(image.shape, np.dtype(dtype), bands())
 
 
+def check_unchanged(frame: Frame) -> None:
+    """Raise FrameError where a frame is no longer the file whose header was read."""
+    try:
+        state = state_of(frame.path)
+    except OSError as error:
+        raise FrameError(frame.path, f"cannot be read any more: {error.strerror}") from error
+    if state != frame.state:
+        raise FrameError(frame.path, "has changed while it was used; run again")
+
+
 def calibrate_frames(
     jobs: Sequence[WriteJob], files: MasterFiles, dtype: str, processed_by: str | None
-) -> list[Receipt]:
+) -> list[Receipt | FrameError]:
     """Read, calibrate and write frames; each band of rows is touched while it is in the cache.
 
     Parameters
@@ -113,60 +168,52 @@ def calibrate_frames(
     processed_by
         A name for the headers.
 
-    Raises
-    ------
-    FramesError
-        Naming the frames that cannot be read; the others are written.
+    Returns
+    -------
+    list
+        For each frame a receipt, or why it cannot be used.
     """
-    receipts, errors = [], []
-    for job in jobs:
-        images = job.frame.images
-        masters = files.load(len(images))
-        pixels = [
-            _calibrated(job.frame.path, image, own, dtype)
-            for image, own in zip(images, masters, strict=True)
-        ]
-        try:
-            receipts.append(_write(job, pixels, processed_by))
-        except FrameError as error:
-            errors.append(error)
-        except OSError as error:
-            if error.errno != errno.ENAMETOOLONG:
-                raise
-            text = f"the name of its product is too long: {job.product}"
-            errors.append(FrameError(job.frame.path, text))
-    if errors:
-        raise FramesError(tuple(errors))
-    return receipts
+    return [_calibrate(job, files, dtype, processed_by) for job in jobs]
+
+
+def _calibrate(
+    job: WriteJob, files: MasterFiles, dtype: str, processed_by: str | None
+) -> Receipt | FrameError:
+    images = job.frame.images
+    pixels = [
+        _calibrated(job.frame, image, own, dtype)
+        for image, own in zip(images, files.load(len(images)), strict=True)
+    ]
+    try:
+        return _write(job, pixels, processed_by)
+    except FrameError as error:
+        return error
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return FrameError(job.frame.path, f"the name of its product is too long: {job.product}")
 
 
 def measure_flats(
-    flats: Sequence[tuple[Frame, float]], files: MasterFiles, method: str
-) -> list[tuple[float, float]]:
-    """Return level, ADU, and saturated part of each flat.
+    flats: Sequence[tuple[int, Frame, float]], files: MasterFiles, method: str
+) -> list[tuple[float, float] | FrameError]:
+    """Return level, ADU, and saturated part of each flat, or why it cannot be used.
 
     Parameters
     ----------
     flats
-        Frames, and the level at which each is saturated, ADU.
+        Places in their master, frames, and the level at which each is saturated, ADU.
     files
         What is subtracted.
     method
         How the level is measured.
-
-    Raises
-    ------
-    FramesError
-        Naming the frames that cannot be read.
     """
-    measured, errors = [], []
-    for frame, limit in flats:
+    measured: list[tuple[float, float] | FrameError] = []
+    for _, frame, limit in flats:
         try:
             measured.append(_measure(frame, limit, files, method))
         except FrameError as error:
-            errors.append(error)
-    if errors:
-        raise FramesError(tuple(errors))
+            measured.append(error)
     return measured
 
 

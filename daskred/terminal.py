@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -25,6 +25,9 @@ from daskred.memory import MB, Budget
 from daskred.night import LeftOut
 from daskred.plan import Correction, Master, Plan, shape_text
 from daskred.reduce import Summary
+
+if TYPE_CHECKING:
+    from daskred.verification import Verification
 
 # Where stdout is no terminal, lines are not broken: a pipe or a file has no width.
 _WIDE = 10_000
@@ -166,6 +169,12 @@ def print_plan(plan: Plan, memory: Budget | None = None) -> None:
         )
 
 
+def print_failed(summary: Summary) -> None:
+    """Print the frames that failed, on stderr, and nothing where all is well."""
+    for entry in summary.failed:
+        stderr().print(f"{entry.name}: {entry.reason}", markup=False)
+
+
 def print_summary(summary: Summary) -> None:
     """Print what a run did, and what it left out."""
     console = stdout()
@@ -193,6 +202,26 @@ def print_summary(summary: Summary) -> None:
             f" {_shown(summary.out)} ({summary.seconds:.1f} s)"
         )
     )
+
+
+def print_verification(found: Verification) -> None:
+    """Print what is wrong with the products of a run, and what mends it."""
+    console = stdout()
+    if found.findings:
+        table = Table("product", "what is wrong", title_justify="left")
+        for one in found.findings:
+            table.add_row(escape(one.product), escape(one.reason))
+        console.print(table)
+    for name, reason in found.frames:
+        console.print(f"no product: {name}: {reason}", markup=False)
+    n_sound = found.n_expected - sum(not one.reason.startswith("belongs") for one in found.findings)
+    console.print(
+        f"{n_sound} of {found.n_expected} products are whole and up to date: {_shown(found.out)}",
+        markup=False,
+    )
+    if found.mend:
+        console.print("this mends it:", markup=False)
+        console.print(found.mend, markup=False, soft_wrap=True)
 
 
 def _shown(path: Path) -> str:

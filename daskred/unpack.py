@@ -10,8 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from daskred.blocks import block_tasks
+from daskred.errors import FrameError, FramesError
 from daskred.execute import Executor
-from daskred.fitsfile import is_gzipped, read_tiles, unpacking
+from daskred.fitsfile import is_gzipped, unpacking
+from daskred.fitspixels import read_tiles
 from daskred.fitswrite import TEMPORARY_MARK
 from daskred.frames import Frame
 from daskred.progress import Progress
@@ -58,8 +60,15 @@ def _pieces(path: str) -> Iterator[bytes]:
             yield piece
 
 
-def _unpack_block(items: Sequence[tuple[Frame, Path]]) -> list[Frame]:
-    return [unpack(frame, target) for frame, target in items]
+def _unpack_block(items: Sequence[tuple[int, Frame, Path]]) -> list[Frame | FrameError]:
+    unpacked: list[Frame | FrameError] = []
+    for _, frame, target in items:
+        target.unlink(missing_ok=True)  # as a worker leaves it that dies
+        try:
+            unpacked.append(unpack(frame, target))
+        except FrameError as error:
+            unpacked.append(error)
+    return unpacked
 
 
 @contextlib.contextmanager
@@ -87,13 +96,18 @@ def unpacked(
     targets = [folder / f"{TEMPORARY_MARK}{secrets.token_hex(8)}" for _ in packed]
     progress.begin("Unpacking", len(packed), "frames")
     try:
-        items = [(frames[number], target) for number, target in zip(packed, targets, strict=True)]
-        done = executor.run(
-            block_tasks(_unpack_block, items, 1), lambda b: progress.advance(len(b))
-        )
-        for number, (frame,) in zip(packed, done, strict=True):
-            plain[number] = frame
+        items = [(n, frames[n], target) for n, target in zip(packed, targets, strict=True)]
+        paths = [frames[number].path for number in packed]
+        errors = []
+        for task, (found,) in executor.run(block_tasks(_unpack_block, items, paths, 1)):
+            if isinstance(found, FrameError):
+                errors.append(found)
+            else:
+                plain[task.items[0][0]] = found
+            progress.advance(1)
         progress.end()
+        if errors:
+            raise FramesError(tuple(errors))
         yield plain
     finally:
         for target in targets:

@@ -152,4 +152,5 @@ def _job(path: str, paths: list[str], out: Path, correction: Correction) -> Writ
         check_own(out / product, paths)
     except FrameError as error:
         raise RequestError(str(error)) from error
+    (out / product).parent.mkdir(parents=True, exist_ok=True)
     return WriteJob(frame, out / product, product, correction, key)

@@ -13,6 +13,7 @@ import pytest
 from astropy.io import fits
 
 from daskred import simulate
+from daskred.runlog import LOG_NAME
 
 SHAPE = (24, 40)
 
@@ -109,6 +110,6 @@ def make_night(tmp_path: Path) -> NightMaker:
 
 
 def tree(folder: Path) -> dict[str, bytes]:
-    """Return the bytes of every file below a folder, by name."""
-    files = (path for path in folder.rglob("*") if path.is_file())
+    """Return the bytes of every file below a folder, by name; a log tells of times, and is none."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != LOG_NAME)
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}

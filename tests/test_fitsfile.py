@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from daskred.errors import FrameError
-from daskred.fitsfile import images_of, read_hdus, read_rows
+from daskred.fitsfile import images_of, read_hdus
+from daskred.fitspixels import read_rows
 from daskred.fitswrite import as_bands, write_atomically
 from daskred.header import BLOCK, Header, format_card
 from tests.conftest import WriteFits
@@ -275,6 +276,7 @@ def test_what_we_write_astropy_verifies(
         named = Header((format_card("EXTNAME", "A"),))
         units = [(header, None), (named, as_bands(pixels)), (header, as_bands(pixels))]
     path = tmp_path / "sub" / "product.fits"
+    path.parent.mkdir(exist_ok=True)
     write_atomically(path, units)
     with fits.open(path, checksum=True) as hdus:  # a wrong sum warns, and a warning is an error
         hdus.verify("exception")

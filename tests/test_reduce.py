@@ -27,6 +27,7 @@ from daskred import (
     simulate,
 )
 from daskred.reduce import Summary
+from daskred.runlog import RunLog
 from tests.conftest import NightMaker, WriteFits, tree
 
 
@@ -69,7 +70,7 @@ def test_products_have_the_same_bytes_however_the_work_is_cut(
 def test_products_do_not_depend_on_the_height_of_bands(
     night: Path, tmp_path: Path, quiet: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("daskred.fitsfile._BAND_PIXELS", 100)  # a band is two rows
+    monkeypatch.setattr("daskred.fitspixels._BAND_PIXELS", 100)  # a band is two rows
     run(night, tmp_path / "out", workers=Workers(1))
     assert tree(tmp_path / "out") == quiet
 
@@ -79,7 +80,7 @@ def test_a_level_of_some_rows_does_not_depend_on_the_height_of_bands(
 ) -> None:
     monkeypatch.setattr("daskred.kernels.level._ENOUGH_PIXELS", 300)  # every third row
     run(night, tmp_path / "whole", workers=Workers(1))
-    monkeypatch.setattr("daskred.fitsfile._BAND_PIXELS", 200)  # a band is five rows
+    monkeypatch.setattr("daskred.fitspixels._BAND_PIXELS", 200)  # a band is five rows
     run(night, tmp_path / "bands", workers=Workers(1))
     assert tree(tmp_path / "bands") == tree(tmp_path / "whole")
 
@@ -535,18 +536,11 @@ def test_odd_bytes_and_names_do_not_spoil_headers(make_night: NightMaker, tmp_pa
 
 
 def test_two_runs_do_not_write_into_one_folder(make_night: NightMaker, tmp_path: Path) -> None:
-    import fcntl
-
     make_night.standard()
     out = tmp_path / "out"
     out.mkdir()
-    descriptor = os.open(out, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        with pytest.raises(RequestError, match="another run"):
-            run(make_night.folder, out)
-    finally:
-        os.close(descriptor)
+    with RunLog(out), pytest.raises(RequestError, match="another run"):
+        run(make_night.folder, out)
     assert len(run(make_night.folder, out).science) == 2
 
 

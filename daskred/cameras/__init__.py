@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -70,6 +70,8 @@ class Camera:
     ----------
     name
         The camera's name.
+    source
+        The camera file, absolute; None for the default rules.
     facts
         For each fact the cards that may hold it; each alternative is a tuple of cards read
         together.
@@ -103,6 +105,7 @@ class Camera:
     exptime_tolerance_s: float
     temperature_tolerance_c: float
     bias_exptime_s: float
+    source: str | None = None
     _known: dict[str, frozenset[str]] = field(default_factory=dict, repr=False, compare=False)
 
     def groups_of(self, word: str) -> frozenset[str]:
@@ -246,4 +249,4 @@ def read_camera(path: str | Path | None = None) -> Camera:
             table[key] = [*table[key], *(value if isinstance(value, list) else [value])]
         else:
             table[key] = {**table[key], **value} if isinstance(value, dict) else value
-    return _camera(source, table)
+    return replace(_camera(source, table), source=str(Path(path).absolute()))

@@ -1,0 +1,126 @@
+"""What the engine itself costs: real tasks and receipts, with a reader and a writer of no time.
+
+From the measured costs follows how many workers a survey needs, and what saturates first.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import daskred
+from benchmarks.harness import MB, Result, Settings
+from benchmarks.nights import simulated
+from benchmarks.scaling import phase_seconds
+from daskred.blocks import block_tasks, frames_per_task
+from daskred.execute import Executor, open_pool
+from daskred.frames import Frame
+from daskred.plan import Correction
+from daskred.pools import Pool
+from daskred.tasks import Receipt, WriteJob
+
+SURVEY_FRAMES_A_MINUTE = 1000
+
+
+def no_work(jobs: Sequence[WriteJob], **_: Any) -> list[Receipt]:
+    """Return the receipts of frames that nobody reads and nobody writes."""
+    return [Receipt(job.product, job.frame.name, 1, made=True, n_nan=0) for job in jobs]
+
+
+def _jobs(frame: Frame, n_frames: int) -> list[WriteJob]:
+    correction = Correction(dark="MasterDark_10s", flat="MasterFlat_V")
+    jobs = []
+    for number in range(n_frames):
+        name = f"night/frame-{number:06d}.fits"
+        own = replace(frame, path=f"/data/{name}", name=name)
+        product = name.replace(".fits", "c.fits")
+        jobs.append(WriteJob(own, Path("/out", product), product, correction, "0" * 32))
+    return jobs
+
+
+def _resident(pid: int | str = "self") -> float:
+    """Return a process's memory, MB."""
+    text = Path(f"/proc/{pid}/status").read_text()
+    line = next(line for line in text.splitlines() if line.startswith("VmRSS"))
+    return int(line.split()[1]) * 1024 / MB
+
+
+@contextmanager
+def _pool(kind: str) -> Iterator[tuple[Pool, int | str]]:
+    """Give a pool of two workers, and the process whose memory matters beside our own."""
+    if kind != "scheduler":
+        pool = open_pool(daskred.Workers(2, kind))  # type: ignore[arg-type]
+        yield pool, "self"
+        pool.close(at_once=False)
+        return
+    from distributed import Client, LocalCluster
+
+    from daskred.cluster import ClusterPool
+
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    with LocalCluster(**options) as cluster, Client(cluster) as client:
+        pool = ClusterPool(client, owned=False)
+        yield pool, "self"  # the scheduler lives in this process
+        pool.close(at_once=False)
+
+
+def _engine(kind: str, frame: Frame, n_frames: int) -> Result:
+    """Run so many frames through, and watch memory on the way."""
+    jobs = _jobs(frame, n_frames)
+    paths = [job.frame.path for job in jobs]
+    with _pool(kind) as (pool, pid):
+        executor = Executor(pool)
+        # As a run of 2048x2048 frames cuts them.
+        tasks = block_tasks(no_work, jobs, paths, frames_per_task([frame], 1) * 2)
+        before, peak, seen = _resident(pid), 0.0, 0
+        start = time.perf_counter()
+        for number, (_, receipts) in enumerate(executor.run(tasks)):
+            seen += len(receipts)
+            if number % 64 == 0:
+                peak = max(peak, _resident(pid))
+        seconds = time.perf_counter() - start
+    if seen != n_frames:
+        raise AssertionError(f"{seen} receipts of {n_frames} frames")
+    extra = {
+        "ms a frame": f"{seconds / n_frames * 1e3:.3f}",
+        "memory grows by, MB": f"{max(peak - before, 0):.0f}",
+    }
+    case = "the engine alone, 2 workers"
+    return Result("scale", case, f"{kind}, {n_frames} frames", (seconds,), (1.0,), extra)
+
+
+def _model(frame_s: float, engine: dict[str, float]) -> Iterator[Result]:
+    """Say what a survey needs: one worker's seconds a frame, and the engine's in one process."""
+    wanted = SURVEY_FRAMES_A_MINUTE / 60
+    for kind, engine_s in engine.items():
+        extra = {
+            "s a frame and worker": f"{frame_s:.4f}",
+            "workers needed": f"{wanted * frame_s:.1f}",
+            "the engine is busy": f"{wanted * engine_s:.1%}",
+            "engine full at, frames a minute": f"{60 / engine_s:,.0f}",
+        }
+        case = f"a survey of {SURVEY_FRAMES_A_MINUTE} frames of 2048x2048 a minute, by these costs"
+        yield Result("scale", case, kind, (), (), extra)
+
+
+def run(settings: Settings) -> list[Result]:
+    """Measure the engine, and one worker's work; add them up."""
+    side, n_each, n_science = (32, 3, 2) if settings.tiny else (2048, 61, 60)
+    night = simulated(settings, side, n_each, n_science)
+    frame = daskred.open_night(night / "ktwo220274129").frames[0]
+    numbers = (20, 200) if settings.tiny else (10_000, 100_000)
+    results = []
+    engine: dict[str, float] = {}
+    for kind in ("processes", "scheduler"):
+        for n_frames in numbers:
+            results.append(_engine(kind, frame, n_frames))
+            engine[kind] = results[-1].seconds[0] / n_frames
+            sys.stdout.flush()
+    out = settings.folder / "scale"
+    found = phase_seconds(night, out, 1, "processes")
+    return [*results, *_model(found["Science frames"] / n_science, engine)]

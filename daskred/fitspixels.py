@@ -1,0 +1,165 @@
+"""Read pixels: windows of rows, as physical values, in this machine's byte order.
+
+Plain files are read with ``pread`` straight into arrays (addresses like ``s3://`` by ranges of
+bytes, see `daskred.storage`), gzipped ones through ``gzip``, and tile-compressed images through
+astropy. Every call opens and closes what it reads, so any number of threads and processes may read
+the same files.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daskred.errors import FrameError
+from daskred.fitsfile import check_packing, is_gzipped, opened, unpacking
+from daskred.frames import Image
+from daskred.kernels.scratch import scratch
+from daskred.storage import is_remote, open_file, read_range
+
+_BAND_PIXELS = 2**17  # with what is computed of them, they fit the cache of one core
+
+
+def to_physical(stored: NDArray[Any], image: Image, out: NDArray[Any]) -> None:
+    """Turn stored pixels into physical ones: byte order, offset, scale and blank pixels.
+
+    Parameters
+    ----------
+    stored
+        Pixels of type ``image.disk_dtype``, or the same in this machine's byte order.
+    out
+        Array of the same shape and of type ``image.dtype``, which is overwritten; it may be the
+        very memory of ``stored``.
+    """
+    blanks = None if image.blank is None else stored == image.blank
+    if image.offset_dtype is not None:
+        # Adding 2**(n-1) to an n-bit integer is flipping its highest bit.
+        unsigned = out.view(f"u{out.itemsize}")
+        _copy(stored.view(stored.dtype.str.replace("i", "u")), unsigned)
+        unsigned ^= unsigned.dtype.type(1 << (8 * out.itemsize - 1))
+        return
+    _copy(stored, out)
+    if image.bscale != 1:
+        np.multiply(out, image.bscale, out=out)
+    if image.bzero != 0:
+        np.add(out, image.bzero, out=out)
+    if blanks is not None:
+        out[blanks] = np.nan
+
+
+def _copy(stored: NDArray[Any], out: NDArray[Any]) -> None:
+    """Copy pixels into this machine's byte order; where they lie already, turn them in place."""
+    if np.may_share_memory(stored, out) and stored.itemsize == out.itemsize:
+        if stored.dtype.kind != out.dtype.kind:
+            out[...] = stored.copy()
+        elif not stored.dtype.isnative:
+            out.byteswap(inplace=True)
+    else:
+        out[...] = stored
+
+
+def read_rows(path: str, image: Image, start: int, stop: int, out: NDArray[Any]) -> None:
+    """Read rows of one image as physical pixels.
+
+    Parameters
+    ----------
+    path
+        The file.
+    image
+        One of its images.
+    start, stop
+        First row, and the row behind the last.
+    out
+        Contiguous array of shape ``(stop - start, x)`` and type ``image.dtype``; overwritten.
+
+    Raises
+    ------
+    FrameError
+        When the file cannot be read, or has shrunk since its header was read.
+    """
+    if image.compressed:
+        to_physical(read_tiles(path, image, start, stop), image, out)
+        return
+    # Pixels that keep their size are read to where they stay, and turned there.
+    if image.disk_dtype.itemsize == out.itemsize:
+        stored = out.view(image.disk_dtype)
+    else:
+        stored = np.empty(out.shape, image.disk_dtype)
+    buffer = stored.reshape(-1).view("u1").data
+    offset = image.offset + start * image.shape[1] * image.disk_dtype.itemsize
+    if is_gzipped(path):
+        n_read = _unzip(path, offset, buffer, to_end=stop == image.shape[0])
+    else:
+        with unpacking(path):
+            n_read = read_range(path, offset, buffer)
+    if n_read < len(buffer):
+        raise FrameError(path, f"is truncated: {len(buffer) - n_read} bytes are missing")
+    to_physical(stored, image, out)
+
+
+def _unzip(path: str, offset: int, buffer: memoryview, to_end: bool) -> int:
+    """Read uncompressed bytes of a gzipped file; return how many there were.
+
+    Only the sum behind the last byte tells whether a stream is sound, so who reads the last row
+    reads to the end.
+    """
+    with opened(path) as file:
+        file.seek(offset)
+        n_read = 0
+        while n_read < len(buffer) and (n := file.readinto(buffer[n_read:])):  # type: ignore[attr-defined]
+            n_read += n
+        n_behind = offset + n_read
+        while to_end and (piece := file.read(2**20)):
+            n_behind += len(piece)
+            check_packing(path, n_behind)
+    return n_read
+
+
+def bands_of(path: str, image: Image) -> Iterator[NDArray[Any]]:
+    """Yield an image band by band, each in the same memory, which stays in the cache.
+
+    Raises
+    ------
+    FrameError
+        As `read_rows`.
+    """
+    n_rows = image.shape[0] if reads_whole(path, image) else band_rows(image.shape)
+    for start in range(0, image.shape[0], n_rows):
+        stop = min(start + n_rows, image.shape[0])
+        band = scratch("raw band", (stop - start, image.shape[1]), image.dtype)
+        read_rows(path, image, start, stop, band)
+        yield band
+
+
+def reads_whole(path: str, image: Image) -> bool:
+    """Whether some rows cost as much as all: of packed images, and where requests take long."""
+    return image.compressed or is_gzipped(path) or is_remote(path)
+
+
+def band_rows(shape: tuple[int, ...]) -> int:
+    """Return the height of bands that an image is worked through in."""
+    return max(1, _BAND_PIXELS // shape[1])
+
+
+def read_tiles(path: str, image: Image, start: int, stop: int) -> NDArray[Any]:
+    """Read rows of a tile-compressed image as they were stored before compression."""
+    from astropy.io import fits
+
+    try:
+        # Its pieces are many and small: from afar the whole file comes at once.
+        file = io.BytesIO(_whole(path)) if is_remote(path) else path
+        with fits.open(file, memmap=False, do_not_scale_image_data=True) as hdus:
+            return np.asarray(hdus[image.hdu].section[start:stop, :])
+    except OSError as error:
+        raise FrameError(path, f"cannot be read: {error.strerror or error}") from error
+    except Exception as error:  # astropy raises what its decompressors raise
+        raise FrameError(path, f"its compressed pixels are broken: {error}") from error
+
+
+def _whole(path: str) -> bytes:
+    with open_file(path) as file:
+        return file.read()

@@ -1,0 +1,105 @@
+"""Which products a plan wants, what each is made from, and whether it stands already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from daskred.errors import FrameError
+from daskred.options import Options
+from daskred.plan import MASTERS_FOLDER, Correction, Plan
+from daskred.products import key_of, stands
+from daskred.storage import is_remote
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """A product of a plan.
+
+    Parameters
+    ----------
+    product
+        Its file, below the folder of products.
+    key
+        A digest of all that it is made from, and how.
+    source
+        The raw frame's name, or the master's.
+    inputs
+        The raw frames that it is made from, absolute.
+    masters
+        Names of the masters that it is made from.
+    """
+
+    product: str
+    key: str
+    source: str
+    inputs: tuple[str, ...]
+    masters: tuple[str, ...]
+
+
+def master_path(out: Path, name: str) -> Path:
+    """Return a master's file."""
+    return out / MASTERS_FOLDER / f"{name}.fits"
+
+
+def expected_products(plan: Plan, options: Options) -> Iterator[Expected]:
+    """Yield what a plan makes: masters in their order, then calibrated frames."""
+    keys: dict[str, str] = {}
+
+    def data_of(correction: Correction) -> list[Any]:
+        names = (correction.bias, correction.dark, correction.flat)
+        return [[name and (name, keys[name]) for name in names], correction.dark_scale]
+
+    for master in plan.masters:
+        keys[master.name] = key_of(
+            [master.name, master.kind, options.dtype, options.processed_by],
+            options.normalize if master.kind == "flat" else None,
+            [
+                [one.frame.basename, one.frame.digest, data_of(one.correction)]
+                for one in master.inputs
+            ],
+        )
+        yield Expected(
+            master.product,
+            keys[master.name],
+            master.name,
+            tuple(one.frame.path for one in master.inputs),
+            master.needs,
+        )
+    if options.masters_only:
+        return
+    for one in plan.science:
+        key = key_of(
+            [one.frame.digest, one.product, options.dtype, options.processed_by],
+            data_of(one.correction),
+            options.normalize if one.correction.flat else None,
+        )
+        yield Expected(one.product, key, one.frame.name, (one.frame.path,), one.correction.masters)
+
+
+def _changed_ns(path: str) -> int:
+    """Return when a file last became what it is: also where it was put in the place of another.
+
+    The system's clock tells that, and no camera's. Of remote frames the digest tells it.
+    """
+    if is_remote(path):
+        return 0
+    try:
+        return Path(path).stat().st_ctime_ns
+    except OSError as error:
+        raise FrameError(path, f"cannot be read any more: {error.strerror}") from error
+
+
+def is_standing(expected: Expected, out: Path) -> bool:
+    """Whether a product is there, made from its inputs since they last changed.
+
+    Raises
+    ------
+    FrameError
+        When an input is gone.
+    """
+    own_masters = (str(master_path(out, name)) for name in expected.masters)
+    changed_ns = max(map(_changed_ns, (*expected.inputs, *own_masters)))
+    return stands(out / expected.product, expected.key, changed_ns)

@@ -1,0 +1,83 @@
+"""Real daskred processes, to be killed, stopped and watched."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+DEADLINE_S = 60.0
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "daskred.cli", *map(str, arguments)]
+
+
+def start(*arguments: object) -> subprocess.Popen[str]:
+    """Start a command as the leader of a process group of its own."""
+    return subprocess.Popen(
+        command(*arguments),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Wait for a process; return its status, and what it printed on stderr."""
+    _, told = process.communicate(timeout=DEADLINE_S)
+    return process.returncode, told
+
+
+def run(*arguments: object) -> tuple[int, str]:
+    return finish(start(*arguments))
+
+
+def kill_group(process: subprocess.Popen[str]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+def wait_for(condition: Callable[[], object], process: subprocess.Popen[str] | None = None) -> bool:
+    """Wait until something is true; False where a process ended before."""
+    end = time.monotonic() + DEADLINE_S
+    while time.monotonic() < end:
+        if condition():
+            return True
+        if process and process.poll() is not None:
+            return False
+        time.sleep(0.002)
+    raise TimeoutError("what was waited for did not happen")
+
+
+def children(pid: int) -> list[int]:
+    try:
+        text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    except OSError:
+        return []
+    return [int(one) for one in text.split()]
+
+
+@contextlib.contextmanager
+def dask_process(*arguments: object) -> Iterator[subprocess.Popen[str]]:
+    """Run dask's own command line, as ``dask scheduler``, and end it afterwards."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dask", *map(str, arguments)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

@@ -1,0 +1,204 @@
+"""A real dask cluster on localhost: the same bytes, workers that die, schedulers that go away."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from daskred import RequestError, open_night, reduce_night, simulate
+from daskred.cluster import check_workers
+from tests import processes
+from tests.conftest import tree
+
+WORKER = ("worker", "--nthreads", "1", "--no-dashboard", "--death-timeout", "60")
+
+
+@pytest.fixture(scope="module")
+def long_night(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("long") / "night"
+    simulate(folder, shape=(160, 200), n_darks=5, n_flats=5, n_science=200, seed=5)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def quiet(long_night: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    out = tmp_path_factory.mktemp("quiet") / "out"
+    reduce_night(open_night(long_night), out)
+    return tree(out)
+
+
+class Cluster:
+    """A scheduler and workers, each a process of dask's own command line."""
+
+    def __init__(self, folder: Path) -> None:
+        self.file = folder / "scheduler.json"
+        self.folder = folder
+        self.stack = ExitStack()
+        self.scheduler = self._start(
+            "scheduler", "--port", "0", "--no-dashboard", "--host", "127.0.0.1"
+        )
+        self.workers: list[subprocess.Popen[str]] = []
+        assert processes.wait_for(self.file.exists, self.scheduler)
+
+    def _start(self, *arguments: str) -> subprocess.Popen[str]:
+        options = ("--scheduler-file", str(self.file))
+        return self.stack.enter_context(processes.dask_process(*arguments, *options))
+
+    def add_worker(self, *options: str) -> subprocess.Popen[str]:
+        own = ("--local-directory", str(self.folder / f"worker-{len(self.workers)}"))
+        self.workers.append(self._start(*WORKER, *own, *options))
+        return self.workers[-1]
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    own = Cluster(tmp_path)
+    with own.stack:
+        yield own
+
+
+def science(out: Path) -> list[Path]:
+    return list(out.glob("ktwo*/ktwo*c.fits"))
+
+
+def test_a_cluster_makes_the_same_bytes_also_when_a_worker_is_killed(
+    cluster: Cluster, long_night: Path, tmp_path: Path, quiet: dict[str, bytes]
+) -> None:
+    cluster.add_worker("--no-nanny")
+    cluster.add_worker("--no-nanny")
+    out = tmp_path / "out"
+    process = processes.start("reduce", long_night, "-o", out, "--scheduler", cluster.file)
+    assert processes.wait_for(lambda: len(science(out)) > 5, process)
+    cluster.workers[0].send_signal(signal.SIGKILL)
+    status, told = processes.finish(process)
+    assert status == 0, told
+    assert "dashboard" in told
+    assert tree(out) == quiet
+
+
+def test_a_scheduler_that_goes_away_stops_the_run_which_goes_on_elsewhere(
+    cluster: Cluster, long_night: Path, tmp_path: Path, quiet: dict[str, bytes]
+) -> None:
+    cluster.add_worker("--no-nanny")
+    out = tmp_path / "out"
+    process = processes.start("reduce", long_night, "-o", out, "--scheduler", cluster.file)
+    assert processes.wait_for(lambda: len(science(out)) > 5, process)
+    cluster.scheduler.send_signal(signal.SIGKILL)
+    status, told = processes.finish(process)
+    assert status == 1
+    assert "scheduler" in told
+    assert "gone" in told
+    assert "Traceback" not in told
+    assert processes.run("reduce", long_night, "-o", out)[0] == 0
+    assert tree(out) == quiet
+
+
+def test_a_client_that_is_killed_is_followed_by_another(
+    cluster: Cluster, long_night: Path, tmp_path: Path, quiet: dict[str, bytes]
+) -> None:
+    cluster.add_worker("--no-nanny")
+    out = tmp_path / "out"
+    arguments = ("reduce", long_night, "-o", out, "--scheduler", cluster.file)
+    process = processes.start(*arguments)
+    assert processes.wait_for(lambda: len(science(out)) > 5, process)
+    processes.kill_group(process)
+    status, told = processes.run(*arguments)
+    assert status == 0, told
+    assert tree(out) == quiet
+
+
+def test_ctrl_c_leaves_a_cluster_alone(
+    cluster: Cluster, long_night: Path, tmp_path: Path, quiet: dict[str, bytes]
+) -> None:
+    cluster.add_worker("--no-nanny")
+    out = tmp_path / "out"
+    arguments = ("reduce", long_night, "-o", out, "--scheduler", cluster.file)
+    process = processes.start(*arguments)
+    assert processes.wait_for(lambda: len(science(out)) > 5, process)
+    sent_at = time.monotonic()
+    os.killpg(process.pid, signal.SIGINT)
+    status, told = processes.finish(process)
+    assert status == 130
+    assert time.monotonic() - sent_at < 15
+    assert "stand in" in told
+    assert processes.run(*arguments)[0] == 0
+    assert tree(out) == quiet
+
+
+def test_a_worker_that_does_not_see_the_products_is_named(
+    cluster: Cluster, long_night: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    script = f"mount -t tmpfs none {out} && exec {sys.executable} -m dask " + " ".join(WORKER)
+    options = f" --no-nanny --scheduler-file {cluster.file} --local-directory {tmp_path / 'w'}"
+    command = ["unshare", "--mount", "sh", "-c", script + options]
+    probe = subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False)
+    if probe.returncode:
+        pytest.skip("no permission for a mount namespace")
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as worker:
+        status, told = processes.run("reduce", long_night, "-o", out, "--scheduler", cluster.file)
+        worker.kill()
+    assert status == 2
+    assert re.search(r"worker tcp://\S+ does not see \S+out", told)
+    assert [path.name for path in out.iterdir()] == []
+
+
+def test_workers_are_looked_at_before_any_work(long_night: Path, tmp_path: Path) -> None:
+    from distributed import Client, LocalCluster
+
+    frames = [frame.path for frame in open_night(long_night / "dark").frames]
+    options = {"n_workers": 1, "threads_per_worker": 2, "dashboard_address": None}
+    with LocalCluster(memory_limit="1GB", **options) as local, Client(local) as client:
+        check_workers(client, tmp_path, frames, 400 * 10**6)
+        with pytest.raises(RequestError, match=r"worker tcp://\S+ has 1000 MB.* 1600 MB would do"):
+            check_workers(client, tmp_path, frames, 800 * 10**6)
+        with pytest.raises(RequestError, match=r"worker tcp://\S+ cannot read the night: /nowhere"):
+            check_workers(client, tmp_path, ["/nowhere/a.fits"], 1)
+
+        def pretend() -> None:
+            import daskred.cluster
+
+            setattr(daskred.cluster, "__version__", "0.0.1")  # noqa: B010
+
+        client.run(pretend)
+        with pytest.raises(RequestError, match=r"worker tcp://\S+ has daskred 0\.0\.1, and this"):
+            check_workers(client, tmp_path, frames, 1)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "no-such-file.json", "nonsense://x"])
+def test_a_scheduler_that_is_not_there_is_told(
+    long_night: Path, tmp_path: Path, address: str
+) -> None:
+    out = tmp_path / "out"
+    status, told = processes.run("reduce", long_night, "-o", out, "--scheduler", address)
+    assert status == 2
+    assert f"--scheduler {address}" in told
+    assert not out.exists()
+
+
+def test_a_client_that_a_notebook_has_is_used(
+    long_night: Path, tmp_path: Path, quiet: dict[str, bytes]
+) -> None:
+    from distributed import Client, LocalCluster
+
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as local,
+        Client(local) as client,
+    ):
+        reduce_night(open_night(long_night), tmp_path / "out")
+        assert client.status == "running"
+        (log,) = (tmp_path / "out").glob("*.jsonl")
+        nannies = client.run(os.getpid)
+        assert any(f":{pid}" in log.read_text() for pid in nannies.values())
+    assert tree(tmp_path / "out") == quiet

@@ -1,0 +1,346 @@
+"""Faults that a night can meet, made for real: kills, signals, full disks, frames that change."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import daskred.tasks
+from daskred import Options, RunError, Workers, open_night, reduce_night, simulate
+from daskred.runlog import LOG_NAME, read_log
+from tests import processes
+from tests.conftest import NightMaker, tree
+
+# `DASKRED_KILLS=400 pytest tests/test_faults.py` kills more often.
+N_KILLS = int(os.environ.get("DASKRED_KILLS", "40"))
+
+
+@pytest.fixture(scope="module")
+def long_night(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A night that takes long enough to be disturbed."""
+    folder = tmp_path_factory.mktemp("long") / "night"
+    simulate(folder, shape=(160, 200), n_darks=5, n_flats=5, n_science=120, seed=5)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def quiet(long_night: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """Return the products of an undisturbed run."""
+    out = tmp_path_factory.mktemp("quiet") / "out"
+    reduce_night(open_night(long_night), out)
+    return tree(out)
+
+
+def products(out: Path) -> dict[str, bytes]:
+    """Return what bears a product's name."""
+    found = tree(out) if out.exists() else {}
+    return {name: data for name, data in found.items() if not Path(name).name.startswith(".")}
+
+
+def test_a_kill_at_any_moment_costs_nothing_but_time(
+    long_night: Path, tmp_path: Path, quiet: dict[str, bytes]
+) -> None:
+    out = tmp_path / "out"
+    start = time.monotonic()
+    assert processes.run("reduce", long_night, "-o", out)[0] == 0
+    whole = time.monotonic() - start
+    rng = random.Random(1)
+    n_products: set[int] = set()
+    for number in range(N_KILLS):
+        if number % 3 == 0:
+            shutil.rmtree(out, ignore_errors=True)
+        process = processes.start("reduce", long_night, "-o", out)
+        time.sleep(rng.uniform(0.1, 1.1) * whole)
+        processes.kill_group(process)
+        found = products(out)
+        n_products.add(len(found))
+        assert found.items() <= quiet.items()  # none is torn
+    assert len(n_products) > 3  # the kills came at different stages
+    status, told = processes.run("reduce", long_night, "-o", out)
+    assert status == 0, told
+    assert tree(out) == quiet
+
+
+@pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("kind", ["--processes", "--threads"])
+def test_a_signal_stops_a_run_within_seconds(
+    long_night: Path, tmp_path: Path, quiet: dict[str, bytes], sent: int, status: int, kind: str
+) -> None:
+    out = tmp_path / "out"
+    process = processes.start("reduce", long_night, "-o", out, kind)
+    assert processes.wait_for(lambda: len(products(out)) > 5, process)
+    sent_at = time.monotonic()
+    os.killpg(process.pid, sent)  # as a terminal or a batch system does it
+    found, told = processes.finish(process)
+    assert found == status
+    assert time.monotonic() - sent_at < 10
+    assert "stand in" in told
+    assert "Traceback" not in told
+    left = tree(out)
+    assert left.items() <= quiet.items()  # no litter either
+    assert len(left) < len(quiet)
+    assert [record["outcome"] for record in read_log(out) if record["event"] == "end"] == [
+        "interrupted"
+    ]
+    assert processes.run("reduce", long_night, "-o", out)[0] == 0
+    assert tree(out) == quiet
+
+
+def test_a_worker_that_is_killed_costs_nothing(
+    long_night: Path, tmp_path: Path, quiet: dict[str, bytes]
+) -> None:
+    out = tmp_path / "out"
+    process = processes.start("reduce", long_night, "-o", out, "--processes", "--workers", "2")
+    assert processes.wait_for(lambda: len(products(out)) > 5, process)
+    os.kill(processes.children(process.pid)[0], signal.SIGKILL)
+    status, told = processes.finish(process)
+    assert status == 0, told
+    assert tree(out) == quiet
+
+
+def ending(name: str, how: Any) -> Any:
+    """Return what calibrates a frame, and does something else to one of them."""
+    calibrate = daskred.tasks._calibrate
+
+    def poisoned(job: Any, *arguments: Any) -> Any:
+        if job.frame.name == name:
+            how()
+        return calibrate(job, *arguments)
+
+    return poisoned
+
+
+def kill_myself() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_frame_that_ends_every_worker_is_given_up_by_name(
+    make_night: NightMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_night.standard(n_science=9)
+    # No file is known that crashes a decompressor here, so the worker ends itself, for real.
+    monkeypatch.setattr("daskred.tasks._calibrate", ending("s-4.fits", kill_myself))
+    options = Options(workers=Workers(2, "processes"))
+    night = open_night(make_night.folder)
+    summary = run_forked(night, tmp_path / "out", options)
+    assert [(entry.name, entry.reason) for entry in summary.failed] == [
+        ("s-4.fits", "ended every worker that took it, 3 times")
+    ]
+    assert len(summary.science) == 8
+
+
+def run_forked(night: Any, out: Path, options: Options) -> Any:
+    """Reduce in forked processes, which inherit what was changed here."""
+    from daskred import pools
+
+    with pytest.MonkeyPatch.context() as patch:
+        # Other tests leave threads behind; these forks call nothing that those may hold.
+        patch.setattr(pools, "can_fork", lambda: True)
+        return reduce_night(night, out, options)
+
+
+def test_a_frame_that_hangs_is_tried_again_and_given_up_by_name(
+    make_night: NightMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_night.standard(n_science=5)
+    night = open_night(make_night.folder)
+    once = tmp_path / "hung once"
+
+    def hang_once() -> None:
+        if not once.exists():
+            once.touch()
+            time.sleep(1000)
+
+    options = Options(workers=Workers(2, "processes", time_limit_s=1.0))
+    with monkeypatch.context() as patch:
+        patch.setattr("daskred.tasks._calibrate", ending("s-2.fits", hang_once))
+        summary = run_forked(night, tmp_path / "once", options)
+    assert once.exists()
+    assert not summary.failed
+    assert len(summary.science) == 5
+    monkeypatch.setattr("daskred.tasks._calibrate", ending("s-2.fits", lambda: time.sleep(1000)))
+    summary = run_forked(night, tmp_path / "always", options)
+    assert [entry.name for entry in summary.failed] == ["s-2.fits"]
+    assert len(summary.science) == 4
+
+
+@pytest.mark.parametrize("name", ["s-1.fits", "d10-1.fits", "f-1.fits"])
+def test_a_frame_that_changes_while_the_run_goes_on_is_left_out(
+    make_night: NightMaker, tmp_path: Path, name: str
+) -> None:
+    make_night.standard(n_science=3)
+    night = open_night(make_night.folder)
+    path = make_night.folder / name
+    data = bytearray(path.read_bytes())
+    data[2880 + 100] ^= 1
+    path.write_bytes(data)
+    summary = reduce_night(night, tmp_path / "out")
+    assert [(entry.name, entry.reason) for entry in summary.failed] == [
+        (name, "has changed while it was used; run again")
+    ]
+    again = reduce_night(open_night(make_night.folder), tmp_path / "out")
+    reduce_night(open_night(make_night.folder), tmp_path / "fresh")
+    assert not again.failed
+    assert tree(tmp_path / "out") == tree(tmp_path / "fresh")
+
+
+def test_a_second_run_into_the_same_folder_is_refused(long_night: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    first = processes.start("reduce", long_night, "-o", out)
+    assert processes.wait_for(lambda: products(out), first)
+    os.killpg(first.pid, signal.SIGSTOP)  # holds its breath, and the folder
+    status, told = processes.run("reduce", long_night, "-o", out)
+    assert status == 2
+    assert "another run" in told
+    status, told = processes.run("verify", out)
+    assert status == 2
+    assert "is writing there" in told
+    os.killpg(first.pid, signal.SIGCONT)
+    assert processes.finish(first)[0] == 0
+    assert processes.run("verify", out)[0] == 0
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own, of 2 MB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "none", folder], capture_output=True, check=False
+    )
+    if made.returncode:
+        pytest.skip("no permission to mount a file system")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=False, capture_output=True)
+
+
+def test_a_disk_that_is_too_small_is_told_before_anything_is_written(
+    long_night: Path, small_disk: Path
+) -> None:
+    status, told = processes.run("reduce", long_night, "-o", small_disk / "out")
+    assert status == 2
+    assert "MB free" in told
+    assert list(small_disk.iterdir()) == []
+
+
+def test_a_disk_that_gets_full_stops_the_run_which_then_goes_on(
+    long_night: Path, small_disk: Path, tmp_path: Path, quiet: dict[str, bytes]
+) -> None:
+    night = tmp_path / "night"
+    shutil.copytree(long_night, night)
+    for path in sorted((night / "ktwo220274129").iterdir())[10:]:
+        path.unlink()
+    out = small_disk / "out"
+    # The products' pixels would fit, but not their headers too.
+    n_pixels = (10 + 3) * 160 * 200 * 4
+    (small_disk / "filler").write_bytes(bytes(2 * 2**20 - n_pixels - 40_000))
+    status, told = processes.run("reduce", night, "-o", out)
+    assert status == 1
+    assert "No space left" in told
+    assert "goes on from there" in told
+    found = tree(out)
+    assert found
+    assert found.items() <= quiet.items()
+    (small_disk / "filler").unlink()
+    assert processes.run("reduce", night, "-o", out)[0] == 0
+    assert tree(out).items() <= quiet.items()
+    assert len(tree(out)) == 13
+
+
+def test_a_disk_that_goes_away_stops_the_run_and_nothing_is_written_elsewhere(
+    long_night: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "none", folder], capture_output=True, check=False
+    )
+    if made.returncode:
+        pytest.skip("no permission to mount a file system")
+    process = processes.start("reduce", long_night, "-o", folder)
+    seen = processes.wait_for(lambda: len(products(folder)) > 5, process)
+    subprocess.run(["umount", "-l", folder], check=True)
+    assert seen
+    status, told = processes.finish(process)
+    assert status == 1
+    assert "gone" in told or "No such file" in told
+    assert list(folder.iterdir()) == []
+
+
+def test_the_log_tells_what_happened_to_each_frame(make_night: NightMaker, tmp_path: Path) -> None:
+    make_night.standard()
+    (make_night.folder / "s-1.fits").write_bytes(b"no frame")
+    out = tmp_path / "out"
+    assert processes.run("reduce", make_night.folder, "-o", out, "--log-level", "debug")[0] == 1
+    records = list(read_log(out))
+    assert {record["event"] for record in records} == {
+        "run",
+        "phase",
+        "product",
+        "left out",
+        "end",
+    }
+    by_source = {r["source"]: r for r in records if r["event"] == "product"}
+    assert set(by_source) == {"MasterDark_10s", "MasterDark_2s", "MasterFlat_V", "s-0.fits"}
+    one = by_source["s-0.fits"]
+    assert one["outcome"] == "made"
+    assert one["n_bytes"] == (out / "s-0c.fits").stat().st_size
+    assert one["seconds"] > 0
+    assert os.uname().nodename in one["worker"]
+    (lost,) = (record for record in records if record["event"] == "left out")
+    assert lost["name"] == "s-1.fits"
+    assert "SIMPLE" in lost["reason"]
+    end = records[-1]
+    assert (end["event"], end["outcome"], end["n_made"]) == ("end", "some frames failed", 4)
+    assert processes.run("reduce", make_night.folder, "-o", out, "--quiet")[0] == 1
+    later = list(read_log(out))[len(records) :]
+    assert {r["outcome"] for r in later if r["event"] == "product"} == {"was there"}
+
+
+def test_a_log_that_a_crash_has_cut_is_read_and_continued(
+    make_night: NightMaker, tmp_path: Path
+) -> None:
+    make_night.standard()
+    out = tmp_path / "out"
+    reduce_night(open_night(make_night.folder), out)
+    log = out / LOG_NAME
+    log.write_bytes(log.read_bytes() + b'{"event": "prod')
+    reduce_night(open_night(make_night.folder), out)
+    events = [record["event"] for record in read_log(out)]
+    assert events.count("run") == events.count("end") == 2
+
+
+def test_quiet_prints_nothing_but_what_went_wrong(make_night: NightMaker, tmp_path: Path) -> None:
+    make_night.standard()
+    command = processes.command("reduce", make_night.folder, "-o", tmp_path / "out", "--quiet")
+    found = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert (found.stdout, found.stderr) == ("", "")
+    (make_night.folder / "s-1.fits").write_bytes(b"no frame")
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert found.returncode == 1
+    assert found.stdout == ""
+    assert found.stderr.startswith("s-1.fits: is not a FITS file")
+
+
+def test_every_worker_lost_stops_the_run(
+    make_night: NightMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_night.standard()
+    night = open_night(make_night.folder)
+    monkeypatch.setattr("daskred.combine.median_over_frames", _kill_worker)
+    with pytest.raises(RunError, match="ended every worker"):
+        run_forked(night, tmp_path / "out", Options(workers=Workers(2, "processes")))
+    assert tree(tmp_path / "out") == {}
+
+
+def _kill_worker(*_: Any) -> Any:
+    kill_myself()
