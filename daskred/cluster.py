@@ -8,11 +8,12 @@ never travel: tasks read files, and give back receipts.
 from __future__ import annotations
 
 import contextlib
+import logging
 import secrets
 import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError, Future, InvalidStateError
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -46,11 +47,14 @@ def connect(address: str) -> Any:
     if "scheduler_file" in where and not Path(address).is_file():
         raise RequestError(f"--scheduler {address}: no such file, and no address like tcp://...")
     try:
-        return distributed.Client(**where, set_as_default=False, timeout="20s")
+        client = distributed.Client(**where, set_as_default=False, timeout="20s")
     except (OSError, TimeoutError, ValueError) as error:
         raise RequestError(
             f"--scheduler {address}: no dask scheduler answers there: {error}"
         ) from error
+    # What it would say of a lost scheduler is said once, in plain words, by the pool.
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
+    return client
 
 
 @dataclass(frozen=True)
@@ -184,18 +188,16 @@ class ClusterPool:
         import distributed
 
         self._remote.pop(local, None)
-        if local.done():
-            return
         try:
             result = remote.result()
         except distributed.KilledWorker:
-            local.set_exception(WorkerDiedError(MOST_DEATHS))
+            _settle(local, WorkerDiedError(MOST_DEATHS))
         except CancelledError:  # nobody cancels what somebody waits for, unless all is lost
-            local.set_exception(RunError(self._lost()))
+            _settle(local, RunError(self._lost()))
         except Exception as error:
-            local.set_exception(error)
+            _settle(local, error)
         else:
-            local.set_result(result)
+            _settle(local, result)
 
     def _lost(self) -> str:
         return (
@@ -225,8 +227,7 @@ class ClusterPool:
     def _fail(self, error: Exception) -> None:
         for local, remote in list(self._remote.items()):
             self._remote.pop(local, None)
-            if not local.done():
-                local.set_exception(error)
+            _settle(local, error)
             with contextlib.suppress(Exception):  # nobody may be there to hear it
                 remote.cancel(force=True)
 
@@ -242,7 +243,7 @@ class ClusterPool:
                 Exception
             ):  # one without a nanny cannot be ended; it is avoided
                 self._client.restart_workers([whom], timeout=10, raise_for_error=False)
-        future.set_exception(WorkerDiedError(1, whom))
+        _settle(future, WorkerDiedError(1, whom))
 
     def renew(self) -> None:
         """Do nothing: the cluster replaces its workers itself."""
@@ -257,6 +258,15 @@ class ClusterPool:
         self._watch.join(2 * _ASIDE_S)
         if self._owned:
             self._client.close(timeout=2)
+
+
+def _settle(local: Future[Any], outcome: Any) -> None:
+    """Give a future its result or exception, unless it was settled, or cancelled, before."""
+    with contextlib.suppress(InvalidStateError):
+        if isinstance(outcome, BaseException):
+            local.set_exception(outcome)
+        else:
+            local.set_result(outcome)
 
 
 def _who_has(key: str, dask_scheduler: Any = None) -> str:

@@ -18,7 +18,7 @@ from typing import BinaryIO, cast
 from daskred.checksum import add_checksums, checksum_of
 from daskred.errors import FrameError
 from daskred.frames import Image
-from daskred.header import BLOCK, CARD, END_CARD, Header
+from daskred.header import BLOCK, CARD, END_CARD, Header, is_structural
 from daskred.storage import open_file, size_of
 
 MAX_HEADER_BLOCKS = 4096  # 12 MB; real headers have fewer than 100 blocks
@@ -26,6 +26,7 @@ _END = END_CARD.encode()
 # Deflate packs zeros 1,032 times at most, and a frame has noise. Small files are let be.
 _MOST_PACKING = 1000
 _MOST_UNZIPPING = 200
+_MOST_FIELDS = 999  # FITS 4.0, section 7.3.1
 _ALWAYS_UNZIPPED = 2**26
 
 
@@ -108,12 +109,28 @@ def _read_header(path: str, file: BinaryIO, index: int) -> tuple[Header, int] | 
                 return None
             raise FrameError(path, "is not a FITS file: it does not begin with SIMPLE")
         for place in range(0, len(block) - CARD + 1, CARD):
-            if block[place : place + CARD] == _END:
-                return Header.parse(text + block[:place]), len(text) + BLOCK
+            if block.startswith(b"END     ", place):
+                if block[place : place + CARD] != _END:
+                    raise FrameError(path, "the END of its header is damaged")
+                header = Header.parse(text + block[:place])
+                _check_structure(path, header)
+                return header, len(text) + BLOCK
         text += block
         if len(block) < BLOCK:
             raise FrameError(path, "its header has no END: the file is cut short or damaged")
     raise FrameError(path, f"its header has no END within {MAX_HEADER_BLOCKS} blocks")
+
+
+def _check_structure(path: str, header: Header) -> None:
+    """Refuse a header that contradicts itself in what matters to where pixels lie."""
+    for keyword in header.repeated:
+        if is_structural(keyword):
+            values = list(map(repr, dict.fromkeys(header.values(keyword))))
+            if len(values) > 1:
+                text = f"{keyword} stands in its header as {' and as '.join(values)}"
+                raise FrameError(path, text)
+    if any(card.startswith(("XTENSION=", "SIMPLE  =")) for card in header.cards[1:]):
+        raise FrameError(path, "its header runs into the next one: an END is missing")
 
 
 def _count(path: str, header: Header, keyword: str, default: int | None = None) -> int:
@@ -136,6 +153,8 @@ def _data_size(path: str, header: Header, index: int) -> int:
     for axis in axes:
         size *= axis
     if index:
+        if _count(path, header, "TFIELDS", 0) > _MOST_FIELDS:
+            raise FrameError(path, f"TFIELDS = {header.get('TFIELDS')!r} are more than FITS knows")
         size = _count(path, header, "GCOUNT", 1) * (_count(path, header, "PCOUNT", 0) + size)
     return abs(cast(int, bitpix)) // 8 * size
 

@@ -9,6 +9,7 @@ the same files.
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -43,10 +44,11 @@ def to_physical(stored: NDArray[Any], image: Image, out: NDArray[Any]) -> None:
         unsigned ^= unsigned.dtype.type(1 << (8 * out.itemsize - 1))
         return
     _copy(stored, out)
-    if image.bscale != 1:
-        np.multiply(out, image.bscale, out=out)
-    if image.bzero != 0:
-        np.add(out, image.bzero, out=out)
+    with np.errstate(invalid="ignore", over="ignore"):  # floats may hold anything
+        if image.bscale != 1:
+            np.multiply(out, image.bscale, out=out)
+        if image.bzero != 0:
+            np.add(out, image.bzero, out=out)
     if blanks is not None:
         out[blanks] = np.nan
 
@@ -152,7 +154,10 @@ def read_tiles(path: str, image: Image, start: int, stop: int) -> NDArray[Any]:
     try:
         # Its pieces are many and small: from afar the whole file comes at once.
         file = io.BytesIO(_whole(path)) if is_remote(path) else path
-        with fits.open(file, memmap=False, do_not_scale_image_data=True) as hdus:
+        with (
+            warnings.catch_warnings(action="ignore"),  # of cards that are none of our concern
+            fits.open(file, memmap=False, do_not_scale_image_data=True) as hdus,
+        ):
             return np.asarray(hdus[image.hdu].section[start:stop, :])
     except OSError as error:
         raise FrameError(path, f"cannot be read: {error.strerror or error}") from error

@@ -239,6 +239,11 @@ class Header:
         return iter(self._places)
 
     @property
+    def repeated(self) -> list[str]:
+        """Each keyword that stands more than once."""
+        return [keyword for keyword, places in self._places.items() if len(places) > 1]
+
+    @property
     def entries(self) -> list[tuple[str, ...]]:
         """The cards, each together with the CONTINUE cards that belong to it."""
         entries: list[tuple[str, ...]] = []
