@@ -47,7 +47,7 @@ def connect(address: str) -> Any:
     if "scheduler_file" in where and not Path(address).is_file():
         raise RequestError(f"--scheduler {address}: no such file, and no address like tcp://...")
     try:
-        client = distributed.Client(**where, set_as_default=False, timeout="20s")
+        client = distributed.Client(**where, set_as_default=False, timeout="10s")
     except (OSError, TimeoutError, ValueError) as error:
         raise RequestError(
             f"--scheduler {address}: no dask scheduler answers there: {error}"

@@ -19,7 +19,8 @@ from typing import Any, Literal
 
 from daskred.blocks import Task
 from daskred.errors import FrameError, FramesError, RunError
-from daskred.pools import Pool, ProcessPool, ThreadPool, can_fork
+from daskred.isolation import can_fork
+from daskred.pools import Pool, ProcessPool, ThreadPool
 
 # So many workers may die of one task.
 MOST_DEATHS = 3

@@ -252,6 +252,9 @@ def images_of(path: str, hdus: Sequence[Hdu]) -> tuple[Image, ...]:
             raise FrameError(path, f"its pixels have {n_axes} axes ({shape}); a frame has two")
         bitpix = cast(int, header.get(f"{prefix}BITPIX"))
         n_pixels = axes[0] * axes[1]
+        if header.get("ZCMPTYPE") == "PLIO_1":
+            # Its decompressor leaves what a damaged stream does not tell as it was in memory.
+            raise FrameError(path, "is packed as a mask (PLIO_1), not as a frame; unpack it")
         if compressed and n_pixels > _MOST_PACKING * hdu.data_size:
             text = f"promises {n_pixels} pixels in {hdu.data_size} bytes; it is damaged"
             raise FrameError(path, text)
@@ -266,13 +269,16 @@ def images_of(path: str, hdus: Sequence[Hdu]) -> tuple[Image, ...]:
                 name = ""
             if any(image.name == name for image in images):
                 name = f"{name} HDU {hdu.index}".lstrip()
+        bscale = _number(path, header, "BSCALE", 1.0)
+        if bscale == 0:
+            raise FrameError(path, "BSCALE = 0 in its header makes all pixels alike")
         images.append(
             Image(
                 name=name,
                 hdu=hdu.index,
                 shape=(axes[1], axes[0]),
                 bitpix=bitpix,
-                bscale=_number(path, header, "BSCALE", 1.0),
+                bscale=bscale,
                 bzero=_number(path, header, "BZERO", 0.0),
                 blank=_blank(path, header, bitpix, compressed),
                 offset=hdu.data_start,

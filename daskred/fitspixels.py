@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from daskred.errors import FrameError
 from daskred.fitsfile import check_packing, is_gzipped, opened, unpacking
 from daskred.frames import Image
+from daskred.isolation import isolated
 from daskred.kernels.scratch import scratch
 from daskred.storage import is_remote, open_file, read_range
 
@@ -148,20 +149,33 @@ def band_rows(shape: tuple[int, ...]) -> int:
 
 
 def read_tiles(path: str, image: Image, start: int, stop: int) -> NDArray[Any]:
-    """Read rows of a tile-compressed image as they were stored before compression."""
+    """Read rows of a tile-compressed image as they were stored before compression.
+
+    Raises
+    ------
+    FrameError
+        When the file cannot be read, or its compressed pixels are broken.
+    """
+    # Its pieces are many and small: from afar the whole file comes at once.
+    with unpacking(path):
+        file = io.BytesIO(_whole(path)) if is_remote(path) else path
+        if not is_remote(path):
+            read_range(
+                path, 0, memoryview(bytearray(1))
+            )  # tells best what keeps it from being read
+    # Imported here, it need not be imported in each child.
     from astropy.io import fits
 
-    try:
-        # Its pieces are many and small: from afar the whole file comes at once.
-        file = io.BytesIO(_whole(path)) if is_remote(path) else path
+    def unpack() -> NDArray[Any]:
         with (
             warnings.catch_warnings(action="ignore"),  # of cards that are none of our concern
             fits.open(file, memmap=False, do_not_scale_image_data=True) as hdus,
         ):
             return np.asarray(hdus[image.hdu].section[start:stop, :])
-    except OSError as error:
-        raise FrameError(path, f"cannot be read: {error.strerror or error}") from error
-    except Exception as error:  # astropy raises what its decompressors raise
+
+    try:
+        return isolated(unpack, (stop - start, image.shape[1]), image.disk_dtype)
+    except RuntimeError as error:
         raise FrameError(path, f"its compressed pixels are broken: {error}") from error
 
 

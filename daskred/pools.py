@@ -13,12 +13,11 @@ import multiprocessing
 import os
 import signal
 import sys
-import threading
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, Protocol
 
 from daskred.blocks import Task
+from daskred.isolation import can_fork
 
 _PR_SET_PDEATHSIG = 1
 
@@ -65,14 +64,6 @@ class Pool(Protocol):
 
     def close(self, at_once: bool) -> None:
         """Let the workers go, when they have done what they are at, or at once."""
-
-
-def can_fork() -> bool:
-    """Whether this process may be forked: on Linux, as long as it has one thread."""
-    if sys.platform != "linux" or threading.active_count() > 1:
-        return False
-    # Threads of libraries, as those of BLAS, are known to the system only.
-    return len(list(Path("/proc/self/task").iterdir())) == 1
 
 
 def _become_worker(parent: int) -> None:

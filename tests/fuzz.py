@@ -84,7 +84,6 @@ def seeds() -> dict[str, bytes]:
             ("GZIP_1", unsigned),
             ("GZIP_2", floats),
             ("HCOMPRESS_1", unsigned.astype("i4")),
-            ("PLIO_1", (unsigned % 100).astype("i2")),
         )
     }
     return {

@@ -41,9 +41,9 @@ def quiet(long_night: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[st
 
 
 def products(out: Path) -> dict[str, bytes]:
-    """Return what bears a product's name."""
-    found = tree(out) if out.exists() else {}
-    return {name: data for name, data in found.items() if not Path(name).name.startswith(".")}
+    """Return what bears a product's name; other names may vanish at any moment."""
+    paths = [path for path in out.rglob("*.fits") if not path.name.startswith(".")]
+    return {str(path.relative_to(out)): path.read_bytes() for path in paths}
 
 
 def test_a_kill_at_any_moment_costs_nothing_but_time(

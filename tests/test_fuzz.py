@@ -46,12 +46,19 @@ def test_a_promise_of_many_packed_pixels_is_refused(tmp_path: Path) -> None:
     fits.CompImageHDU(np.zeros((30, 40), "i2")).writeto(path)
     data = path.read_bytes()
     for axis in (1, 2):
-        start = data.index(f"ZNAXIS{axis}  =".encode())
-        card = f"ZNAXIS{axis}  = {1_000_000:>20}".ljust(80).encode()
+        start = data.index(f"ZNAXIS{axis} =".encode())
+        card = f"ZNAXIS{axis} = {1_000_000:>20}".ljust(80).encode()
         data = data[:start] + card + data[start + 80 :]
     path.write_bytes(data)
     with pytest.raises(FrameError, match="pixels"):
         images_of(str(path), read_hdus(str(path)))
+
+
+def test_a_mask_is_no_frame(tmp_path: Path) -> None:
+    path = tmp_path / "mask.fits.fz"
+    fits.CompImageHDU(np.ones((9, 9), "i2"), compression_type="PLIO_1").writeto(path)
+    (entry,) = open_night(path).left_out
+    assert "as a mask" in entry.reason
 
 
 @pytest.mark.parametrize(

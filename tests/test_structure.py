@@ -23,6 +23,7 @@ ORDER = [
     ],
     [
         "files",
+        "isolation",
         "fitsfile",
         "fitspixels",
         "fitswrite",
