@@ -101,7 +101,11 @@ class ProcessPool:
 
     def submit(self, task: Task, avoid: frozenset[str]) -> Future[Any]:
         """Hand out a task."""
-        return self._pool.submit(_carry_out, task)
+        try:
+            return self._pool.submit(_carry_out, task)
+        except BrokenExecutor:  # one has died while nobody waited for it
+            self.renew()
+            return self._pool.submit(_carry_out, task)
 
     def give_up(self, future: Future[Any]) -> None:
         """End all workers: nobody knows which of them has the task."""

@@ -63,7 +63,7 @@ class Summary:
 
 def _remove_parts(out: Path, plan: Plan) -> None:
     """Remove what a killed run left unfinished beside the products of this one."""
-    folders = {out / MASTERS_FOLDER} | {(out / one.product).parent for one in plan.science}
+    folders = {out, out / MASTERS_FOLDER} | {(out / one.product).parent for one in plan.science}
     for folder in folders:
         for part in folder.glob(f"{TEMPORARY_MARK}*"):
             if part.is_file():

@@ -52,11 +52,13 @@ class TerminalProgress:
         self._bars: RichProgress | None = None
         self._task: TaskID | None = None
         self._phase = ("", 0, "")
+        self._done = 0
         self._started = 0.0
 
     def begin(self, title: str, total: int, unit: str) -> None:
         """Show a bar, or wait for the end."""
         self._phase = (title, total, unit)
+        self._done = 0
         self._started = time.monotonic()
         if self._console.is_terminal:
             self._bars = RichProgress(
@@ -73,6 +75,7 @@ class TerminalProgress:
 
     def advance(self, n_units: int) -> None:
         """Move the bar."""
+        self._done += n_units
         if self._bars and self._task is not None:
             self._bars.advance(self._task, n_units)
             speed = self._bars.tasks[0].speed
@@ -86,7 +89,8 @@ class TerminalProgress:
             return
         title, total, unit = self._phase
         seconds = time.monotonic() - self._started
-        self._console.print(escape(f"{title}: {total} {unit} in {seconds:.1f} s"))
+        number = f"{total}" if self._done >= total else f"{self._done} of {total}"
+        self._console.print(escape(f"{title}: {number} {unit} in {seconds:.1f} s"))
 
     def say(self, message: str) -> None:
         """Write a line."""

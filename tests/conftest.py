@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from daskred import simulate
+from daskred import open_night, reduce_night, simulate
 from daskred.runlog import LOG_NAME
 
 SHAPE = (24, 40)
@@ -24,6 +24,22 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("nights") / "small"
     simulate(folder, shape=SHAPE, n_darks=5, n_flats=5, n_science=7, seed=3)
     return folder
+
+
+@pytest.fixture(scope="session")
+def long_night(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A night that takes long enough to be disturbed; tests must not change it."""
+    folder = tmp_path_factory.mktemp("nights") / "long"
+    simulate(folder, shape=(160, 200), n_darks=5, n_flats=5, n_science=200, seed=5)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def long_products(long_night: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """Return the products of an undisturbed run."""
+    out = tmp_path_factory.mktemp("products") / "out"
+    reduce_night(open_night(long_night), out)
+    return tree(out)
 
 
 @pytest.fixture(scope="session")

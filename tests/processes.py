@@ -66,10 +66,16 @@ def children(pid: int) -> list[int]:
 
 
 @contextlib.contextmanager
-def dask_process(*arguments: object) -> Iterator[subprocess.Popen[str]]:
-    """Run dask's own command line, as ``dask scheduler``, and end it afterwards."""
+def dask_process(
+    *arguments: object, namespace: str | None = None
+) -> Iterator[subprocess.Popen[str]]:
+    """Run dask's own command line, as ``dask scheduler``, and end it afterwards.
+
+    A network namespace is another host on the same machine.
+    """
+    there = ["ip", "netns", "exec", namespace] if namespace else []
     process = subprocess.Popen(
-        [sys.executable, "-m", "dask", *map(str, arguments)],
+        [*there, sys.executable, "-m", "dask", *map(str, arguments)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         text=True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,26 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from daskred import RequestError, open_night, reduce_night, simulate
+from daskred import RequestError, open_night, reduce_night
 from daskred.cluster import check_workers
+from daskred.runlog import read_log
 from tests import processes
-from tests.conftest import tree
+from tests.conftest import NightMaker, tree
 
 WORKER = ("worker", "--nthreads", "1", "--no-dashboard", "--death-timeout", "60")
-
-
-@pytest.fixture(scope="module")
-def long_night(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("long") / "night"
-    simulate(folder, shape=(160, 200), n_darks=5, n_flats=5, n_science=200, seed=5)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def quiet(long_night: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    out = tmp_path_factory.mktemp("quiet") / "out"
-    reduce_night(open_night(long_night), out)
-    return tree(out)
 
 
 class Cluster:
@@ -66,32 +54,37 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
         yield own
 
 
+def disturbed(cluster: Cluster, night: Path, out: Path) -> subprocess.Popen[str]:
+    """Start a run on the cluster, and wait until it is in the middle of the science frames."""
+    process = processes.start("reduce", night, "-o", out, "--scheduler", cluster.file)
+    assert processes.wait_for(lambda: len(science(out)) > 5, process)
+    return process
+
+
 def science(out: Path) -> list[Path]:
     return list(out.glob("ktwo*/ktwo*c.fits"))
 
 
 def test_a_cluster_makes_the_same_bytes_also_when_a_worker_is_killed(
-    cluster: Cluster, long_night: Path, tmp_path: Path, quiet: dict[str, bytes]
+    cluster: Cluster, long_night: Path, tmp_path: Path, long_products: dict[str, bytes]
 ) -> None:
     cluster.add_worker("--no-nanny")
     cluster.add_worker("--no-nanny")
     out = tmp_path / "out"
-    process = processes.start("reduce", long_night, "-o", out, "--scheduler", cluster.file)
-    assert processes.wait_for(lambda: len(science(out)) > 5, process)
+    process = disturbed(cluster, long_night, out)
     cluster.workers[0].send_signal(signal.SIGKILL)
     status, told = processes.finish(process)
     assert status == 0, told
     assert "dashboard" in told
-    assert tree(out) == quiet
+    assert tree(out) == long_products
 
 
 def test_a_scheduler_that_goes_away_stops_the_run_which_goes_on_elsewhere(
-    cluster: Cluster, long_night: Path, tmp_path: Path, quiet: dict[str, bytes]
+    cluster: Cluster, long_night: Path, tmp_path: Path, long_products: dict[str, bytes]
 ) -> None:
     cluster.add_worker("--no-nanny")
     out = tmp_path / "out"
-    process = processes.start("reduce", long_night, "-o", out, "--scheduler", cluster.file)
-    assert processes.wait_for(lambda: len(science(out)) > 5, process)
+    process = disturbed(cluster, long_night, out)
     cluster.scheduler.send_signal(signal.SIGKILL)
     status, told = processes.finish(process)
     assert status == 1
@@ -99,31 +92,29 @@ def test_a_scheduler_that_goes_away_stops_the_run_which_goes_on_elsewhere(
     assert "gone" in told
     assert "Traceback" not in told
     assert processes.run("reduce", long_night, "-o", out)[0] == 0
-    assert tree(out) == quiet
+    assert tree(out) == long_products
 
 
 def test_a_client_that_is_killed_is_followed_by_another(
-    cluster: Cluster, long_night: Path, tmp_path: Path, quiet: dict[str, bytes]
+    cluster: Cluster, long_night: Path, tmp_path: Path, long_products: dict[str, bytes]
 ) -> None:
     cluster.add_worker("--no-nanny")
     out = tmp_path / "out"
     arguments = ("reduce", long_night, "-o", out, "--scheduler", cluster.file)
-    process = processes.start(*arguments)
-    assert processes.wait_for(lambda: len(science(out)) > 5, process)
+    process = disturbed(cluster, long_night, out)
     processes.kill_group(process)
     status, told = processes.run(*arguments)
     assert status == 0, told
-    assert tree(out) == quiet
+    assert tree(out) == long_products
 
 
 def test_ctrl_c_leaves_a_cluster_alone(
-    cluster: Cluster, long_night: Path, tmp_path: Path, quiet: dict[str, bytes]
+    cluster: Cluster, long_night: Path, tmp_path: Path, long_products: dict[str, bytes]
 ) -> None:
     cluster.add_worker("--no-nanny")
     out = tmp_path / "out"
     arguments = ("reduce", long_night, "-o", out, "--scheduler", cluster.file)
-    process = processes.start(*arguments)
-    assert processes.wait_for(lambda: len(science(out)) > 5, process)
+    process = disturbed(cluster, long_night, out)
     sent_at = time.monotonic()
     os.killpg(process.pid, signal.SIGINT)
     status, told = processes.finish(process)
@@ -131,7 +122,7 @@ def test_ctrl_c_leaves_a_cluster_alone(
     assert time.monotonic() - sent_at < 15
     assert "stand in" in told
     assert processes.run(*arguments)[0] == 0
-    assert tree(out) == quiet
+    assert tree(out) == long_products
 
 
 def test_a_worker_that_does_not_see_the_products_is_named(
@@ -151,6 +142,92 @@ def test_a_worker_that_does_not_see_the_products_is_named(
     assert status == 2
     assert re.search(r"worker tcp://\S+ does not see \S+out", told)
     assert [path.name for path in out.iterdir()] == []
+
+
+POISON = """
+import os, signal, time
+import daskred.tasks
+
+calibrate = daskred.tasks._calibrate
+
+def poisoned(job, *arguments):
+    if job.frame.name == "s-2.fits":
+        HOW
+    return calibrate(job, *arguments)
+
+daskred.tasks._calibrate = poisoned
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "options"),
+    [
+        ("os.kill(os.getpid(), signal.SIGKILL)", ()),
+        ("time.sleep(1000)", ("--time-limit", "2")),
+    ],
+)
+def test_a_frame_that_ends_or_holds_every_worker_is_given_up_by_name(
+    cluster: Cluster, make_night: NightMaker, tmp_path: Path, how: str, options: tuple[str, ...]
+) -> None:
+    make_night.standard(n_science=5)
+    script = tmp_path / "poison.py"
+    script.write_text(POISON.replace("HOW", how))
+    for _ in range(2):
+        cluster.add_worker("--preload", str(script))
+    out = tmp_path / "out"
+    arguments = ("reduce", make_night.folder, "-o", out, "--scheduler", cluster.file, *options)
+    status, told = processes.run(*arguments)
+    assert status == 1, told
+    lost = [record for record in read_log(out) if record["event"] == "left out"]
+    assert [record["name"] for record in lost] == ["s-2.fits"]
+    assert "ended every worker" in lost[0]["reason"]
+    assert sorted(path.name for path in out.glob("s-*")) == [f"s-{n}c.fits" for n in (0, 1, 3, 4)]
+
+
+@pytest.fixture
+def second_host() -> Iterator[tuple[str, str]]:
+    """Give the name of a network namespace, and this machine's address as it is seen there."""
+    name, address = f"daskred-{os.getpid()}", "10.213.7"
+    steps = [
+        f"ip netns add {name}",
+        f"ip link add veth-d0 type veth peer name veth-d1 netns {name}",
+        f"ip addr add {address}.1/24 dev veth-d0",
+        "ip link set veth-d0 up",
+        f"ip -n {name} addr add {address}.2/24 dev veth-d1",
+        f"ip -n {name} link set veth-d1 up",
+        f"ip -n {name} link set lo up",
+    ]
+    try:
+        for step in steps:
+            made = shutil.which("ip") and subprocess.run(
+                step.split(), capture_output=True, check=False
+            )
+            if not made or made.returncode:
+                pytest.skip("no permission for a network namespace, or no ip command")
+        yield name, f"{address}.1"
+    finally:
+        if shutil.which("ip"):
+            for step in (f"ip netns del {name}", "ip link del veth-d0"):
+                subprocess.run(step.split(), capture_output=True, check=False)
+
+
+def test_workers_on_another_host_make_the_same_bytes(
+    second_host: tuple[str, str], long_night: Path, tmp_path: Path, long_products: dict[str, bytes]
+) -> None:
+    name, address = second_host
+    file = tmp_path / "scheduler.json"
+    options = ("--scheduler-file", file)
+    with (
+        processes.dask_process("scheduler", "--host", address, "--port", 0, *options) as scheduler,
+        processes.dask_process(
+            *WORKER, "--no-nanny", *options, "--local-directory", tmp_path, namespace=name
+        ),
+    ):
+        assert processes.wait_for(file.exists, scheduler)
+        out = tmp_path / "out"
+        status, told = processes.run("reduce", long_night, "-o", out, "--scheduler", file)
+    assert status == 0, told
+    assert tree(out) == long_products
 
 
 def test_workers_are_looked_at_before_any_work(long_night: Path, tmp_path: Path) -> None:
@@ -188,7 +265,7 @@ def test_a_scheduler_that_is_not_there_is_told(
 
 
 def test_a_client_that_a_notebook_has_is_used(
-    long_night: Path, tmp_path: Path, quiet: dict[str, bytes]
+    long_night: Path, tmp_path: Path, long_products: dict[str, bytes]
 ) -> None:
     from distributed import Client, LocalCluster
 
@@ -201,4 +278,4 @@ def test_a_client_that_a_notebook_has_is_used(
         (log,) = (tmp_path / "out").glob("*.jsonl")
         nannies = client.run(os.getpid)
         assert any(f":{pid}" in log.read_text() for pid in nannies.values())
-    assert tree(tmp_path / "out") == quiet
+    assert tree(tmp_path / "out") == long_products

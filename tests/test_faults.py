@@ -15,29 +15,13 @@ from typing import Any
 import pytest
 
 import daskred.tasks
-from daskred import Options, RunError, Workers, open_night, reduce_night, simulate
+from daskred import Options, RunError, Workers, open_night, reduce_night
 from daskred.runlog import LOG_NAME, read_log
 from tests import processes
 from tests.conftest import NightMaker, tree
 
 # `DASKRED_KILLS=400 pytest tests/test_faults.py` kills more often.
 N_KILLS = int(os.environ.get("DASKRED_KILLS", "40"))
-
-
-@pytest.fixture(scope="module")
-def long_night(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A night that takes long enough to be disturbed."""
-    folder = tmp_path_factory.mktemp("long") / "night"
-    simulate(folder, shape=(160, 200), n_darks=5, n_flats=5, n_science=120, seed=5)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def quiet(long_night: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """Return the products of an undisturbed run."""
-    out = tmp_path_factory.mktemp("quiet") / "out"
-    reduce_night(open_night(long_night), out)
-    return tree(out)
 
 
 def products(out: Path) -> dict[str, bytes]:
@@ -47,7 +31,7 @@ def products(out: Path) -> dict[str, bytes]:
 
 
 def test_a_kill_at_any_moment_costs_nothing_but_time(
-    long_night: Path, tmp_path: Path, quiet: dict[str, bytes]
+    long_night: Path, tmp_path: Path, long_products: dict[str, bytes]
 ) -> None:
     out = tmp_path / "out"
     start = time.monotonic()
@@ -63,17 +47,22 @@ def test_a_kill_at_any_moment_costs_nothing_but_time(
         processes.kill_group(process)
         found = products(out)
         n_products.add(len(found))
-        assert found.items() <= quiet.items()  # none is torn
+        assert found.items() <= long_products.items()  # none is torn
     assert len(n_products) > 3  # the kills came at different stages
     status, told = processes.run("reduce", long_night, "-o", out)
     assert status == 0, told
-    assert tree(out) == quiet
+    assert tree(out) == long_products
 
 
 @pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 @pytest.mark.parametrize("kind", ["--processes", "--threads"])
 def test_a_signal_stops_a_run_within_seconds(
-    long_night: Path, tmp_path: Path, quiet: dict[str, bytes], sent: int, status: int, kind: str
+    long_night: Path,
+    tmp_path: Path,
+    long_products: dict[str, bytes],
+    sent: int,
+    status: int,
+    kind: str,
 ) -> None:
     out = tmp_path / "out"
     process = processes.start("reduce", long_night, "-o", out, kind)
@@ -86,17 +75,17 @@ def test_a_signal_stops_a_run_within_seconds(
     assert "stand in" in told
     assert "Traceback" not in told
     left = tree(out)
-    assert left.items() <= quiet.items()  # no litter either
-    assert len(left) < len(quiet)
+    assert left.items() <= long_products.items()  # no litter either
+    assert len(left) < len(long_products)
     assert [record["outcome"] for record in read_log(out) if record["event"] == "end"] == [
         "interrupted"
     ]
     assert processes.run("reduce", long_night, "-o", out)[0] == 0
-    assert tree(out) == quiet
+    assert tree(out) == long_products
 
 
 def test_a_worker_that_is_killed_costs_nothing(
-    long_night: Path, tmp_path: Path, quiet: dict[str, bytes]
+    long_night: Path, tmp_path: Path, long_products: dict[str, bytes]
 ) -> None:
     out = tmp_path / "out"
     process = processes.start("reduce", long_night, "-o", out, "--processes", "--workers", "2")
@@ -104,7 +93,7 @@ def test_a_worker_that_is_killed_costs_nothing(
     os.kill(processes.children(process.pid)[0], signal.SIGKILL)
     status, told = processes.finish(process)
     assert status == 0, told
-    assert tree(out) == quiet
+    assert tree(out) == long_products
 
 
 def ending(name: str, how: Any) -> Any:
@@ -233,7 +222,7 @@ def test_a_disk_that_is_too_small_is_told_before_anything_is_written(
 
 
 def test_a_disk_that_gets_full_stops_the_run_which_then_goes_on(
-    long_night: Path, small_disk: Path, tmp_path: Path, quiet: dict[str, bytes]
+    long_night: Path, small_disk: Path, tmp_path: Path, long_products: dict[str, bytes]
 ) -> None:
     night = tmp_path / "night"
     shutil.copytree(long_night, night)
@@ -249,10 +238,10 @@ def test_a_disk_that_gets_full_stops_the_run_which_then_goes_on(
     assert "goes on from there" in told
     found = tree(out)
     assert found
-    assert found.items() <= quiet.items()
+    assert found.items() <= long_products.items()
     (small_disk / "filler").unlink()
     assert processes.run("reduce", night, "-o", out)[0] == 0
-    assert tree(out).items() <= quiet.items()
+    assert tree(out).items() <= long_products.items()
     assert len(tree(out)) == 13
 
 

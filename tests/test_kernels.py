@@ -83,6 +83,15 @@ def test_exact_mode_is_scipys(values: Any) -> None:
     assert level(values, "exact-mode") == scipy_mode(values)[0]
 
 
+@given(
+    hnp.arrays("f8", st.integers(1, 50), elements=st.integers(-9, 9).map(lambda n: n / 2)),
+    st.sampled_from([0.0, 0.5, 0.25, 1e6, 1e9, 1e-9]),
+)
+def test_exact_mode_of_halves_and_others_is_scipys(values: Any, shift: float) -> None:
+    shifted = np.append(values, [values[0] + 70000]) + shift
+    assert level(shifted, "exact-mode") == scipy_mode(shifted)[0]
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_levels_scale_with_the_pixels_and_pass_over_nan(method: str) -> None:
     values = np.random.default_rng(1).normal(20000, 500, (60, 70)).round()
