@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from daskred.stack import open_frames as open_frames
     from daskred.stack import open_images as open_images
     from daskred.tasks import Receipt as Receipt
+    from daskred.verification import Verification as Verification
+    from daskred.verification import verify as verify
     from daskred.write import open_master as open_master
     from daskred.write import write_frames as write_frames
 
@@ -84,6 +86,8 @@ _HOMES = {
     "simulate": "simulation",
     "open_frames": "stack",
     "open_images": "stack",
+    "Verification": "verification",
+    "verify": "verification",
     "open_master": "write",
     "write_frames": "write",
 }
