@@ -53,7 +53,9 @@ def main(night: str, out: str, count: str, kind: str) -> None:
         from distributed import Client, LocalCluster
 
         with (
-            LocalCluster(int(count), threads_per_worker=1, dashboard_address=None) as cluster,
+            LocalCluster(
+                n_workers=int(count), threads_per_worker=1, dashboard_address=None
+            ) as cluster,
             Client(cluster),
         ):
             daskred.reduce_night(opened, out, None, progress)

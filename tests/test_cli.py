@@ -15,7 +15,7 @@ from astropy.io import fits
 
 from tests.conftest import NightMaker, tree
 
-COMMANDS = ("reduce", "plan", "inspect", "show", "simulate", "demo")
+COMMANDS = ("reduce", "plan", "verify", "inspect", "show", "simulate", "demo")
 
 
 def daskred(
