@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from daskred.errors import RequestError
 from daskred.fitsfile import images_of, read_hdus
-from daskred.fitspixels import read_rows
+from daskred.fitspixels import bands_of, read_rows
 from daskred.kernels.correct import calibrate as calibrate_pixels
 from daskred.kernels.correct import divisor, effective_dark
 from daskred.stack import map_pixels
@@ -67,7 +67,10 @@ def read_images(path: str) -> list[NDArray[Any]]:
     pixels = []
     for image in images_of(path, read_hdus(path)):
         out = np.empty(image.shape, image.dtype)
-        read_rows(path, image, 0, image.shape[0], out)
+        start = 0
+        for band in bands_of(path, image):
+            out[start : start + len(band)] = band
+            start += len(band)
         pixels.append(out)
     return pixels
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from daskred.checksum import add_checksums, checksum_of, encode_checksum, sum_of_words
 from daskred.fitspixels import band_rows
 from daskred.header import BLOCK, Header, format_card
+from daskred.kernels.scratch import scratch
 
 TEMPORARY_MARK = ".daskred-part-"
 
@@ -70,8 +71,7 @@ class Bands:
     dtype
         float32, float64 or uint16.
     rows
-        The bands, from the first row to the last; each may be in memory that the next overwrites,
-        and is overwritten.
+        The bands, from the first row to the last; each may be in memory that the next overwrites.
     """
 
     shape: tuple[int, int]
@@ -80,9 +80,10 @@ class Bands:
 
 
 def as_bands(pixels: NDArray[Any]) -> Bands:
-    """Return an image in memory as bands; it stays as it is."""
+    """Return an image in memory as bands."""
+    pixels = np.ascontiguousarray(pixels)
     n_rows = band_rows(pixels.shape)
-    rows = (pixels[start : start + n_rows].copy() for start in range(0, len(pixels), n_rows))
+    rows = (pixels[start : start + n_rows] for start in range(0, len(pixels), n_rows))
     return Bands((pixels.shape[0], pixels.shape[1]), pixels.dtype, rows)
 
 
@@ -95,19 +96,20 @@ def _write_bands(descriptor: int, offset: int, bands: Bands) -> tuple[int, int, 
     start = offset
     carry = b""  # sums are over words of four bytes, which a band of short integers may end within
     for band in bands.rows:
+        # A copy that changes the byte order is several times faster than changing it in place.
+        stored = scratch("written band", band.shape, band.dtype.newbyteorder(">"))
         if band.dtype.kind == "f":
+            stored[...] = band
             n_nan += int(np.count_nonzero(np.isnan(band)))
             # Words have one value in either byte order; in this machine's they add faster.
             data_sum = add_checksums(data_sum, sum_of_words(band.view("u4")))
-            band.byteswap(inplace=True)
         else:
-            band ^= band.dtype.type(2**15)
-            band.byteswap(inplace=True)
-            data = carry + band.tobytes()
+            stored[...] = band ^ band.dtype.type(2**15)
+            data = carry + stored.tobytes()
             whole = len(data) // 4 * 4
             data_sum = add_checksums(data_sum, checksum_of(data[:whole]))
             carry = data[whole:]
-        pixels = band.reshape(-1).view("u1").data
+        pixels = stored.reshape(-1).view("u1").data
         _pwrite(descriptor, pixels, offset)
         offset += len(pixels)
     if carry:
