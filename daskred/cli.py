@@ -25,7 +25,12 @@ class _Terminated(KeyboardInterrupt):
     """The system asks to stop, as Ctrl-C does."""
 
 
+_asked_to_stop = False
+
+
 def _terminate(*_: object) -> NoReturn:
+    global _asked_to_stop
+    _asked_to_stop = True
     raise _Terminated
 
 
@@ -125,7 +130,7 @@ def _verify(arguments: argparse.Namespace) -> int:
 
     found = verify(arguments.out, Workers(arguments.workers), TerminalProgress())
     print_verification(found)
-    return SOME_FAILED if found.findings else ALL_DONE
+    return SOME_FAILED if found.findings or found.frames else ALL_DONE
 
 
 def _inspect(arguments: argparse.Namespace) -> int:
@@ -233,6 +238,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status: int = parsed.run(parsed)
         sys.stdout.flush()
     except DaskredError as error:
+        if _asked_to_stop:
+            return TERMINATED
         print(f"daskred: {error}", file=sys.stderr)
         return WRONG_REQUEST if isinstance(error, RequestError) else SOME_FAILED
     except KeyboardInterrupt as stop:

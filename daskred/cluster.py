@@ -187,7 +187,8 @@ class ClusterPool:
         """Give a task's outcome to whoever waits for it."""
         import distributed
 
-        self._remote.pop(local, None)
+        if self._remote.pop(local, None) is None:
+            return  # it was given up
         try:
             result = remote.result()
         except distributed.KilledWorker:
@@ -233,16 +234,15 @@ class ClusterPool:
 
     def give_up(self, future: Future[Any]) -> None:
         """Take a task from a worker that hangs with it, and end that worker."""
-        remote = self._remote.pop(future, None)
-        if remote is None or future.done():
+        remote = self._remote.get(future)
+        if remote is None:
             return
         whom = self._client.run_on_scheduler(_who_has, key=remote.key)
+        if not whom or self._remote.pop(future, None) is None:
+            return  # it waits for a worker, or has just been done
         remote.cancel(force=True)
-        if whom:
-            with contextlib.suppress(
-                Exception
-            ):  # one without a nanny cannot be ended; it is avoided
-                self._client.restart_workers([whom], timeout=10, raise_for_error=False)
+        with contextlib.suppress(Exception):  # without a nanny it cannot be ended, but avoided
+            self._client.restart_workers([whom], timeout=10, raise_for_error=False)
         _settle(future, WorkerDiedError(1, whom))
 
     def renew(self) -> None:

@@ -63,9 +63,7 @@ class Workers:
 
 def open_pool(workers: Workers) -> Pool:
     """Start workers on this machine."""
-    if workers.kind == "processes" or (
-        workers.kind == "auto" and workers.number > 1 and can_fork()
-    ):
+    if workers.kind == "processes" or (workers.kind == "auto" and can_fork()):
         return ProcessPool(workers.number)
     return ThreadPool(workers.number)
 
@@ -161,7 +159,9 @@ class Executor:
                 attempt = _Attempt(task)
             else:
                 return
-            attempt = replace(attempt, deadline=time.monotonic() + self._time_limit_s)
+            # It may have to wait for its turn, which is counted with it.
+            limit_s = self._time_limit_s * _IN_FLIGHT
+            attempt = replace(attempt, deadline=time.monotonic() + limit_s)
             flying[self._pool.submit(attempt.task, attempt.avoid)] = attempt
 
     def _landed(self, flying: dict[Future[Any], _Attempt]) -> set[Future[Any]]:

@@ -54,7 +54,7 @@ def _found_remote(sources: Iterable[str]) -> list[tuple[str, str]]:
         except OSError as error:
             raise RequestError(f"{source}: {error.strerror}") from error
         if not matches:
-            raise RequestError(f"{source}: no such file or folder")
+            raise RequestError(f"{source}: no such file or folder, or no server that answers")
         for match in matches:
             parts = match.removeprefix(source).split("/")
             hidden = any(part.startswith(".") for part in parts)

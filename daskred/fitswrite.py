@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from collections.abc import Iterable, Sequence
@@ -100,7 +101,7 @@ def _write_bands(descriptor: int, offset: int, bands: Bands) -> tuple[int, int, 
         stored = scratch("written band", band.shape, band.dtype.newbyteorder(">"))
         if band.dtype.kind == "f":
             stored[...] = band
-            n_nan += int(np.count_nonzero(np.isnan(band)))
+            n_nan += int(np.count_nonzero(np.isnan(band, out=scratch("NaN", band.shape, "?"))))
             # Words have one value in either byte order; in this machine's they add faster.
             data_sum = add_checksums(data_sum, sum_of_words(band.view("u4")))
         else:
@@ -126,7 +127,7 @@ def _pwrite(descriptor: int, data: memoryview, offset: int) -> None:
         data, offset = data[n:], offset + n
 
 
-def write_atomically(path: Path, units: Sequence[Unit]) -> int:
+def write_atomically(path: Path, units: Sequence[Unit], guard: Path | None = None) -> int:
     """Write a product: whole or not at all, CHECKSUM and DATASUM included.
 
     Parameters
@@ -136,6 +137,8 @@ def write_atomically(path: Path, units: Sequence[Unit]) -> int:
     units
         For each header-data unit its cards, without those of its structure, and its pixels or
         None. Floats get the card NANPIX too. Bytes are a whole unit, written as it is.
+    guard
+        A file without which nothing is written.
 
     Returns
     -------
@@ -150,7 +153,9 @@ def write_atomically(path: Path, units: Sequence[Unit]) -> int:
     # No other task, and no other run, has this name.
     part = path.parent / f"{TEMPORARY_MARK}{secrets.token_hex(8)}.fits"
     try:
+        _check_guard(guard)
         n_nan = _write(part, units)
+        _check_guard(guard)
         part.replace(path)
     except BaseException as error:
         part.unlink(missing_ok=True)
@@ -158,6 +163,12 @@ def write_atomically(path: Path, units: Sequence[Unit]) -> int:
             error.filename = str(path)
         raise
     return n_nan
+
+
+def _check_guard(guard: Path | None) -> None:
+    if guard and not guard.exists():
+        text = "the run is over, or the folder of products is gone"
+        raise OSError(errno.ENOENT, text, str(guard.parent))
 
 
 def _write(part: Path, units: Sequence[Unit]) -> int:

@@ -5,6 +5,7 @@ Decompressors written in C have been seen to overwrite memory when a stream is d
 
 from __future__ import annotations
 
+import ctypes
 import mmap
 import os
 import signal
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 
 _SECONDS = 120.0
 _FAILED = 3
+_PR_SET_PDEATHSIG = 1
 
 
 def can_fork() -> bool:
@@ -28,6 +30,14 @@ def can_fork() -> bool:
         return False
     # Threads of libraries, as those of BLAS, are known to the system only.
     return len(list(Path("/proc/self/task").iterdir())) == 1
+
+
+def end_with(parent: int) -> None:
+    """See to it that this process, a child, ends when its parent does, however that may be."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
 
 
 def isolated(
@@ -60,10 +70,12 @@ def isolated(
     n_bytes = int(np.prod(shape)) * dtype.itemsize
     shared = mmap.mmap(-1, max(n_bytes, 1))
     told, tell = os.pipe()
+    parent = os.getpid()
     child = os.fork()
     if child == 0:
         status = _FAILED
         try:
+            end_with(parent)
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # the reason is told once, by the parent
             result: NDArray[Any] = np.frombuffer(shared, dtype, int(np.prod(shape))).reshape(shape)
             np.copyto(result, work(), casting="same_kind")
@@ -90,11 +102,15 @@ def _waited(child: int) -> int:
     """Wait for a process, not for ever; return its status."""
     deadline = time.monotonic() + _SECONDS
     pause = 0.0002
-    while True:
-        ended, status = os.waitpid(child, os.WNOHANG)
-        if ended:
-            return status
-        if time.monotonic() > deadline:
+    ended = status = 0
+    try:
+        while not ended and time.monotonic() < deadline:
+            ended, status = os.waitpid(child, os.WNOHANG)
+            if not ended:
+                time.sleep(pause)
+                pause = min(2 * pause, 0.01)
+    finally:
+        if not ended:
             os.kill(child, signal.SIGKILL)
-        time.sleep(pause)
-        pause = min(2 * pause, 0.01)
+            _, status = os.waitpid(child, 0)
+    return status

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
@@ -20,7 +19,7 @@ from daskred.fitsfile import Hdu, images_of, read_hdus, unpacking
 from daskred.fitspixels import read_rows
 from daskred.frames import KINDS, Frame, Image, Kind
 from daskred.header import COMMENTARY, Header, Value, is_structural, keyword_of
-from daskred.storage import is_remote, side_by_side, state_of, tag_of
+from daskred.storage import side_by_side, state_of, tag_of
 
 _SAMPLE_PIXELS = 1024
 _MEANINGS = {
@@ -63,8 +62,8 @@ class Night:
         Those that are no raw frames or cannot be read, with the reason.
     camera
         The rules that classified them.
-    sources, kinds
-        What it was opened from, absolute, and the kinds that were settled by hand.
+    sources, folder, kinds
+        What it was opened from, in which folder, and the kinds that were settled by hand.
 
     Examples
     --------
@@ -82,6 +81,7 @@ class Night:
     left_out: tuple[LeftOut, ...] = ()
     camera: Camera = field(default_factory=read_camera)
     sources: tuple[str, ...] = ()
+    folder: str = ""
     kinds: tuple[tuple[Kind, str], ...] = ()
 
     @property
@@ -356,8 +356,5 @@ def open_night(
                 LeftOut(frame.path, frame.name, f"unknown kind: {frame.reason}", failed)
             )
     left_out.sort(key=lambda entry: entry.name)
-    absolute = (
-        str(source) if is_remote(str(source)) else os.path.abspath(source)  # noqa: PTH100
-        for source in sources
-    )
-    return Night(tuple(frames), tuple(left_out), camera, tuple(absolute), tuple(kinds))
+    given = tuple(map(str, sources))
+    return Night(tuple(frames), tuple(left_out), camera, given, str(Path.cwd()), tuple(kinds))

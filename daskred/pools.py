@@ -12,14 +12,12 @@ import contextlib
 import multiprocessing
 import os
 import signal
-import sys
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from typing import Any, Protocol
 
 from daskred.blocks import Task
-from daskred.isolation import can_fork
-
-_PR_SET_PDEATHSIG = 1
+from daskred.errors import RunError
+from daskred.isolation import can_fork, end_with
 
 
 class WorkerDiedError(BrokenExecutor):
@@ -70,12 +68,7 @@ def _become_worker(parent: int) -> None:
     """Leave signals of the terminal to the parent, and end when it does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    if sys.platform == "linux":
-        import ctypes
-
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)
+    end_with(parent)
 
 
 def _carry_out(task: Task) -> Any:
@@ -96,7 +89,10 @@ class ProcessPool:
         context = multiprocessing.get_context("fork" if forking else "spawn")
         pool = ProcessPoolExecutor(self.n_workers, context, _become_worker, (os.getpid(),))
         if forking:
-            pool.submit(os.getpid).result()  # forks all of them now, before there are threads
+            try:
+                pool.submit(os.getpid).result()  # forks all of them now, before there are threads
+            except BrokenExecutor as error:
+                raise RunError("stopped: workers end as soon as they are started") from error
         return pool
 
     def submit(self, task: Task, avoid: frozenset[str]) -> Future[Any]:

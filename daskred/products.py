@@ -162,6 +162,7 @@ def write_calibrated(
     correction: Correction,
     key: str,
     processed_by: str | None = None,
+    guard: Path | None = None,
 ) -> int:
     """Write one calibrated frame: its own header, and what was done to it.
 
@@ -179,6 +180,8 @@ def write_calibrated(
         What the product was made from.
     processed_by
         Whom to ask about it.
+    guard
+        As of `daskred.fitswrite.write_atomically`.
 
     Returns
     -------
@@ -194,7 +197,7 @@ def write_calibrated(
     ]
     hdus = read_hdus(frame.path)
     units = _units(frame.path, hdus, frame.images, pixels, cards, None, others=True)
-    return write_atomically(target, units)
+    return write_atomically(target, units, guard)
 
 
 def _by_role(frame: Frame) -> dict[tuple[str, int], Hdu]:

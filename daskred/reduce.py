@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import secrets
 import shutil
 import time
 from collections import Counter
@@ -184,10 +185,14 @@ def reduce_night(
     ):
         log.write("run", **_request(night, plan, options))
         told = LoggedProgress(progress, log)
-        run = Run(out, options, executor, told, log, memory.tile_bytes)
+        if not log.locked:
+            progress.say(f"{out}: its file system has no locks; let no other run write there")
+        guard = out / f"{TEMPORARY_MARK}{secrets.token_hex(8)}"
+        run = Run(out, options, executor, told, log, memory.tile_bytes, guard)
         outcome = "failed"
         try:
             _remove_parts(out, plan)
+            guard.touch()
             plan, masters, science = _carried_out(run, night, plan, options)
             summary = Summary(out, plan, masters, science, time.monotonic() - start)
             outcome = "some frames failed" if summary.failed else "all done"
@@ -248,6 +253,7 @@ def _request(night: Night, plan: Plan, options: Options) -> dict[str, Any]:
         "host": platform.node(),
         "process": os.getpid(),
         "sources": list(night.sources),
+        "folder": night.folder,
         "kinds": [list(choice) for choice in night.kinds],
         "camera": night.camera.source,
         "normalize": options.normalize,

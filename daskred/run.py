@@ -15,7 +15,7 @@ from daskred.options import Options
 from daskred.plan import MASTERS_FOLDER, Correction, Master, Plan, Science
 from daskred.products import check_own, write_master
 from daskred.progress import Progress
-from daskred.runlog import LOG_NAME, RunLog
+from daskred.runlog import RunLog
 from daskred.standing import Expected, expected_products, is_standing, master_path
 from daskred.tasks import Receipt, WriteJob, calibrate_frames, check_unchanged, this_worker
 
@@ -37,6 +37,8 @@ class Run:
         Told what became of each product.
     tile_bytes
         How large a tile of a master may be.
+    guard
+        A file that is there as long as this run is.
     """
 
     def __init__(
@@ -47,8 +49,10 @@ class Run:
         progress: Progress,
         log: RunLog,
         tile_bytes: int,
+        guard: Path,
     ) -> None:
         self._out = out
+        self._guard = guard
         self._combiner = Combiner(
             out / MASTERS_FOLDER, options, executor, progress, tile_bytes, self._files
         )
@@ -86,11 +90,11 @@ class Run:
         """The products that stand by now."""
         return self._standing.values()
 
-    def _note(self, receipt: Receipt, key: str) -> Receipt:
+    def _note(self, receipt: Receipt, expected: Expected) -> Receipt:
         """Remember what stands, and tell the log once."""
-        if (receipt.product, key) not in self._standing:
-            self._standing[(receipt.product, key)] = receipt
-            self._log.product(receipt, key)
+        if (receipt.product, expected.key) not in self._standing:
+            self._standing[(receipt.product, expected.key)] = receipt
+            self._log.product(receipt, expected.key, expected.names)
         return receipt
 
     # What is done already
@@ -105,7 +109,7 @@ class Run:
         receipt = Receipt(
             expected.product, expected.source, len(expected.inputs), False, -1, n_bytes
         )
-        return self._note(receipt, expected.key)
+        return self._note(receipt, expected)
 
     def _files(self, correction: Correction) -> MasterFiles:
         bias, dark, flat = (
@@ -167,7 +171,7 @@ class Run:
             seconds=time.monotonic() - start,
             worker=this_worker(),
         )
-        return self._note(receipt, expected.key)
+        return self._note(receipt, expected)
 
     # Science
 
@@ -192,8 +196,9 @@ class Run:
                 continue
             target = self._out / item.product
             target.parent.mkdir(parents=True, exist_ok=True)
-            guard = self._out / LOG_NAME
-            job = WriteJob(item.frame, target, item.product, item.correction, expected.key, guard)
+            job = WriteJob(
+                item.frame, target, item.product, item.correction, expected.key, self._guard
+            )
             dtypes = tuple(image.dtype for image in item.frame.images)
             groups.setdefault((item.correction, item.frame.layout, dtypes), []).append(job)
         n_todo = sum(map(len, groups.values()))
@@ -228,6 +233,6 @@ class Run:
         for task, results in self._executor.run(tasks):
             for job, found in zip(task.items, results, strict=True):
                 if not isinstance(found, FrameError):
-                    self._note(found, job.key)
+                    self._note(found, self._expected[job.product])
                 yield found
             self._progress.advance(len(results))

@@ -6,12 +6,13 @@ dies lets go of it.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +26,31 @@ from daskred.tasks import Receipt
 LOG_NAME = "daskred-log.jsonl"
 Level = Literal["debug", "info", "warning"]
 LEVELS: tuple[Level, ...] = ("debug", "info", "warning")
+
+
+def _checked(out: Path) -> Path:
+    """Return the log's path; raise RequestError where something else has its name."""
+    path = out / LOG_NAME
+    if path.exists() and not path.is_file():
+        raise RequestError(f"{path}: is no log, but has its name; move it away")
+    return path
+
+
+def _lock(descriptor: int, how: int) -> bool:
+    """Lock a file for as long as it is open; return whether its file system can.
+
+    Raises
+    ------
+    BlockingIOError
+        When somebody else holds it.
+    """
+    try:
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except OSError:  # as some file systems of clusters are mounted
+        return False
+    return True
 
 
 class RunLog:
@@ -41,17 +67,21 @@ class RunLog:
     Raises
     ------
     RequestError
-        When another run is writing there.
+        When another run is at work there, or the log cannot be written.
     """
 
     def __init__(self, out: Path, level: Level = "info") -> None:
         self._rank = LEVELS.index(level)
-        self._file = (out / LOG_NAME).open("ab+", buffering=0)
+        path = _checked(out)
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._file = path.open("ab+", buffering=0)
+        except OSError as error:
+            raise RequestError(f"{path}: cannot be written: {error.strerror}") from error
+        try:
+            self.locked = _lock(self._file.fileno(), fcntl.LOCK_EX)
         except BlockingIOError as error:
             self._file.close()
-            raise RequestError(f"{out}: another run of daskred is writing there; wait") from error
+            raise RequestError(f"{out}: another run of daskred is at work there; wait") from error
         if self._file.tell():
             self._file.seek(-1, os.SEEK_END)
             if self._file.read(1) != b"\n":  # a crash, or a full disk, has cut the last line
@@ -60,7 +90,8 @@ class RunLog:
     def write(self, event: str, **facts: Any) -> None:
         """Add a line."""
         record = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event}
-        line = json.dumps({**record, **facts}).encode() + b"\n"
+        text = json.dumps({**record, **facts}, ensure_ascii=False)
+        line = text.encode(errors="surrogateescape") + b"\n"
         n_written = self._file.write(line)
         if n_written < len(line):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._file.name)
@@ -70,13 +101,13 @@ class RunLog:
         if self._rank <= LEVELS.index("debug"):
             self.write("phase", title=title, **facts)
 
-    def product(self, receipt: Receipt, key: str) -> None:
-        """Tell what became of a product."""
+    def product(self, receipt: Receipt, key: str, inputs: Sequence[str]) -> None:
+        """Tell what became of a product, and of which frames it was made."""
         if self._rank <= LEVELS.index("info"):
             facts = asdict(receipt)
             facts["seconds"] = round(receipt.seconds, 4)
             outcome = "made" if facts.pop("made") else "was there"
-            self.write("product", outcome=outcome, key=key, **facts)
+            self.write("product", outcome=outcome, key=key, **facts, inputs=list(inputs))
 
     def left_out(self, entry: LeftOut) -> None:
         """Tell why a frame is not used."""
@@ -132,29 +163,31 @@ class LoggedProgress:
 
 def read_log(out: Path) -> Iterator[dict[str, Any]]:
     """Yield the records of all runs into a folder; a line that a crash has cut is passed over."""
-    try:
-        with (out / LOG_NAME).open(encoding="utf-8", errors="replace") as file:
-            for line in file:
-                try:
-                    record = json.loads(line)
-                except ValueError:
-                    continue
-                if isinstance(record, dict):
-                    yield record
-    except FileNotFoundError:
+    path = _checked(out)
+    if not path.exists():
         return
+    with path.open(encoding="utf-8", errors="surrogateescape") as file:
+        for line in file:
+            try:
+                record = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(record, dict) and "event" in record:
+                yield record
 
 
-def is_held(out: Path) -> bool:
-    """Whether a run is writing into a folder now."""
-    try:
-        descriptor = os.open(out / LOG_NAME, os.O_RDWR)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
+@contextlib.contextmanager
+def undisturbed(out: Path) -> Iterator[None]:
+    """Keep runs from a folder of products while it is looked at.
+
+    Raises
+    ------
+    RequestError
+        When a run is at work there.
+    """
+    with _checked(out).open("rb") as file:
+        try:
+            _lock(file.fileno(), fcntl.LOCK_SH)
+        except BlockingIOError as error:
+            raise RequestError(f"{out}: a run of daskred is at work there; wait") from error
+        yield

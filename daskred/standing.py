@@ -28,6 +28,8 @@ class Expected:
         The raw frame's name, or the master's.
     inputs
         The raw frames that it is made from, absolute.
+    names
+        Their names below the night.
     masters
         Names of the masters that it is made from.
     """
@@ -36,6 +38,7 @@ class Expected:
     key: str
     source: str
     inputs: tuple[str, ...]
+    names: tuple[str, ...]
     masters: tuple[str, ...]
 
 
@@ -66,6 +69,7 @@ def expected_products(plan: Plan, options: Options) -> Iterator[Expected]:
             keys[master.name],
             master.name,
             tuple(one.frame.path for one in master.inputs),
+            tuple(one.frame.name for one in master.inputs),
             master.needs,
         )
     if options.masters_only:
@@ -76,7 +80,9 @@ def expected_products(plan: Plan, options: Options) -> Iterator[Expected]:
             data_of(one.correction),
             options.normalize if one.correction.flat else None,
         )
-        yield Expected(one.product, key, one.frame.name, (one.frame.path,), one.correction.masters)
+        frame = one.frame
+        names, paths = (frame.name,), (frame.path,)
+        yield Expected(one.product, key, frame.name, paths, names, one.correction.masters)
 
 
 def _changed_ns(path: str) -> int:
@@ -92,6 +98,11 @@ def _changed_ns(path: str) -> int:
         raise FrameError(path, f"cannot be read any more: {error.strerror}") from error
 
 
+def has_key(expected: Expected, out: Path) -> bool:
+    """Whether a product is there, made from what it is to be made from as far as headers tell."""
+    return stands(out / expected.product, expected.key, 0)
+
+
 def is_standing(expected: Expected, out: Path) -> bool:
     """Whether a product is there, made from its inputs since they last changed.
 
@@ -100,6 +111,11 @@ def is_standing(expected: Expected, out: Path) -> bool:
     FrameError
         When an input is gone.
     """
-    own_masters = (str(master_path(out, name)) for name in expected.masters)
-    changed_ns = max(map(_changed_ns, (*expected.inputs, *own_masters)))
+    changed_ns = max(map(_changed_ns, expected.inputs))
+    for name in expected.masters:
+        # Masters are only ever replaced whole, so that the time in them tells, also in a copy.
+        path = master_path(out, name)
+        if not path.exists():
+            return False
+        changed_ns = max(changed_ns, path.stat().st_mtime_ns)
     return stands(out / expected.product, expected.key, changed_ns)

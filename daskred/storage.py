@@ -84,10 +84,11 @@ def find_remote(address: str) -> list[str]:
         system.invalidate_cache()
         if any(mark in address.partition("://")[2] for mark in "*?["):
             found = system.glob(address)
-        elif system.isfile(address) and not address.endswith("/"):
+        elif "." in address.rpartition("/")[2] and system.isfile(address):
             found = [address]
         else:
-            found = system.find(address)
+            # A web server gives a page for a folder too, with or without the slash at its end.
+            found = system.find(f"{address.rstrip('/')}/")
         return sorted(map(system.unstrip_protocol, found))
 
 

@@ -80,7 +80,8 @@ class WriteJob:
     correction, key
         What it is made from.
     guard
-        A file that is there as long as the folder of products is: an empty mount point is none.
+        A file that is there as long as the run is, and its folder of products: an empty mount
+        point is none, and a worker that is late must not write into another run's products.
     """
 
     frame: Frame
@@ -109,10 +110,9 @@ def write_block(*images: NDArray[Any], jobs: Sequence[WriteJob]) -> list[Receipt
 
 def _write(job: WriteJob, pixels: Sequence[Bands], processed_by: str | None) -> Receipt:
     start = time.monotonic()
-    if job.guard and not job.guard.exists():
-        text = "the folder of products is gone"
-        raise OSError(errno.ENOENT, text, str(job.guard.parent))
-    n_nan = write_calibrated(job.target, job.frame, pixels, job.correction, job.key, processed_by)
+    n_nan = write_calibrated(
+        job.target, job.frame, pixels, job.correction, job.key, processed_by, job.guard
+    )
     return Receipt(
         job.product,
         job.frame.name,

@@ -218,9 +218,14 @@ def print_verification(found: Verification) -> None:
         console.print(table)
     for name, reason in found.frames:
         console.print(f"no product: {name}: {reason}", markup=False)
-    n_sound = found.n_expected - sum(not one.reason.startswith("belongs") for one in found.findings)
+    if found.others:
+        first = ", ".join(found.others[:3])
+        more = f" and {len(found.others) - 3} more" if len(found.others) > 3 else ""
+        console.print(f"of other runs, and sound: {first}{more}", markup=False)
     console.print(
-        f"{n_sound} of {found.n_expected} products are whole and up to date: {_shown(found.out)}",
+        f"{found.n_expected - len(found.findings)} of {found.n_expected} products are whole and up"
+        f" to date{f', {len(found.frames)} frames have none' if found.frames else ''}:"
+        f" {_shown(found.out)}",
         markup=False,
     )
     if found.mend:

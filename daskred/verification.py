@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from daskred.blocks import block_tasks
 from daskred.cameras import read_camera
@@ -19,11 +20,14 @@ from daskred.plan import Allowances, Plan
 from daskred.planning import make_plan
 from daskred.products import KEY_CARD
 from daskred.progress import Progress, Silent
-from daskred.runlog import LOG_NAME, is_held, read_log
-from daskred.standing import expected_products, is_standing
+from daskred.runlog import LOG_NAME, read_log, undisturbed
+from daskred.standing import Expected, expected_products, has_key, is_standing
+from daskred.storage import is_remote
 
 _PER_TASK = 16
 _SUFFIXES = (".fits", ".fit", ".fts")
+_OTHER = "was made from other frames, masters or options than stand there now"
+_OLDER = "is older than the last change of a frame or master: of its content, place or permissions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +40,14 @@ class Finding:
         Its file, below the folder of products.
     reason
         What is wrong.
-    in_the_way
-        Whether the file must be removed before the product is made again.
+    before
+        What has to be done with the file before the product can be made again: ``rm`` a product
+        of ours, ``mv`` what is not ours, or nothing.
     """
 
     product: str
     reason: str
-    in_the_way: bool
+    before: Literal["", "rm", "mv"] = ""
 
 
 @dataclass(frozen=True)
@@ -53,22 +58,22 @@ class Verification:
     ----------
     out
         The folder.
-    n_products
-        How many products stand there.
     n_expected
-        How many the plan of the last run wants.
+        How many products the plan of the last run wants.
     findings
         What is wrong.
+    others
+        Sound products of other runs, which the last run's plan does not have.
     frames
-        Raw frames that no product can be made of, with the reason.
+        Raw frames without a product, with the reason.
     mend
-        The commands that mend what is wrong; empty where nothing is.
+        The commands that mend what is wrong; empty where nothing is, or nothing can.
     """
 
     out: Path
-    n_products: int
     n_expected: int
     findings: tuple[Finding, ...]
+    others: tuple[str, ...]
     frames: tuple[tuple[str, str], ...]
     mend: str
 
@@ -84,23 +89,34 @@ def _check_sums(products: Sequence[tuple[str, str]]) -> list[str]:
     return reasons
 
 
-def _own_products(out: Path, plan: Plan) -> Iterator[tuple[str, str]]:
-    """Yield name and path of each file that daskred made, or that stands where it would."""
-    wanted = {master.product for master in plan.masters} | {one.product for one in plan.science}
-    raw = {frame.path for frame in plan.frames}
-    for path in sorted(out.rglob("*")):
-        if path.suffix.lower() not in _SUFFIXES or path.name.startswith("."):
-            continue
-        name = path.relative_to(out).as_posix()
-        if name in wanted or (str(path) not in raw and _is_own(path)):
-            yield name, str(path)
-
-
 def _is_own(path: Path) -> bool:
     try:
         return KEY_CARD in read_first_header(str(path))
     except FrameError:
         return False
+
+
+def _products(out: Path, plan: Plan, expected: Sequence[Expected]) -> list[tuple[str, str]]:
+    """Return name and path of the products that stand, and of what stands in their place."""
+    found = {one.product: out / one.product for one in expected if (out / one.product).exists()}
+    raw = {frame.path for frame in plan.frames}
+    for path in sorted(out.rglob("*")):
+        name = path.relative_to(out).as_posix()
+        named = path.suffix.lower() in _SUFFIXES and not path.name.startswith(".")
+        if named and name not in found and str(path) not in raw and _is_own(path):
+            found[name] = path
+    return [(name, str(path)) for name, path in found.items()]
+
+
+def _finding(name: str, path: Path, reason: str, raw: Collection[str]) -> Finding:
+    """Return what is wrong with a file whose sums are, and what is to be done with it."""
+    if str(path) in raw and not _is_own(path):
+        return Finding(name, "is a raw frame in the place of a product; rename one of them")
+    if path.stat().st_size == 0:
+        return Finding(name, "is empty")
+    if not _is_own(path):
+        return Finding(name, f"daskred did not make it, or it is damaged: {reason}", "mv")
+    return Finding(name, reason, "rm")
 
 
 def verify(
@@ -130,63 +146,83 @@ def verify(
     >>> _ = simulate(folder.name + "/night", shape=(16, 16), n_darks=3, n_flats=3, n_science=2)
     >>> _ = reduce_night(open_night(folder.name + "/night"), folder.name + "/out")
     >>> found = verify(folder.name + "/out")
-    >>> found.n_products, found.n_expected, found.findings
-    (5, 5, ())
+    >>> found.n_expected, found.findings
+    (5, ())
     >>> folder.cleanup()
     """
+    if is_remote(str(out)):
+        raise RequestError(f"{out}: products lie in a folder of this machine; name one")
     out = Path(out).absolute()
+    if not out.is_dir():
+        raise RequestError(f"{out}: no run of daskred has written there: it is no folder")
     progress = progress or Silent()
-    request = next((r for r in reversed(list(read_log(out))) if r["event"] == "run"), None)
-    if request is None:
+    records = list(read_log(out))
+    starts = [number for number, record in enumerate(records) if record["event"] == "run"]
+    if not starts:
         raise RequestError(f"{out}: no run of daskred has written there ({LOG_NAME} tells of none)")
-    if is_held(out):
-        raise RequestError(f"{out}: a run of daskred is writing there; wait for its end")
+    request, later = records[starts[-1]], records[starts[-1] :]
     # Workers are forked while there are no other threads.
-    with Executor(open_pool(workers or Workers())) as executor:
-        plan, options = _planned(request)
-        products = list(_own_products(out, plan))
+    with Executor(open_pool(workers or Workers())) as executor, undisturbed(out):
+        plan, options = _planned(out, request, later)
+        expected = list(expected_products(plan, options))
+        products = _products(out, plan, expected)
+        raw = {frame.path for frame in plan.frames}
+        findings: dict[str, Finding] = {}
         paths = [path for _, path in products]
-        findings = {}
         progress.begin("Products", len(products), "files")
         for task, reasons in executor.run(block_tasks(_check_sums, products, paths, _PER_TASK)):
-            for (name, _), reason in zip(task.items, reasons, strict=True):
+            for (name, path), reason in zip(task.items, reasons, strict=True):
                 text = reason.reason if isinstance(reason, FrameError) else reason
-                if text:
-                    findings[name] = Finding(name, text, in_the_way=True)
+                if text or (path in raw and not _is_own(Path(path))):
+                    findings[name] = _finding(name, Path(path), text, raw)
             progress.advance(len(reasons))
         progress.end()
-    expected = list(expected_products(plan, options))
-    standing = {name for name, _ in products}
-    for one in expected:
-        if one.product not in standing:
-            findings[one.product] = Finding(one.product, "is missing", in_the_way=False)
-        elif one.product not in findings and not is_standing(one, out):
-            text = "was made from other frames, masters or options than stand there now"
-            findings[one.product] = Finding(one.product, text, in_the_way=False)
-    for name in sorted(standing - {one.product for one in expected} - findings.keys()):
-        text = "belongs to no frame of the night that can be used now"
-        findings[name] = Finding(name, text, in_the_way=True)
+        standing = {name for name, _ in products}
+        for one in expected:
+            if one.product not in standing:
+                findings[one.product] = Finding(one.product, "is missing")
+            elif one.product not in findings and not is_standing(one, out):
+                findings[one.product] = Finding(
+                    one.product, _OLDER if has_key(one, out) else _OTHER
+                )
     found = tuple(findings[name] for name in sorted(findings))
+    others = sorted(standing - {one.product for one in expected} - findings.keys())
     frames = tuple((entry.name, entry.reason) for entry in plan.left_out if entry.failed)
     mend = _mending(out, request, found)
-    return Verification(out, len(products), len(expected), found, frames, mend)
+    return Verification(out, len(expected), found, tuple(others), frames, mend)
 
 
-def _planned(request: Mapping[str, Any]) -> tuple[Plan, Options]:
-    """Make the plan of a run again, from what its log tells."""
-    allow = Allowances(**request["allow"])
-    options = Options(
-        normalize=request["normalize"],
-        dtype=request["dtype"],
-        processed_by=request["processed_by"],
-        allow=allow,
-        masters_only=request["masters_only"],
-    )
-    night = open_night(
-        *request["sources"],
-        camera=read_camera(request["camera"]),
-        kinds=[(kind, pattern) for kind, pattern in request["kinds"]],
-    )
+def _planned(
+    out: Path, request: Mapping[str, Any], later: Sequence[Mapping[str, Any]]
+) -> tuple[Plan, Options]:
+    """Make the plan of a run again, without the frames that it found to be unusable."""
+    try:
+        allow = Allowances(**request["allow"])
+        options = Options(
+            normalize=request["normalize"],
+            dtype=request["dtype"],
+            processed_by=request["processed_by"],
+            allow=allow,
+            masters_only=request["masters_only"],
+        )
+        kinds = [(kind, pattern) for kind, pattern in request["kinds"]]
+        sources, folder, camera = request["sources"], request["folder"], request["camera"]
+        lost = {
+            record["path"]: FrameError(record["path"], record["reason"])
+            for record in later
+            if record["event"] == "left out" and record["failed"]
+        }
+    except (KeyError, TypeError, ValueError) as error:
+        text = f"{out / LOG_NAME}: the last run was one of another version of daskred; run again"
+        raise RequestError(text) from error
+    try:
+        with contextlib.chdir(folder):  # where its sources were named
+            night = open_night(*sources, camera=read_camera(camera), kinds=kinds)
+    except (OSError, RequestError) as error:
+        text = f"{out}: the night that its last run used cannot be opened any more: {error}"
+        raise RequestError(text) from error
+    usable = {frame.path for frame in night.raw}
+    night = night.without(error for path, error in lost.items() if path in usable)
     return make_plan(night, allow), options
 
 
@@ -204,9 +240,10 @@ def _mending(out: Path, request: Mapping[str, Any], findings: Sequence[Finding])
         command += ["--kind", f"{kind}={pattern}"]
     switches = {**request["allow"], "masters_only": request["masters_only"]}
     command += [f"--{name.replace('_', '-')}" for name, value in switches.items() if value]
-    lines = []
-    if away := [str(out / one.product) for one in findings if one.in_the_way]:
-        lines.append(shlex.join(["rm", *away]))
-    if not all(one.in_the_way and "no frame" in one.reason for one in findings):
-        lines.append(shlex.join(command))
-    return "\n".join(lines)
+    lines = [shlex.join(["cd", request["folder"]])]
+    for one in findings:
+        if one.before == "rm":
+            lines.append(shlex.join(["rm", str(out / one.product)]))
+        elif one.before == "mv":
+            lines.append(shlex.join(["mv", str(out / one.product), f"{out / one.product}.away"]))
+    return "\n".join([*lines, shlex.join(command)])

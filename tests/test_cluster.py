@@ -148,12 +148,13 @@ POISON = """
 import os, signal, time
 import daskred.tasks
 
-calibrate = daskred.tasks._calibrate
+if not hasattr(daskred.tasks, "sound"):  # a preload may be loaded twice
+    daskred.tasks.sound = daskred.tasks._calibrate
 
 def poisoned(job, *arguments):
     if job.frame.name == "s-2.fits":
         HOW
-    return calibrate(job, *arguments)
+    return daskred.tasks.sound(job, *arguments)
 
 daskred.tasks._calibrate = poisoned
 """
@@ -163,7 +164,7 @@ daskred.tasks._calibrate = poisoned
     ("how", "options"),
     [
         ("os.kill(os.getpid(), signal.SIGKILL)", ()),
-        ("time.sleep(1000)", ("--time-limit", "2")),
+        ("time.sleep(1000)", ("--time-limit", "1")),
     ],
 )
 def test_a_frame_that_ends_or_holds_every_worker_is_given_up_by_name(

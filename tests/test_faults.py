@@ -192,7 +192,7 @@ def test_a_second_run_into_the_same_folder_is_refused(long_night: Path, tmp_path
     assert "another run" in told
     status, told = processes.run("verify", out)
     assert status == 2
-    assert "is writing there" in told
+    assert "is at work there" in told
     os.killpg(first.pid, signal.SIGCONT)
     assert processes.finish(first)[0] == 0
     assert processes.run("verify", out)[0] == 0

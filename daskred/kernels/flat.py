@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from daskred.kernels.median import median_of_rows
+from daskred.kernels.scratch import scratch
 
 
 def count_saturated(raw: NDArray[Any], limit: float) -> int:
@@ -20,12 +21,14 @@ def count_saturated(raw: NDArray[Any], limit: float) -> int:
     >>> count_saturated(np.array([1, 65535], "u2"), 65535.0)
     1
     """
+    level: Any = limit
     if raw.dtype.kind in "iu":
         if limit > np.iinfo(raw.dtype).max:
             return 0
         # Integers are compared as such, which is several times faster.
-        return int(np.count_nonzero(raw >= raw.dtype.type(math.ceil(limit))))
-    return int(np.count_nonzero(raw >= limit))
+        level = raw.dtype.type(math.ceil(limit))
+    reached = np.greater_equal(raw, level, out=scratch("saturated", raw.shape, "?"))
+    return int(np.count_nonzero(reached))
 
 
 def flat_tile(
@@ -61,7 +64,7 @@ def flat_tile(
     planes = darks.reshape(len(darks), -1)
 
     def fill(rows: NDArray[Any], where: Any) -> None:
-        lit = np.empty(rows.shape[1])
+        lit = scratch("lit row", (rows.shape[1],), "f8")
         for row, raw, plane, level in zip(rows, pixels, which, levels, strict=True):
             np.subtract(raw[where], planes[plane][where], out=lit)
             np.divide(lit, level, out=lit)

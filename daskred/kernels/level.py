@@ -195,7 +195,7 @@ def level(values: NDArray[Any], method: str) -> float:
     if method not in METHODS:
         raise ValueError(f"unknown method {method!r}; there are {', '.join(METHODS)}")
     flat = values.reshape(-1)
-    finite = np.isfinite(flat)
+    finite = np.isfinite(flat, out=scratch("finite", flat.shape, "?"))
     if not finite.all():
         flat = flat[finite]
     return METHODS[method](flat) if flat.size else float("nan")
