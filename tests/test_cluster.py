@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from daskred import RequestError, open_night, reduce_night
+from daskred import RequestError, RunError, open_night, reduce_night
 from daskred.cluster import check_workers
 from daskred.runlog import read_log
 from tests import processes
@@ -183,6 +184,31 @@ def test_a_frame_that_ends_or_holds_every_worker_is_given_up_by_name(
     assert [record["name"] for record in lost] == ["s-2.fits"]
     assert "ended every worker" in lost[0]["reason"]
     assert sorted(path.name for path in out.glob("s-*")) == [f"s-{n}c.fits" for n in (0, 1, 3, 4)]
+
+
+def test_a_cluster_that_loses_every_worker_stops_the_run(
+    cluster: Cluster, long_night: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from distributed import Client
+
+    from daskred import cluster as cluster_module
+
+    cluster.add_worker("--no-nanny")
+    out = tmp_path / "out"
+    monkeypatch.setattr(cluster_module, "_PATIENCE_S", 2.0)
+
+    def kill_in_the_middle() -> None:
+        processes.wait_for(lambda: len(science(out)) > 5)
+        cluster.workers[0].send_signal(signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_in_the_middle)
+    with Client(scheduler_file=str(cluster.file)) as client:
+        client.wait_for_workers(1, timeout=30)
+        killer.start()
+        with pytest.raises(RunError, match="every worker of the cluster is lost"):
+            reduce_night(open_night(long_night), out)
+        killer.join()
+    assert not [path for path in out.rglob(".*") if path.is_file()]
 
 
 @pytest.fixture
