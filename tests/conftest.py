@@ -30,7 +30,7 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def long_night(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A night that takes long enough to be disturbed; tests must not change it."""
     folder = tmp_path_factory.mktemp("nights") / "long"
-    simulate(folder, shape=(160, 200), n_darks=5, n_flats=5, n_science=200, seed=5)
+    simulate(folder, shape=(160, 200), n_darks=5, n_flats=5, n_science=400, seed=5)
     return folder
 
 

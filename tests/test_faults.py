@@ -24,10 +24,13 @@ from tests.conftest import NightMaker, tree
 N_KILLS = int(os.environ.get("DASKRED_KILLS", "40"))
 
 
-def products(out: Path) -> dict[str, bytes]:
+def product_paths(out: Path) -> list[Path]:
     """Return what bears a product's name; other names may vanish at any moment."""
-    paths = [path for path in out.rglob("*.fits") if not path.name.startswith(".")]
-    return {str(path.relative_to(out)): path.read_bytes() for path in paths}
+    return [path for path in out.rglob("*.fits") if not path.name.startswith(".")]
+
+
+def products(out: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(out)): path.read_bytes() for path in product_paths(out)}
 
 
 def test_a_kill_at_any_moment_costs_nothing_but_time(
@@ -66,7 +69,7 @@ def test_a_signal_stops_a_run_within_seconds(
 ) -> None:
     out = tmp_path / "out"
     process = processes.start("reduce", long_night, "-o", out, kind)
-    assert processes.wait_for(lambda: len(products(out)) > 5, process)
+    assert processes.wait_for(lambda: len(product_paths(out)) > 5, process)
     sent_at = time.monotonic()
     os.killpg(process.pid, sent)  # as a terminal or a batch system does it
     found, told = processes.finish(process)
@@ -89,7 +92,7 @@ def test_a_worker_that_is_killed_costs_nothing(
 ) -> None:
     out = tmp_path / "out"
     process = processes.start("reduce", long_night, "-o", out, "--processes", "--workers", "2")
-    assert processes.wait_for(lambda: len(products(out)) > 5, process)
+    assert processes.wait_for(lambda: len(product_paths(out)) > 5, process)
     os.kill(processes.children(process.pid)[0], signal.SIGKILL)
     status, told = processes.finish(process)
     assert status == 0, told
@@ -185,7 +188,7 @@ def test_a_frame_that_changes_while_the_run_goes_on_is_left_out(
 def test_a_second_run_into_the_same_folder_is_refused(long_night: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     first = processes.start("reduce", long_night, "-o", out)
-    assert processes.wait_for(lambda: products(out), first)
+    assert processes.wait_for(lambda: product_paths(out), first)
     os.killpg(first.pid, signal.SIGSTOP)  # holds its breath, and the folder
     status, told = processes.run("reduce", long_night, "-o", out)
     assert status == 2
@@ -256,7 +259,7 @@ def test_a_disk_that_goes_away_stops_the_run_and_nothing_is_written_elsewhere(
     if made.returncode:
         pytest.skip("no permission to mount a file system")
     process = processes.start("reduce", long_night, "-o", folder)
-    seen = processes.wait_for(lambda: len(products(folder)) > 5, process)
+    seen = processes.wait_for(lambda: len(product_paths(folder)) > 5, process)
     subprocess.run(["umount", "-l", folder], check=True)
     assert seen
     status, told = processes.finish(process)
