@@ -112,33 +112,29 @@ class Executor:
         RunError
             When a task that cannot be taken apart ends every worker.
         Exception
-            What else a task raised.
+            What else a task raised; whoever closes the pool drops what has not begun then.
         """
         fresh = iter(tasks)
         flying: dict[Future[Any], _Attempt] = {}
         suspects: deque[_Attempt] = deque()
         broken: dict[str, FrameError] = {}
-        try:
-            while True:
-                self._hand_out(fresh if not broken else iter(()), suspects, flying)
-                if not flying:
-                    break
-                dead = []
-                for future in self._landed(flying):
-                    attempt = flying.pop(future)
-                    try:
-                        result = future.result()
-                    except BrokenExecutor as error:
-                        dead.append((attempt, error))
-                    except FramesError as error:
-                        broken |= {one.path: one for one in error.errors}
-                    else:
-                        yield attempt.task, result
-                if dead:
-                    yield from self._after_deaths(dead, suspects)
-        finally:
-            for future in flying:
-                future.cancel()
+        while True:
+            self._hand_out(fresh if not broken else iter(()), suspects, flying)
+            if not flying:
+                break
+            dead = []
+            for future in self._landed(flying):
+                attempt = flying.pop(future)
+                try:
+                    result = future.result()
+                except BrokenExecutor as error:
+                    dead.append((attempt, error))
+                except FramesError as error:
+                    broken |= {one.path: one for one in error.errors}
+                else:
+                    yield attempt.task, result
+            if dead:
+                yield from self._after_deaths(dead, suspects)
         if broken:
             raise FramesError(tuple(broken.values()))
 
