@@ -48,18 +48,18 @@ def check_own(path: Path, raw: Collection[str] = ()) -> None:
     except OSError:
         return
     free = empty and str(path) not in raw
-    if not free and KEY_CARD not in _header_of(path):
+    if not free and not is_own(path):
         raise FrameError(
             str(path), "stands there already, and daskred did not make it; move it away"
         )
 
 
-def _header_of(path: Path) -> Header:
-    """Return a file's header, without any card where there is none."""
+def is_own(path: Path) -> bool:
+    """Whether daskred made a file, as far as its header can be read."""
     try:
-        return read_first_header(str(path))
+        return KEY_CARD in read_first_header(str(path))
     except FrameError:
-        return Header(())
+        return False
 
 
 def stands(path: Path, key: str, changed_ns: int) -> bool:

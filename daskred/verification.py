@@ -13,12 +13,12 @@ from daskred.blocks import block_tasks
 from daskred.cameras import read_camera
 from daskred.errors import FrameError, RequestError
 from daskred.execute import Executor, Workers, open_pool
-from daskred.fitsfile import read_first_header, wrong_sum
+from daskred.fitsfile import wrong_sum
 from daskred.night import open_night
 from daskred.options import Options
 from daskred.plan import Allowances, Plan
 from daskred.planning import make_plan
-from daskred.products import KEY_CARD
+from daskred.products import is_own
 from daskred.progress import Progress, Silent
 from daskred.runlog import LOG_NAME, read_log, undisturbed
 from daskred.standing import Expected, expected_products, has_key, is_standing
@@ -89,13 +89,6 @@ def _check_sums(products: Sequence[tuple[str, str]]) -> list[str]:
     return reasons
 
 
-def _is_own(path: Path) -> bool:
-    try:
-        return KEY_CARD in read_first_header(str(path))
-    except FrameError:
-        return False
-
-
 def _products(out: Path, plan: Plan, expected: Sequence[Expected]) -> list[tuple[str, str]]:
     """Return name and path of the products that stand, and of what stands in their place."""
     found = {one.product: out / one.product for one in expected if (out / one.product).exists()}
@@ -103,18 +96,18 @@ def _products(out: Path, plan: Plan, expected: Sequence[Expected]) -> list[tuple
     for path in sorted(out.rglob("*")):
         name = path.relative_to(out).as_posix()
         named = path.suffix.lower() in _SUFFIXES and not path.name.startswith(".")
-        if named and name not in found and str(path) not in raw and _is_own(path):
+        if named and name not in found and str(path) not in raw and is_own(path):
             found[name] = path
     return [(name, str(path)) for name, path in found.items()]
 
 
 def _finding(name: str, path: Path, reason: str, raw: Collection[str]) -> Finding:
     """Return what is wrong with a file whose sums are, and what is to be done with it."""
-    if str(path) in raw and not _is_own(path):
+    if str(path) in raw and not is_own(path):
         return Finding(name, "is a raw frame in the place of a product; rename one of them")
     if path.stat().st_size == 0:
         return Finding(name, "is empty")
-    if not _is_own(path):
+    if not is_own(path):
         return Finding(name, f"daskred did not make it, or it is damaged: {reason}", "mv")
     return Finding(name, reason, "rm")
 
@@ -173,7 +166,7 @@ def verify(
         for task, reasons in executor.run(block_tasks(_check_sums, products, paths, _PER_TASK)):
             for (name, path), reason in zip(task.items, reasons, strict=True):
                 text = reason.reason if isinstance(reason, FrameError) else reason
-                if text or (path in raw and not _is_own(Path(path))):
+                if text or (path in raw and not is_own(Path(path))):
                     findings[name] = _finding(name, Path(path), text, raw)
             progress.advance(len(reasons))
         progress.end()
