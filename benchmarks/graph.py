@@ -29,7 +29,9 @@ def run(settings: Settings) -> list[Result]:
             "a run's science frames": list(
                 block_tasks(list, frames, ["a path"] * n_frames, frames_per_task(frames, 8))
             ),
-            "a run's master": list(tile_tasks(median_over_frames, [FrameStack(frames)], 4, raster)),
+            "a run's master": list(
+                tile_tasks(median_over_frames, FrameStack(frames), [], 4, raster)
+            ),
             "a notebook's calibrated array": dict(array.__dask_graph__()),
         }
         for name, graph in graphs.items():

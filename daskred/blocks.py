@@ -19,6 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from daskred.checksum import sum_of_rows
 from daskred.errors import FrameError, FramesError
 from daskred.fitspixels import read_rows
 from daskred.frames import Frame, Image
@@ -97,6 +98,7 @@ class FrameStack:
         self._digests = tuple(frame.digest for frame in frames)
         self.shape = (len(frames), *self._images[0].shape)
         self.dtype = np.result_type(*(one.dtype for one in images))
+        self._first_row = sum(one.shape[0] for one in frames[0].images[:image])
 
     def __dask_tokenize__(self) -> tuple[object, ...]:
         return (type(self).__name__, self._paths, self._digests, self._images[0].hdu)
@@ -122,17 +124,23 @@ class FrameStack:
         block = block[..., columns]
         return block[0] if numbers.ndim == 0 else block
 
-    def band(self, rows: slice) -> NDArray[Any]:
-        """Read a band of rows of all frames, into memory that the next band overwrites."""
+    def band(self, rows: slice) -> tuple[NDArray[Any], list[int]]:
+        """Read a band of rows of all frames, into memory that the next band overwrites.
+
+        Returns the band, and for each frame the sum of these rows; see
+        `daskred.checksum.sum_of_rows`.
+        """
         shape = (self.shape[0], rows.stop - rows.start, self.shape[2])
         block = scratch("tile", shape, self.dtype)
-        self._read(range(self.shape[0]), rows.start, rows.stop, block)
-        return block
+        sums = self._read(range(self.shape[0]), rows.start, rows.stop, block)
+        return block, sums
 
-    def _read(self, numbers: Iterable[int], start: int, stop: int, block: NDArray[Any]) -> None:
-        """Read whole rows of some frames."""
+    def _read(
+        self, numbers: Iterable[int], start: int, stop: int, block: NDArray[Any]
+    ) -> list[int]:
+        """Read whole rows of some frames, and return their sums."""
 
-        def read(pair: tuple[NDArray[Any], int]) -> FrameError | None:
+        def read(pair: tuple[NDArray[Any], int]) -> FrameError | int:
             out, number = pair
             image = self._images[number]
             own = out if image.dtype == self.dtype else np.empty(out.shape, image.dtype)
@@ -142,14 +150,15 @@ class FrameStack:
                 return error
             if own is not out:
                 out[...] = own
-            return None
+            return sum_of_rows(own, self._first_row + start)  # while the rows are in the cache
 
-        found = side_by_side(read, zip(block, numbers, strict=True), self._paths)
-        if errors := tuple(error for error in found if error):
+        found = list(side_by_side(read, zip(block, numbers, strict=True), self._paths))
+        if errors := tuple(one for one in found if isinstance(one, FrameError)):
             raise FramesError(errors)
+        return [one for one in found if isinstance(one, int)]
 
 
-class Stack(Protocol):
+class Planes(Protocol):
     """What has a shape ``(n, y, x)`` and can be read in bands of rows."""
 
     @property
@@ -193,20 +202,23 @@ def block_tasks(
 
 def _on_tile(
     function: Callable[..., NDArray[Any]],
-    stacks: Sequence[Stack],
+    stack: FrameStack,
+    planes: Sequence[Planes],
     rows: slice,
     raster: Raster,
     **options: Any,
-) -> int:
-    """Read a band of each stack, write what a function makes of them, return the band's height."""
-    tile = function(*(stack.band(rows) for stack in stacks), **options)
+) -> tuple[int, list[int]]:
+    """Read a band, write what a function makes of it, return its height and the frames' sums."""
+    band, sums = stack.band(rows)
+    tile = function(band, *(one.band(rows) for one in planes), **options)
     raster.write(rows.start, tile)
-    return len(tile)
+    return len(tile), sums
 
 
 def tile_tasks(
     function: Callable[..., NDArray[Any]],
-    stacks: Sequence[Stack],
+    stack: FrameStack,
+    planes: Sequence[Planes],
     n_rows: int,
     raster: Raster,
     **options: Any,
@@ -216,21 +228,24 @@ def tile_tasks(
     Parameters
     ----------
     function
-        Called with a block ``(n, rows, x)`` of each stack, and with the options; returns
-        ``(rows, x)``.
-    stacks
-        Each with its own n.
+        Called with a block ``(n, rows, x)`` of the stack and of each of the planes, and with the
+        options; returns ``(rows, x)``.
+    stack
+        The frames.
+    planes
+        What else it needs, each with its own n.
     n_rows
         Height of a band.
     raster
-        Where its results are written; each task returns the height of its band.
+        Where its results are written; each task returns the height of its band, and the sums of
+        the frames' rows in it.
     **options
         The same for all.
     """
-    height = stacks[0].shape[1]
+    height = stack.shape[1]
     for start in range(0, height, n_rows):
         rows = slice(start, min(start + n_rows, height))
-        yield Task(_on_tile, (function, list(stacks), rows, raster), options)
+        yield Task(_on_tile, (function, stack, list(planes), rows, raster), options)
 
 
 def rows_per_tile(row_bytes: int, n_rows: int, tile_bytes: int, n_parts: int) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import pickle
 import secrets
 import threading
 import time
@@ -143,7 +144,22 @@ def _carry_out(task: Task, version: str) -> Any:
     """Run on a worker, which may have come after the others were looked at."""
     if version != __version__:
         raise RunError(f"a worker has daskred {__version__}, and this program {version}")
-    return task()
+    try:
+        return task()
+    except Exception as error:
+        if _travels(error):
+            raise
+        # What cannot be sent back would be waited for until the time limit.
+        raise RunError(f"stopped: a task failed: {type(error).__name__}: {error}") from None
+
+
+def _travels(error: Exception) -> bool:
+    """Whether an error can be sent from one process to another."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return False
+    return True
 
 
 class ClusterPool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from daskred.blocks import (
     FrameStack,
-    Stack,
+    Planes,
     block_tasks,
     frames_per_task,
     rows_per_tile,
@@ -47,6 +47,30 @@ def _saturation(frame: Frame) -> float:
 
 
 @dataclass(frozen=True)
+class Combined:
+    """The pixels of a master.
+
+    Parameters
+    ----------
+    rasters
+        For each image; whoever uses them removes them.
+    level
+        What they are to be divided by.
+    sums
+        For each frame the sum of its pixels; see `daskred.fitspixels.pixel_sum`.
+    """
+
+    rasters: list[Raster]
+    level: float
+    sums: list[int]
+
+    def remove(self) -> None:
+        """Remove the rasters."""
+        for raster in self.rasters:
+            raster.remove()
+
+
+@dataclass(frozen=True)
 class Combiner:
     """Makes the pixels of masters.
 
@@ -71,20 +95,17 @@ class Combiner:
     tile_bytes: int
     files: Callable[[Correction], MasterFiles]
 
-    def median(self, master: Master) -> list[Raster]:
-        """Return for each image the median over frames; the caller removes the rasters."""
+    def median(self, master: Master) -> Combined:
+        """Return the median over frames."""
         with self._readable(master) as frames:
-            return [
-                self._combined(master, image, median_over_frames, [FrameStack(frames, number)], {})
-                for number, image in enumerate(frames[0].images)
-            ]
+            return self._combined(master, frames, median_over_frames, lambda number: [], {})
 
     def _readable(self, master: Master) -> contextlib.AbstractContextManager[list[Frame]]:
         frames = [one.frame for one in master.inputs]
         return unpacked(frames, self.folder, self.executor, self.progress)
 
-    def flat(self, master: Master) -> tuple[list[Raster], float]:
-        """Return the median of flats over their levels, for each image, and its own level.
+    def flat(self, master: Master) -> Combined:
+        """Return the median of flats over their levels, and its own level.
 
         Raises
         ------
@@ -94,7 +115,7 @@ class Combiner:
         with self._readable(master) as frames:
             return self._flat(master, frames)
 
-    def _flat(self, master: Master, frames: Sequence[Frame]) -> tuple[list[Raster], float]:
+    def _flat(self, master: Master, frames: Sequence[Frame]) -> Combined:
         corrections = [one.correction for one in master.inputs]
         ways = list(dict.fromkeys(corrections))
         files = [self.files(way) for way in ways]
@@ -103,44 +124,69 @@ class Combiner:
             "levels": self._levels(master, frames),
             "precision": self._precision(frames[0]),
         }
-        rasters: list[Raster] = []
+
+        def darks(number: int) -> list[Planes]:
+            return [DarkBands(files, number, frames[0].images[number].shape)]
+
+        combined = self._combined(master, frames, flat_tile, darks, options)
         try:
-            for number, image in enumerate(frames[0].images):
-                darks = DarkBands(files, number, image.shape)
-                stacks: list[Stack] = [FrameStack(frames, number), darks]
-                rasters.append(self._combined(master, image, flat_tile, stacks, options))
-            return rasters, self._own_level(master, rasters)
+            return replace(combined, level=self._own_level(master, combined.rasters))
         except BaseException:
-            for raster in rasters:
-                raster.remove()
+            combined.remove()
             raise
 
     def _combined(
         self,
         master: Master,
+        frames: Sequence[Frame],
+        function: Callable[..., NDArray[Any]],
+        planes_of: Callable[[int], Sequence[Planes]],
+        options: dict[str, Any],
+    ) -> Combined:
+        """Combine all images of frames; what else an image needs comes by its number."""
+        combined = Combined([], 1.0, [0] * len(frames))
+        try:
+            for number, image in enumerate(frames[0].images):
+                stack, planes = FrameStack(frames, number), planes_of(number)
+                raster, sums = self._image(master, image, function, stack, planes, options)
+                combined.rasters.append(raster)
+                for place, own in enumerate(sums):
+                    combined.sums[place] = (combined.sums[place] + own) % 2**64
+        except BaseException:
+            combined.remove()
+            raise
+        return combined
+
+    def _image(
+        self,
+        master: Master,
         image: Image,
         function: Callable[..., NDArray[Any]],
-        stacks: Sequence[Stack],
+        stack: FrameStack,
+        planes: Sequence[Planes],
         options: dict[str, Any],
-    ) -> Raster:
+    ) -> tuple[Raster, list[int]]:
         """Make one image of a master, band by band."""
         n_frames = len(master.inputs)
-        row_bytes = image.shape[1] * sum(one.shape[0] * one.dtype.itemsize for one in stacks)
+        row_bytes = n_frames * stack.dtype.itemsize * image.shape[1]
+        row_bytes += sum(one.shape[0] * one.dtype.itemsize * image.shape[1] for one in planes)
         n_rows = rows_per_tile(row_bytes, image.shape[0], self.tile_bytes, self.executor.n_parts)
         n_rows = min(self.options.tile_rows or n_rows, image.shape[0])
         dtype = options.get("precision", self.options.dtype)
         raster = Raster.create(self.folder, image.shape, dtype)
+        sums = [0] * n_frames
         self.progress.begin(f"{master.name} of {n_frames} frames", image.shape[0], "rows")
         try:
-            tasks = tile_tasks(function, stacks, n_rows, raster, **options)
-            for _, n_done in self.executor.run(tasks):
+            tasks = tile_tasks(function, stack, planes, n_rows, raster, **options)
+            for _, (n_done, own) in self.executor.run(tasks):
+                sums = [total + part for total, part in zip(sums, own, strict=True)]
                 self.progress.advance(n_done)
         except BaseException:
             raster.remove()
             raise
         finally:
             self.progress.end()
-        return raster
+        return raster, sums
 
     def _own_level(self, master: Master, rasters: Sequence[Raster]) -> float:
         """Return the level of a master flat, over all its images."""

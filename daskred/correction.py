@@ -40,6 +40,8 @@ class MasterFiles:
         The factor for the dark current.
     written_ns
         When the files were written: files made anew are read anew.
+    contents
+        For each of the files that there are (bias, dark, flat) the digest of what it was made from.
     """
 
     dark: str | None = None
@@ -47,6 +49,7 @@ class MasterFiles:
     flat: str | None = None
     scale: float = 1.0
     written_ns: tuple[int, ...] = ()
+    contents: tuple[str, ...] = ()
 
     def load(self, n_images: int) -> tuple[LoadedMasters, ...]:
         """Read the masters, once in each process; one entry for each image."""

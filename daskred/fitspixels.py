@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from daskred.checksum import sum_of_rows
 from daskred.errors import FrameError
 from daskred.fitsfile import check_packing, is_gzipped, opened, unpacking
 from daskred.frames import Image
@@ -121,6 +122,22 @@ def bands_of(path: str, image: Image) -> Iterator[NDArray[Any]]:
         band = scratch("raw band", (stop - start, image.shape[1]), image.dtype)
         read_rows(path, image, start, stop, band)
         yield band
+
+
+def pixel_sum(path: str, images: Sequence[Image]) -> int:
+    """Return the sum of all pixels of a frame, its images' rows being numbered through.
+
+    Raises
+    ------
+    FrameError
+        As `read_rows`.
+    """
+    total = row = 0
+    for image in images:
+        for band in bands_of(path, image):
+            total += sum_of_rows(band, row)
+            row += len(band)
+    return total % 2**64
 
 
 def reads_whole(path: str, image: Image) -> bool:

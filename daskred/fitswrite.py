@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,6 +91,25 @@ def as_bands(pixels: NDArray[Any]) -> Bands:
 Unit = tuple[Header, Bands | None] | bytes
 
 
+@dataclass(frozen=True)
+class LateCards:
+    """Cards of the first unit that are known only when all pixels have been read.
+
+    Parameters
+    ----------
+    number
+        How many.
+    make
+        Returns them.
+    """
+
+    number: int
+    make: Callable[[], Sequence[str]]
+
+
+_NOTHING_LATE = LateCards(0, tuple)
+
+
 def _write_bands(descriptor: int, offset: int, bands: Bands) -> tuple[int, int, int]:
     """Write pixels and padding; return the next offset, the data's sum, and the number of NaN."""
     data_sum = n_nan = 0
@@ -127,7 +146,12 @@ def _pwrite(descriptor: int, data: memoryview, offset: int) -> None:
         data, offset = data[n:], offset + n
 
 
-def write_atomically(path: Path, units: Sequence[Unit], guard: Path | None = None) -> int:
+def write_atomically(
+    path: Path,
+    units: Sequence[Unit],
+    guard: Path | None = None,
+    late: LateCards = _NOTHING_LATE,
+) -> int:
     """Write a product: whole or not at all, CHECKSUM and DATASUM included.
 
     Parameters
@@ -139,6 +163,8 @@ def write_atomically(path: Path, units: Sequence[Unit], guard: Path | None = Non
         None. Floats get the card NANPIX too. Bytes are a whole unit, written as it is.
     guard
         A file without which nothing is written.
+    late
+        Cards that come last.
 
     Returns
     -------
@@ -154,7 +180,7 @@ def write_atomically(path: Path, units: Sequence[Unit], guard: Path | None = Non
     part = path.parent / f"{TEMPORARY_MARK}{secrets.token_hex(8)}.fits"
     try:
         _check_guard(guard)
-        n_nan = _write(part, units)
+        n_nan = _write(part, units, late)
         _check_guard(guard)
         part.replace(path)
     except BaseException as error:
@@ -171,9 +197,20 @@ def _check_guard(guard: Path | None) -> None:
         raise OSError(errno.ENOENT, text, str(guard.parent))
 
 
-def _write(part: Path, units: Sequence[Unit]) -> int:
+@dataclass(frozen=True)
+class _Head:
+    """A header whose pixels are written, and which lacks what they tell."""
+
+    header: Header
+    offset: int
+    data_sum: int
+    n_nan: int | None
+
+
+def _write(part: Path, units: Sequence[Unit], late: LateCards) -> int:
     """Write all units of a file, and return the number of NaN."""
-    total_nan = offset = 0
+    heads: list[_Head] = []
+    offset = 0
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
         for index, unit in enumerate(units):
@@ -187,14 +224,17 @@ def _write(part: Path, units: Sequence[Unit]) -> int:
             header = Header((*structure, *bare.cards))
             is_float = bands is not None and bands.dtype.kind == "f"
             n_told = len(_TOLD_BY_PIXELS) if is_float else len(_TOLD_BY_PIXELS) - 1
+            n_told += late.number if index == 0 else 0
             end = start = offset + header.plus([""] * n_told).n_bytes
             data_sum = n_nan = 0
             if bands is not None:
                 end, data_sum, n_nan = _write_bands(descriptor, start, bands)
-                total_nan += n_nan
-            header = _with_sums(header, data_sum, n_nan if is_float else None)
-            _pwrite(descriptor, memoryview(header.to_bytes()), offset)
+            heads.append(_Head(header, offset, data_sum, n_nan if is_float else None))
             offset = end
+        for index, head in enumerate(heads):
+            header = head.header.plus(late.make() if index == 0 else ())
+            header = _with_sums(header, head.data_sum, head.n_nan)
+            _pwrite(descriptor, memoryview(header.to_bytes()), head.offset)
     finally:
         os.close(descriptor)
-    return total_nan
+    return sum(head.n_nan or 0 for head in heads)

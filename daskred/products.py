@@ -5,25 +5,27 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from daskred.errors import FrameError
 from daskred.fitsfile import Hdu, read_first_header, read_hdus, read_unit
-from daskred.fitswrite import Bands, Unit, write_atomically
+from daskred.fitswrite import Bands, LateCards, Unit, write_atomically
 from daskred.frames import Frame, Image
 from daskred.header import Header, clipped, commentary, format_card, is_structural
 from daskred.plan import Correction, Master
 
 # Raised whenever the same inputs and options would give other pixels or cards.
-ARITHMETIC = 1
+ARITHMETIC = 2
 KEY_CARD = "DASKRED"
+# A digest of all pixels that a product was made from.
+CONTENT_CARD = "RAWSUM"
 
 # Cards that a product gets anew, so that no older ones contradict them.
 _OWN = re.compile(
-    rf"{KEY_CARD}|NCOMBINE|COMBINE|NORMALIZ|IMCMB\d+|CCDPROC|ZEROCOR|DARKCOR|FLATCOR|NANPIX"
+    rf"{KEY_CARD}|{CONTENT_CARD}|NCOMBINE|COMBINE|NORMALIZ|IMCMB\d+|CCDPROC|ZEROCOR|DARKCOR|FLATCOR|NANPIX"
 )
 
 
@@ -31,6 +33,32 @@ def key_of(*parts: Any) -> str:
     """Return a digest of plain data: what a product was made from, and how."""
     text = json.dumps([ARITHMETIC, *parts], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def content_of(sums: Sequence[int], masters: Sequence[str]) -> str:
+    """Return a digest of all pixels that a product is made from.
+
+    Parameters
+    ----------
+    sums
+        For each raw frame the sum of its pixels.
+    masters
+        For each master its own digest.
+    """
+    text = json.dumps([list(sums), list(masters)])
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def read_content(path: Path) -> str:
+    """Return the digest that a product keeps; empty where there is none."""
+    try:
+        return str(read_first_header(str(path)).get(CONTENT_CARD, ""))
+    except FrameError:
+        return ""
+
+
+def _content_card(content: str) -> str:
+    return format_card(CONTENT_CARD, content, "of all pixels it was made from")
 
 
 def check_own(path: Path, raw: Collection[str] = ()) -> None:
@@ -62,13 +90,11 @@ def is_own(path: Path) -> bool:
         return False
 
 
-def stands(path: Path, key: str, changed_ns: int) -> bool:
-    """Whether a product is there whole, made from these inputs since they last changed."""
+def stands(path: Path, key: str) -> bool:
+    """Whether a product is there whole, with this key."""
     try:
-        if path.stat().st_mtime_ns < changed_ns:
-            return False
         return read_hdus(str(path))[0].header.get(KEY_CARD) == key
-    except (OSError, FrameError):
+    except FrameError:
         return False
 
 
@@ -161,6 +187,7 @@ def write_calibrated(
     pixels: Sequence[Bands],
     correction: Correction,
     key: str,
+    content: Callable[[], str] | None = None,
     processed_by: str | None = None,
     guard: Path | None = None,
 ) -> int:
@@ -178,6 +205,8 @@ def write_calibrated(
         The masters used.
     key
         What the product was made from.
+    content
+        Returns, when all pixels have been read, the digest of what it was made from.
     processed_by
         Whom to ask about it.
     guard
@@ -197,7 +226,8 @@ def write_calibrated(
     ]
     hdus = read_hdus(frame.path)
     units = _units(frame.path, hdus, frame.images, pixels, cards, None, others=True)
-    return write_atomically(target, units, guard)
+    late = LateCards(1, lambda: [_content_card(content())]) if content else LateCards(0, tuple)
+    return write_atomically(target, units, guard, late)
 
 
 def _by_role(frame: Frame) -> dict[tuple[str, int], Hdu]:
@@ -229,6 +259,7 @@ def write_master(
     master: Master,
     pixels: Sequence[Bands],
     key: str,
+    content: str,
     normalize: str | None = None,
     processed_by: str | None = None,
 ) -> int:
@@ -244,6 +275,8 @@ def write_master(
         For each image its pixels, float32 or float64.
     key
         What the product was made from.
+    content
+        A digest of all pixels that it was made from.
     normalize
         How levels were measured, of a flat.
     processed_by
@@ -277,6 +310,7 @@ def write_master(
         ]
     cards += [
         format_card(KEY_CARD, key, "made from these inputs"),
+        _content_card(content),
         *commentary("COMMENT", title),
         *commentary("COMMENT", f"{n_inputs} frames median combined"),
         *_signature(processed_by),

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import re
 import secrets
 import shutil
 import time
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +28,8 @@ from daskred.plan import MASTERS_FOLDER, Plan
 from daskred.planning import make_plan
 from daskred.progress import Progress, Silent
 from daskred.run import Run
-from daskred.runlog import LoggedProgress, RunLog
+from daskred.runlog import LoggedProgress, RunLog, read_log
+from daskred.standing import expected_products, has_key
 from daskred.storage import is_remote
 from daskred.tasks import Receipt
 
@@ -177,6 +180,8 @@ def reduce_night(
     client = _cluster_client(options.workers)
     memory = plan_memory(plan, options, on_cluster=client is not None)
     check_space(Path(out), plan, options)
+    if not options.overwrite:
+        check_same_night(Path(out).absolute(), night, plan, options)
     out = folder_of_products(out)
     # Workers are forked before the folder is held, and end before it is let go of.
     with (
@@ -208,7 +213,7 @@ def reduce_night(
             _remove_parts(out, plan)
             # What a full disk has stopped is told to the user, if not to the log.
             with contextlib.suppress(OSError):
-                for entry in plan.left_out:
+                for entry in _all_left_out(plan, run):
                     log.left_out(entry)
                 log.write("end", outcome=outcome, **_throughput(run, time.monotonic() - start))
     return summary
@@ -244,6 +249,16 @@ def _executor(
         raise
     progress.say(f"{pool.n_workers} workers of the cluster; dashboard: {client.dashboard_link}")
     return Executor(pool, workers.time_limit_s)
+
+
+def _all_left_out(plan: Plan, run: Run) -> Iterator[LeftOut]:
+    """Yield why frames are not used, also where the run stopped before it made another plan."""
+    yield from plan.left_out
+    told = {entry.path for entry in plan.left_out}
+    names = {frame.path: frame.name for frame in plan.frames}
+    for error in run.failures:
+        if error.path not in told:
+            yield LeftOut(error.path, names[error.path], error.reason, failed=True)
 
 
 def _request(night: Night, plan: Plan, options: Options) -> dict[str, Any]:
@@ -324,6 +339,41 @@ def check_space(out: Path, plan: Plan, options: Options) -> None:
         raise RequestError(
             f"-o {out}: has {free // 10**6} MB free, and the products need {-(-needed // 10**6)} MB"
         )
+
+
+def check_same_night(out: Path, night: Night, plan: Plan, options: Options) -> None:
+    """Raise RequestError where products of another night would be replaced.
+
+    Nights may have frames and masters of the same names; a night that was moved is the same.
+    """
+    runs = [record for record in read_log(out) if record["event"] == "run"]
+    if not runs:
+        return
+    earlier = _roots(runs[-1].get("folder", ""), runs[-1].get("sources", ()))
+    now = _roots(night.folder, night.sources)
+    if any(_is_below(one, other) or _is_below(other, one) for one in earlier for other in now):
+        return
+    for expected in expected_products(plan, options):
+        if (out / expected.product).exists() and not has_key(expected, out):
+            raise RequestError(
+                f"-o {out}: holds products of another night ({', '.join(sorted(earlier))}), as"
+                f" {expected.product}; name another folder, or both nights at once; --overwrite"
+                " replaces them"
+            )
+
+
+def _roots(folder: str, sources: Iterable[str]) -> set[str]:
+    """Return the folders and files that sources name; of a pattern the folder before it."""
+    roots = set()
+    for source in sources:
+        fixed = re.split(r"[*?\[]", source)[0]
+        root = source if fixed == source else fixed.rpartition("/")[0]
+        roots.add(root if is_remote(source) else os.path.normpath(Path(folder, root)))
+    return roots
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(f"{folder.rstrip('/')}/")
 
 
 def plan_memory(plan: Plan, options: Options, on_cluster: bool = False) -> Budget:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Collection, Hashable, Iterator, Sequence
 from pathlib import Path
@@ -13,10 +14,16 @@ from daskred.errors import FrameError, FramesError, RequestError
 from daskred.execute import Executor
 from daskred.options import Options
 from daskred.plan import MASTERS_FOLDER, Correction, Master, Plan, Science
-from daskred.products import check_own, write_master
+from daskred.products import check_own, content_of, read_content, write_master
 from daskred.progress import Progress
 from daskred.runlog import RunLog
-from daskred.standing import Expected, expected_products, is_standing, master_path
+from daskred.standing import (
+    Expected,
+    changed_ns,
+    expected_products,
+    is_standing,
+    master_path,
+)
 from daskred.tasks import Receipt, WriteJob, calibrate_frames, check_unchanged, this_worker
 
 
@@ -63,6 +70,7 @@ class Run:
         self._expected: dict[str, Expected] = {}
         self._standing: dict[tuple[str, str], Receipt] = {}
         self._raw: set[str] = set()
+        self._failures: dict[str, FrameError] = {}
 
     def carry_out(self, plan: Plan) -> tuple[tuple[Receipt, ...], tuple[Receipt, ...]]:
         """Make what is missing; return receipts of masters and of science frames.
@@ -90,11 +98,16 @@ class Run:
         """The products that stand by now."""
         return self._standing.values()
 
+    @property
+    def failures(self) -> Collection[FrameError]:
+        """Why science frames turned out to be unusable."""
+        return self._failures.values()
+
     def _note(self, receipt: Receipt, expected: Expected) -> Receipt:
         """Remember what stands, and tell the log once."""
         if (receipt.product, expected.key) not in self._standing:
             self._standing[(receipt.product, expected.key)] = receipt
-            self._log.product(receipt, expected.key, expected.names)
+            self._log.product(receipt, expected.key, [one.name for one in expected.inputs])
         return receipt
 
     # What is done already
@@ -103,9 +116,12 @@ class Run:
         """Return the receipt of a product that need not be made again, or None."""
         if standing := self._standing.get((expected.product, expected.key)):
             return standing
-        if not is_standing(expected, self._out) or self._options.overwrite:
+        if self._options.overwrite or not is_standing(expected, self._out):
             return None
-        n_bytes = (self._out / expected.product).stat().st_size
+        path = self._out / expected.product
+        if path.stat().st_mtime_ns < changed_ns(expected, self._out):
+            os.utime(path)  # what was read to compare it need not be read again next time
+        n_bytes = path.stat().st_size
         receipt = Receipt(
             expected.product, expected.source, len(expected.inputs), False, -1, n_bytes
         )
@@ -124,7 +140,12 @@ class Run:
             written_ns=tuple(
                 master_path(self._out, name).stat().st_mtime_ns for name in correction.masters
             ),
+            contents=self._contents(correction.masters),
         )
+
+    def _contents(self, masters: Sequence[str]) -> tuple[str, ...]:
+        """Return for each master the digest of what it was made from."""
+        return tuple(read_content(master_path(self._out, name)) for name in masters)
 
     # Masters
 
@@ -137,9 +158,8 @@ class Run:
         if done := self._done(expected):
             return done
         start = time.monotonic()
-        rasters, own_level = (
-            self._combiner.flat(master) if is_flat else (self._combiner.median(master), 1.0)
-        )
+        combined = self._combiner.flat(master) if is_flat else self._combiner.median(master)
+        content = content_of(combined.sums, self._contents(expected.masters))
         bad: list[int] = []
         target = self._out / master.product
         try:
@@ -148,14 +168,17 @@ class Run:
             n_nan = write_master(
                 target,
                 master,
-                [master_bands(one, options.dtype, own_level, bad.append) for one in rasters],
+                [
+                    master_bands(one, options.dtype, combined.level, bad.append)
+                    for one in combined.rasters
+                ],
                 expected.key,
+                content,
                 options.normalize if is_flat else None,
                 options.processed_by,
             )
         finally:
-            for raster in rasters:
-                raster.remove()
+            combined.remove()
         if is_flat and any(bad):
             self._progress.say(
                 f"{master.name}: {sum(bad)} pixels are zero or negative;"
@@ -209,6 +232,7 @@ class Run:
                 for found in self._calibrate(jobs):
                     if isinstance(found, FrameError):
                         errors.append(found)
+                        self._failures[found.path] = found  # whatever else may stop the run
                     else:
                         receipts[found.product] = found
         finally:

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from daskred.errors import FrameError
+from daskred.fitspixels import pixel_sum
+from daskred.frames import Frame
 from daskred.options import Options
 from daskred.plan import MASTERS_FOLDER, Correction, Plan
-from daskred.products import key_of, stands
+from daskred.products import content_of, key_of, read_content, stands
 from daskred.storage import is_remote
 
 
@@ -27,9 +29,7 @@ class Expected:
     source
         The raw frame's name, or the master's.
     inputs
-        The raw frames that it is made from, absolute.
-    names
-        Their names below the night.
+        The raw frames that it is made from.
     masters
         Names of the masters that it is made from.
     """
@@ -37,8 +37,7 @@ class Expected:
     product: str
     key: str
     source: str
-    inputs: tuple[str, ...]
-    names: tuple[str, ...]
+    inputs: tuple[Frame, ...]
     masters: tuple[str, ...]
 
 
@@ -68,8 +67,7 @@ def expected_products(plan: Plan, options: Options) -> Iterator[Expected]:
             master.product,
             keys[master.name],
             master.name,
-            tuple(one.frame.path for one in master.inputs),
-            tuple(one.frame.name for one in master.inputs),
+            tuple(one.frame for one in master.inputs),
             master.needs,
         )
     if options.masters_only:
@@ -81,8 +79,21 @@ def expected_products(plan: Plan, options: Options) -> Iterator[Expected]:
             options.normalize if one.correction.flat else None,
         )
         frame = one.frame
-        names, paths = (frame.name,), (frame.path,)
-        yield Expected(one.product, key, frame.name, paths, names, one.correction.masters)
+        yield Expected(one.product, key, frame.name, (frame,), one.correction.masters)
+
+
+def changed_ns(expected: Expected, out: Path) -> int:
+    """Return when anything that a product is made from last changed.
+
+    Raises
+    ------
+    FrameError
+        When an input is gone.
+    """
+    frames = [_changed_ns(frame.path) for frame in expected.inputs]
+    # Masters are only ever replaced whole, so that the time in them tells, also in a copy.
+    masters = [master_path(out, name).stat().st_mtime_ns for name in expected.masters]
+    return max(frames + masters)
 
 
 def _changed_ns(path: str) -> int:
@@ -100,22 +111,26 @@ def _changed_ns(path: str) -> int:
 
 def has_key(expected: Expected, out: Path) -> bool:
     """Whether a product is there, made from what it is to be made from as far as headers tell."""
-    return stands(out / expected.product, expected.key, 0)
+    return stands(out / expected.product, expected.key)
 
 
 def is_standing(expected: Expected, out: Path) -> bool:
-    """Whether a product is there, made from its inputs since they last changed.
+    """Whether a product is there, made from what its inputs and masters hold now.
+
+    Headers and first pixels of the inputs are in the key. A product that is younger than they are
+    was made from the others too; of one that is older, as after a copy of the night, all pixels
+    are read again and compared by their sum.
 
     Raises
     ------
     FrameError
-        When an input is gone.
+        When an input cannot be read.
     """
-    changed_ns = max(map(_changed_ns, expected.inputs))
-    for name in expected.masters:
-        # Masters are only ever replaced whole, so that the time in them tells, also in a copy.
-        path = master_path(out, name)
-        if not path.exists():
-            return False
-        changed_ns = max(changed_ns, path.stat().st_mtime_ns)
-    return stands(out / expected.product, expected.key, changed_ns)
+    path = out / expected.product
+    masters = [master_path(out, name) for name in expected.masters]
+    if not has_key(expected, out) or not all(one.exists() for one in masters):
+        return False
+    if path.stat().st_mtime_ns >= changed_ns(expected, out):
+        return True
+    sums = [pixel_sum(frame.path, frame.images) for frame in expected.inputs]
+    return read_content(path) == content_of(sums, [read_content(one) for one in masters])

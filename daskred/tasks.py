@@ -6,7 +6,7 @@ import errno
 import os
 import platform
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,17 +14,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from daskred.checksum import sum_of_rows
 from daskred.correction import LoadedMasters, MasterFiles
 from daskred.errors import FrameError
 from daskred.fitspixels import bands_of
 from daskred.fitswrite import Bands, as_bands
-from daskred.frames import Frame, Image
+from daskred.frames import Frame
 from daskred.kernels.correct import calibrate
 from daskred.kernels.flat import count_saturated
 from daskred.kernels.level import level, sampling_step
 from daskred.kernels.scratch import scratch
 from daskred.plan import Correction
-from daskred.products import write_calibrated
+from daskred.products import content_of, write_calibrated
 from daskred.storage import state_of
 
 
@@ -103,15 +104,20 @@ def write_block(*images: NDArray[Any], jobs: Sequence[WriteJob]) -> list[Receipt
         Which frames they are, and where they go.
     """
     return [
-        _write(job, [as_bands(image[number]) for image in images], None)
+        _write(job, [as_bands(image[number]) for image in images], None, None)
         for number, job in enumerate(jobs)
     ]
 
 
-def _write(job: WriteJob, pixels: Sequence[Bands], processed_by: str | None) -> Receipt:
+def _write(
+    job: WriteJob,
+    pixels: Sequence[Bands],
+    content: Callable[[], str] | None,
+    processed_by: str | None,
+) -> Receipt:
     start = time.monotonic()
     n_nan = write_calibrated(
-        job.target, job.frame, pixels, job.correction, job.key, processed_by, job.guard
+        job.target, job.frame, pixels, job.correction, job.key, content, processed_by, job.guard
     )
     return Receipt(
         job.product,
@@ -125,12 +131,20 @@ def _write(job: WriteJob, pixels: Sequence[Bands], processed_by: str | None) -> 
     )
 
 
-def _calibrated(frame: Frame, image: Image, masters: LoadedMasters, dtype: str) -> Bands:
-    """Return an image that is read and calibrated band by band, when it is written."""
+def _calibrated(
+    frame: Frame, number: int, masters: LoadedMasters, dtype: str, on_sum: Callable[[int], None]
+) -> Bands:
+    """Return an image that is read and calibrated band by band, when it is written.
+
+    ``on_sum`` is told the sum of each raw band.
+    """
+    image = frame.images[number]
+    first_row = sum(one.shape[0] for one in frame.images[:number])
 
     def bands() -> Iterator[NDArray[Any]]:
         start = 0
         for raw in bands_of(frame.path, image):
+            on_sum(sum_of_rows(raw, first_row + start))
             rows = slice(start, start + len(raw))
             dark = None if masters.dark is None else masters.dark[rows]
             divisor = None if masters.divisor is None else masters.divisor[rows]
@@ -179,13 +193,17 @@ def calibrate_frames(
 def _calibrate(
     job: WriteJob, files: MasterFiles, dtype: str, processed_by: str | None
 ) -> Receipt | FrameError:
-    images = job.frame.images
+    sums: list[int] = []
     pixels = [
-        _calibrated(job.frame, image, own, dtype)
-        for image, own in zip(images, files.load(len(images)), strict=True)
+        _calibrated(job.frame, number, own, dtype, sums.append)
+        for number, own in enumerate(files.load(len(job.frame.images)))
     ]
+
+    def content() -> str:
+        return content_of([sum(sums) % 2**64], files.contents)
+
     try:
-        return _write(job, pixels, processed_by)
+        return _write(job, pixels, content, processed_by)
     except FrameError as error:
         return error
     except OSError as error:

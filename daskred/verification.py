@@ -27,7 +27,7 @@ from daskred.storage import is_remote
 _PER_TASK = 16
 _SUFFIXES = (".fits", ".fit", ".fts")
 _OTHER = "was made from other frames, masters or options than stand there now"
-_OLDER = "is older than the last change of a frame or master: of its content, place or permissions"
+_OLDER = "was made from other pixels than its frames or masters hold now"
 
 
 @dataclass(frozen=True, slots=True)

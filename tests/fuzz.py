@@ -1,7 +1,8 @@
 """Broken and hostile FITS files by the thousand: ``python -m tests.fuzz --count 10000``.
 
-Every file is a sound one, mutated. The reader must read of it what astropy reads, or raise a
-`FrameError`: nothing else, in time, and in memory that the file's size justifies.
+Every file is a sound one, mutated. The reader must read of it what astropy reads, or what fitsio
+reads where astropy cannot, or raise a `FrameError`: nothing else, in time, and in memory that the
+file's size justifies.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import fitsio
 import numpy as np
 from astropy.io import fits
 
@@ -28,6 +30,7 @@ from daskred.errors import FrameError
 from daskred.fitsfile import images_of, read_hdus
 from daskred.fitspixels import read_rows
 from daskred.frames import Image
+from daskred.isolation import isolated
 
 SECONDS_A_FILE = 20
 MORE_MEMORY = 600 * 2**20
@@ -159,24 +162,46 @@ def theirs(path: str, image: Any) -> Any:
         return None
 
 
+def of_fitsio(path: str, image: Image) -> Any:
+    """Read an image with fitsio, in a process of its own; None where it cannot."""
+    dtype = np.dtype("f8")
+
+    def read() -> Any:
+        with fitsio.FITS(path) as file:
+            return np.asarray(file[image.hdu].read(), dtype)
+
+    try:
+        return isolated(read, image.shape, dtype)
+    except RuntimeError:
+        return None
+
+
 def judge(path: str) -> str:
-    """Return what became of a file: ``refused``, ``read``, ``read alone``; or what went wrong."""
+    """Return what became of a file; or what went wrong.
+
+    ``refused``, ``read`` as astropy does it, ``read with fitsio`` where astropy cannot, ``read
+    alone`` where neither can.
+    """
     try:
         found = ours(path)
     except FrameError:
         return "refused"
     outcome = "read"
     for image, pixels in found:
-        expected = theirs(path, image)
+        reader, expected = "astropy", theirs(path, image)
+        if expected is None:
+            reader, expected = "fitsio", of_fitsio(path, image)
         if expected is None:
             outcome = "read alone"
-        elif expected.shape != pixels.shape:
-            return f"wrong: shape {pixels.shape}, astropy {expected.shape}"
-        else:
-            blank = np.isnan(pixels) if pixels.dtype.kind == "f" else np.zeros(pixels.shape, bool)
-            same = np.isclose(pixels, expected, rtol=1e-6, atol=0, equal_nan=True) | blank
-            if image.blank is None and not same.all():
-                return f"wrong: {np.count_nonzero(~same)} pixels differ from astropy's"
+            continue
+        if reader == "fitsio" and outcome == "read":
+            outcome = "read with fitsio"
+        if expected.shape != pixels.shape:
+            return f"wrong: shape {pixels.shape}, {reader} {expected.shape}"
+        blank = np.isnan(pixels) if pixels.dtype.kind == "f" else np.zeros(pixels.shape, bool)
+        same = np.isclose(pixels, expected, rtol=1e-6, atol=0, equal_nan=True) | blank
+        if image.blank is None and not same.all():
+            return f"wrong: {np.count_nonzero(~same)} pixels differ from {reader}'s"
     return outcome
 
 

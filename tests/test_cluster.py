@@ -17,7 +17,9 @@ from pathlib import Path
 import pytest
 
 from daskred import RequestError, RunError, open_night, reduce_night
-from daskred.cluster import check_workers
+from daskred.blocks import Task
+from daskred.cluster import ClusterPool, check_workers
+from daskred.execute import Executor
 from daskred.runlog import read_log
 from tests import processes
 from tests.conftest import NightMaker, tree
@@ -289,6 +291,31 @@ def test_a_scheduler_that_is_not_there_is_told(
     assert status == 2
     assert f"--scheduler {address}" in told
     assert not out.exists()
+
+
+class OfThisTaskAloneError(Exception):
+    """An error that cannot be sent: it is made from two values, and pickled with one."""
+
+    def __init__(self, one: str, other: str) -> None:
+        super().__init__(f"{one} {other}")
+
+
+def _fail() -> None:
+    raise OfThisTaskAloneError("no", "luck")
+
+
+def test_an_error_that_cannot_be_sent_is_told_all_the_same() -> None:
+    from distributed import Client, LocalCluster
+
+    options = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": None}
+    with LocalCluster(**options) as local, Client(local) as client:
+        pool = ClusterPool(client, owned=False)
+        executor = Executor(pool)
+        try:
+            with pytest.raises(RunError, match="OfThisTaskAloneError: no luck"):
+                list(executor.run([Task(_fail)]))
+        finally:
+            executor.close()
 
 
 def test_a_client_that_a_notebook_has_is_used(

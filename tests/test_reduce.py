@@ -184,6 +184,37 @@ def test_what_depended_on_a_changed_frame_is_made_again(night: Path, tmp_path: P
     assert [receipt.made for receipt in third.masters] == [True, False, False]
 
 
+def test_a_copied_night_is_known_by_its_content(tmp_path: Path) -> None:
+    own, copy, out = tmp_path / "night", tmp_path / "copy", tmp_path / "out"
+    simulate(own, shape=(40, 40), n_darks=3, n_flats=3, n_science=2)
+    run(own, out)
+    shutil.copytree(own, copy, copy_function=shutil.copyfile)  # new times of everything
+    before = tree(out)
+    again = run(copy, out)
+    assert not any(receipt.made for receipt in (*again.masters, *again.science))
+    assert tree(out) == before
+    # Rows that are exchanged have the same sum of pixels, and are noticed.
+    changed = copy / "dark" / "dark_3s-01.fits"
+    with fits.open(changed, mode="update") as hdus:
+        hdus[0].data[[30, 31]] = hdus[0].data[[31, 30]]
+    assert [receipt.made for receipt in run(copy, out).masters] == [False, True, True]
+
+
+def test_products_of_another_night_are_not_replaced(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    for seed in (1, 2):
+        simulate(tmp_path / str(seed), shape=(16, 16), n_darks=3, n_flats=3, n_science=2, seed=seed)
+    run(tmp_path / "1", out)
+    before = tree(out)
+    with pytest.raises(RequestError, match="holds products of another night") as refused:
+        run(tmp_path / "2", out)
+    assert str(tmp_path / "1") in str(refused.value)
+    assert tree(out) == before
+    (tmp_path / "1").rename(tmp_path / "moved")
+    assert not any(receipt.made for receipt in run(tmp_path / "moved", out).science)
+    assert all(receipt.made for receipt in run(tmp_path / "2", out, overwrite=True).science)
+
+
 def test_a_frame_put_in_the_place_of_another_is_noticed(tmp_path: Path) -> None:
     own, out = tmp_path / "night", tmp_path / "out"
     simulate(own, shape=(40, 40), n_darks=3, n_flats=3, n_science=2)  # more than the digest reads

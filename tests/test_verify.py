@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from daskred import Options, RequestError, open_night, reduce_night
+from daskred import Options, RequestError, open_night, reduce_night, simulate
 from daskred.night import parse_kinds
 from daskred.runlog import LOG_NAME
 from daskred.verification import verify
@@ -162,9 +162,19 @@ def test_a_copy_of_the_products_is_as_good(make_night: NightMaker, tmp_path: Pat
     reduce_night(open_night(make_night.folder), tmp_path / "out")
     subprocess.run(["cp", "-a", tmp_path / "out", tmp_path / "copy"], check=True)
     assert verify(tmp_path / "copy").findings == ()
-    (make_night.folder / "s-0.fits").chmod(0o444)
-    (one,) = verify(tmp_path / "copy").findings
-    assert "is older than the last change" in one.reason
+    frame = make_night.folder / "s-0.fits"
+    frame.chmod(0o444)
+    assert verify(tmp_path / "copy").findings == ()
+    frame.write_bytes(frame.read_bytes())
+    assert verify(tmp_path / "copy").findings == ()
+
+
+def test_other_pixels_behind_those_that_the_key_tells_are_found(tmp_path: Path) -> None:
+    simulate(tmp_path / "night", shape=(40, 40), n_darks=3, n_flats=3, n_science=2)
+    reduce_night(open_night(tmp_path / "night"), tmp_path / "out")
+    flip(tmp_path / "night" / "ktwo220274129" / "ktwo220274129-0001.fits", 2880 + 2 * 40 * 40 - 1)
+    (one,) = verify(tmp_path / "out").findings
+    assert one.reason == "was made from other pixels than its frames or masters hold now"
 
 
 @pytest.mark.parametrize("line", ['{"a": 1}', '{"event": "run"}', "[1]", "nonsense"])
