@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import daskred
+from benchmarks.clusters import cluster
 from benchmarks.harness import Contestant, Result, Settings, compete, python
 from benchmarks.nights import simulated
 
@@ -45,31 +46,24 @@ class PhaseTimes:
         """Do nothing."""
 
 
-def main(night: str, out: str, count: str, kind: str) -> None:
+def main(night: str, out: str, count: str, kind: str, scheduler: str) -> None:
     """Reduce a night with so many workers of a kind, and print how long each phase took."""
     progress = PhaseTimes()
     opened = daskred.open_night(night)
-    if kind == "scheduler":
-        from distributed import Client, LocalCluster
-
-        with (
-            LocalCluster(
-                n_workers=int(count), threads_per_worker=1, dashboard_address=None
-            ) as cluster,
-            Client(cluster),
-        ):
-            daskred.reduce_night(opened, out, None, progress)
-    else:
+    workers = daskred.Workers(scheduler=scheduler)
+    if not scheduler:
         workers = daskred.Workers(int(count), kind)  # type: ignore[arg-type]
-        daskred.reduce_night(opened, out, daskred.Options(workers=workers), progress)
+    daskred.reduce_night(opened, out, daskred.Options(workers=workers), progress)
     progress.over()
     print(progress.seconds)
 
 
-def phase_seconds(night: Path, out: Path, count: int, kind: str) -> dict[str, float]:
+def phase_seconds(
+    night: Path, out: Path, count: int, kind: str, scheduler: str = ""
+) -> dict[str, float]:
     """Reduce a night in a process of its own, and return how long each phase took."""
     code = "import sys; from benchmarks.scaling import main; main(*sys.argv[1:])"
-    command = python("-c", code, str(night), str(out), str(count), kind)
+    command = python("-c", code, str(night), str(out), str(count), kind, scheduler)
     # As the command line does it: threads of BLAS would forbid to fork.
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     found = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
@@ -77,7 +71,12 @@ def phase_seconds(night: Path, out: Path, count: int, kind: str) -> dict[str, fl
 
 
 def run(settings: Settings) -> list[Result]:
-    """Time whole runs, and tell phases apart."""
+    """Time whole runs, and tell phases apart; clusters are there before, and have been used."""
+    with cluster(1) as one, cluster(2) as two:
+        return _compared(settings, {(1, "scheduler"): one, (2, "scheduler"): two})
+
+
+def _compared(settings: Settings, schedulers: dict[tuple[int, str], str]) -> list[Result]:
     side, n_each, n_science = (32, 3, 2) if settings.tiny else (2048, 61, 60)
     night = simulated(settings, side, n_each, n_science)
     out = settings.folder / "scaling"
@@ -85,7 +84,8 @@ def run(settings: Settings) -> list[Result]:
 
     def once(count: int, kind: str) -> None:
         shutil.rmtree(out, ignore_errors=True)
-        for phase, seconds in phase_seconds(night, out, count, kind).items():
+        measured = phase_seconds(night, out, count, kind, schedulers.get((count, kind), ""))
+        for phase, seconds in measured.items():
             own = phases.setdefault(phase, {})
             own.setdefault(f"{count} {kind}", []).append(seconds)
 
