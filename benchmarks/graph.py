@@ -11,7 +11,7 @@ import daskred
 from benchmarks.harness import Result, Settings
 from benchmarks.nights import simulated
 from daskred.blocks import FrameStack, block_tasks, frames_per_task, tile_tasks
-from daskred.kernels.median import median_over_frames
+from daskred.kernels.combine import median_tile
 from daskred.raster import Raster
 
 
@@ -29,9 +29,7 @@ def run(settings: Settings) -> list[Result]:
             "a run's science frames": list(
                 block_tasks(list, frames, ["a path"] * n_frames, frames_per_task(frames, 8))
             ),
-            "a run's master": list(
-                tile_tasks(median_over_frames, FrameStack(frames), [], 4, raster)
-            ),
+            "a run's master": list(tile_tasks(median_tile, FrameStack(frames), [], 4, [raster])),
             "a notebook's calibrated array": dict(array.__dask_graph__()),
         }
         for name, graph in graphs.items():

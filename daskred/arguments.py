@@ -57,6 +57,83 @@ def _add_night(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_detector(parser: argparse.ArgumentParser) -> None:
+    """Add what is done to pixels before they are calibrated; camera files tell the same."""
+    group = parser.add_argument_group("the detector (what a camera file says, unless given)")
+    group.add_argument(
+        "--overscan",
+        choices=("median", "mean", "clipped-mean", "none"),
+        help="how the level of the overscan of each row is measured (median)",
+    )
+    group.add_argument(
+        "--overscan-fit",
+        choices=("none", "constant", "legendre", "chebyshev", "spline"),
+        help="the curve through the levels of all rows (none)",
+    )
+    group.add_argument(
+        "--overscan-order", type=_positive, metavar="N", help="its degree; of a spline, how close"
+    )
+    group.add_argument(
+        "--trim",
+        action=argparse.BooleanOptionalAction,
+        help="cut off what sees no light (yes)",
+    )
+    group.add_argument(
+        "--assemble",
+        action=argparse.BooleanOptionalAction,
+        help="put amplifiers in images of their own together into one (no)",
+    )
+    group.add_argument("--unit", choices=("adu", "electron"), help="of the products' pixels (adu)")
+
+
+def _add_combining(parser: argparse.ArgumentParser) -> None:
+    """Add how frames are combined, and what stands beside them."""
+    group = parser.add_argument_group("combining, masks and uncertainties")
+    group.add_argument(
+        "--combine",
+        choices=("median", "mean", "clipped-mean", "sum", "lower-median"),
+        default="median",
+        help="how the frames of a master are combined (median)",
+    )
+    group.add_argument(
+        "--reject",
+        choices=("none", "sigma", "winsorized", "minmax", "percentile", "noise"),
+        default="none",
+        help="which values are left out before (none)",
+    )
+    group.add_argument(
+        "--reject-low",
+        type=float,
+        default=3.0,
+        metavar="X",
+        help="deviations, numbers or parts (3)",
+    )
+    group.add_argument(
+        "--reject-high", type=float, default=3.0, metavar="X", help="the same above the centre (3)"
+    )
+    group.add_argument(
+        "--reject-iterations", type=_positive, default=5, metavar="N", help="at most (5)"
+    )
+    group.add_argument(
+        "--reject-centre", choices=("median", "mean"), default="median", help="of sigma (median)"
+    )
+    group.add_argument(
+        "--reject-scale", choices=("mad", "std"), default="mad", help="of sigma (mad)"
+    )
+    group.add_argument("--mask", action="store_true", help="write the extension MASK")
+    group.add_argument("--uncertainty", action="store_true", help="write the extension UNCERT")
+    group.add_argument(
+        "--counts", action="store_true", help="of masters, write the extensions NUSED and REJECTED"
+    )
+    group.add_argument("--bad-pixels", metavar="FILE", help="an image of bad pixels, for the mask")
+    group.add_argument(
+        "--cosmics",
+        choices=("no", "flag", "clean"),
+        default="no",
+        help="look for cosmic rays (no); needs daskred[cosmics]",
+    )
+
+
 def _add_allowances(parser: argparse.ArgumentParser) -> None:
     """Add what is done only on request."""
     parser.add_argument(
@@ -139,6 +216,8 @@ def command_line(
         "daskred reduce NIGHT -o OUT",
     )
     _add_night(sub)
+    _add_detector(sub)
+    _add_combining(sub)
     sub.add_argument("-o", "--out", required=True, metavar="OUT", help="folder of the products")
     sub.add_argument(
         "--normalize",

@@ -24,6 +24,7 @@ from daskred.errors import FrameError, FramesError
 from daskred.fitspixels import read_rows
 from daskred.frames import Frame, Image
 from daskred.kernels.scratch import scratch
+from daskred.prepared import read_prepared
 from daskred.raster import Raster
 from daskred.storage import side_by_side
 
@@ -92,16 +93,22 @@ class FrameStack:
         # Frames of one camera have equal images: kept once, they keep the graph small.
         images: dict[Image, Image] = {}
         self._paths = tuple(frame.path for frame in frames)
+        self._prepared = {n: frame for n, frame in enumerate(frames) if frame.preparation}
+        self._number = image
+        shown = [0 if frame.preparation else image for frame in frames]
         self._images = tuple(
-            images.setdefault(frame.images[image], frame.images[image]) for frame in frames
+            images.setdefault(frame.images[number], frame.images[number])
+            for frame, number in zip(frames, shown, strict=True)
         )
         self._digests = tuple(frame.digest for frame in frames)
-        self.shape = (len(frames), *self._images[0].shape)
-        self.dtype = np.result_type(*(one.dtype for one in images))
-        self._first_row = sum(one.shape[0] for one in frames[0].images[:image])
+        self.shape = (len(frames), *frames[0].layout[image][1])
+        self.dtype = np.result_type(
+            *(one.dtype for one in images), *(["f4"] if self._prepared else [])
+        )
+        self._first_row = sum(shape[0] for _, shape in frames[0].layout[:image])
 
     def __dask_tokenize__(self) -> tuple[object, ...]:
-        return (type(self).__name__, self._paths, self._digests, self._images[0].hdu)
+        return (type(self).__name__, self._paths, self._digests, self._number)
 
     def __getitem__(self, index: tuple[Any, ...]) -> NDArray[Any]:
         """Read a block; all frames of it that fail are named in one error.
@@ -143,8 +150,13 @@ class FrameStack:
         def read(pair: tuple[NDArray[Any], int]) -> FrameError | int:
             out, number = pair
             image = self._images[number]
-            own = out if image.dtype == self.dtype else np.empty(out.shape, image.dtype)
             try:
+                if frame := self._prepared.get(number):
+                    # A run prepares frames once, before it reads bands of them.
+                    ready = read_prepared(frame, frame.preparation, self.dtype)
+                    out[...] = ready.images[self._number][start:stop]
+                    return 0
+                own = out if image.dtype == self.dtype else np.empty(out.shape, image.dtype)
                 read_rows(self._paths[number], image, start, stop, own)
             except FrameError as error:
                 return error
@@ -201,26 +213,27 @@ def block_tasks(
 
 
 def _on_tile(
-    function: Callable[..., NDArray[Any]],
+    function: Callable[..., tuple[NDArray[Any], ...]],
     stack: FrameStack,
     planes: Sequence[Planes],
     rows: slice,
-    raster: Raster,
+    rasters: Sequence[Raster],
     **options: Any,
 ) -> tuple[int, list[int]]:
     """Read a band, write what a function makes of it, return its height and the frames' sums."""
     band, sums = stack.band(rows)
-    tile = function(band, *(one.band(rows) for one in planes), **options)
-    raster.write(rows.start, tile)
-    return len(tile), sums
+    tiles = function(band, *(one.band(rows) for one in planes), **options)
+    for raster, tile in zip(rasters, tiles, strict=True):
+        raster.write(rows.start, tile)
+    return rows.stop - rows.start, sums
 
 
 def tile_tasks(
-    function: Callable[..., NDArray[Any]],
+    function: Callable[..., tuple[NDArray[Any], ...]],
     stack: FrameStack,
     planes: Sequence[Planes],
     n_rows: int,
-    raster: Raster,
+    rasters: Sequence[Raster],
     **options: Any,
 ) -> Iterator[Task]:
     """Map a function over bands of rows.
@@ -229,14 +242,14 @@ def tile_tasks(
     ----------
     function
         Called with a block ``(n, rows, x)`` of the stack and of each of the planes, and with the
-        options; returns ``(rows, x)``.
+        options; returns an array ``(rows, x)`` for each raster.
     stack
         The frames.
     planes
         What else it needs, each with its own n.
     n_rows
         Height of a band.
-    raster
+    rasters
         Where its results are written; each task returns the height of its band, and the sums of
         the frames' rows in it.
     **options
@@ -245,7 +258,7 @@ def tile_tasks(
     height = stack.shape[1]
     for start in range(0, height, n_rows):
         rows = slice(start, min(start + n_rows, height))
-        yield Task(_on_tile, (function, stack, list(planes), rows, raster), options)
+        yield Task(_on_tile, (function, stack, list(planes), rows, list(rasters)), options)
 
 
 def rows_per_tile(row_bytes: int, n_rows: int, tile_bytes: int, n_parts: int) -> int:

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NoReturn
 
@@ -45,9 +46,13 @@ def _open(arguments: argparse.Namespace) -> Night:
     from daskred.cameras import read_camera
     from daskred.night import open_night, parse_kinds
 
+    camera = read_camera(arguments.camera)
+    rules = ("overscan", "overscan_fit", "overscan_order", "trim", "assemble", "unit")
+    given = {name: getattr(arguments, name, None) for name in rules}
+    changed = {name: value for name, value in given.items() if value is not None}
     return open_night(
         *arguments.night,
-        camera=read_camera(arguments.camera),
+        camera=replace(camera, detector=replace(camera.detector, **changed)),
         kinds=parse_kinds(getattr(arguments, "kind", ())),
     )
 
@@ -94,6 +99,8 @@ def _reduce(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         return _print_plan(arguments, night)
 
+    from daskred.calibrated import Extras
+    from daskred.kernels.reject import Rejection
     from daskred.memory import parse_size
     from daskred.options import Options
     from daskred.progress import Silent
@@ -112,6 +119,22 @@ def _reduce(arguments: argparse.Namespace) -> int:
             arguments.workers, _worker_kind(arguments), arguments.scheduler, arguments.time_limit
         ),
         memory_bytes=parse_size(arguments.memory) if arguments.memory else None,
+        combine=arguments.combine,
+        rejection=Rejection(
+            arguments.reject,
+            arguments.reject_low,
+            arguments.reject_high,
+            arguments.reject_iterations,
+            arguments.reject_centre,
+            arguments.reject_scale,
+        ),
+        extras=Extras(
+            arguments.mask,
+            arguments.uncertainty,
+            str(Path(arguments.bad_pixels).absolute()) if arguments.bad_pixels else None,
+            arguments.cosmics,
+        ),
+        counts=arguments.counts,
         log_level=arguments.log_level,
     )
     progress = Silent() if arguments.quiet else TerminalProgress()

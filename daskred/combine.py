@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from daskred.blocks import (
     FrameStack,
@@ -19,27 +18,38 @@ from daskred.blocks import (
     rows_per_tile,
     tile_tasks,
 )
+from daskred.calibrated import noise_preparation
 from daskred.correction import DarkBands, MasterFiles
 from daskred.errors import FrameError, FramesError
 from daskred.execute import Executor
-from daskred.fitswrite import Bands
 from daskred.frames import Frame, Image
-from daskred.kernels.flat import flat_tile
+from daskred.kernels.combine import (
+    Tiles,
+    combined_flat_tile,
+    combined_tile,
+    median_flat_tile,
+    median_tile,
+)
 from daskred.kernels.level import level, sampling_step
-from daskred.kernels.median import median_over_frames
+from daskred.kernels.noise import noise_terms
 from daskred.options import Options
 from daskred.plan import Correction, Master
 from daskred.progress import Progress
 from daskred.raster import Raster
 from daskred.tasks import measure_flats
-from daskred.unpack import unpacked
+from daskred.unpack import Readable, unpacked
 
 # A flat with more saturated pixels than this part is none.
 MAX_SATURATED = 0.05
 
 
-def _saturation(frame: Frame) -> float:
-    """Return the level at which a frame is saturated, ADU: its header's, or its type's largest."""
+def _saturation(frame: Frame, prepared: bool) -> float:
+    """Return the level at which a frame is saturated, ADU: its header's, or its type's largest.
+
+    NaN for a frame that has been prepared, whose saturated pixels are NaN.
+    """
+    if prepared:
+        return np.nan
     if frame.facts.saturation_adu is not None:
         return frame.facts.saturation_adu
     dtype = frame.images[0].dtype
@@ -58,15 +68,21 @@ class Combined:
         What they are to be divided by.
     sums
         For each frame the sum of its pixels; see `daskred.fitspixels.pixel_sum`.
+    counts
+        For each image how many values were used, and how many rejected; empty for plain medians.
+    levels
+        Of flats, what each was divided by.
     """
 
     rasters: list[Raster]
     level: float
     sums: list[int]
+    counts: list[list[Raster]] = field(default_factory=list)
+    levels: tuple[float, ...] = ()
 
     def remove(self) -> None:
         """Remove the rasters."""
-        for raster in self.rasters:
+        for raster in (*self.rasters, *(one for pair in self.counts for one in pair)):
             raster.remove()
 
 
@@ -95,42 +111,72 @@ class Combiner:
     tile_bytes: int
     files: Callable[[Correction], MasterFiles]
 
-    def median(self, master: Master) -> Combined:
-        """Return the median over frames."""
-        with self._readable(master) as frames:
-            return self._combined(master, frames, median_over_frames, lambda number: [], {})
+    def plain(self, master: Master) -> Combined:
+        """Return what frames combine to as they are."""
+        with self._readable(master) as readable:
+            function: Callable[..., Tiles] = median_tile
+            options: dict[str, Any] = {}
+            if not self.options.plain_median:
+                function, options = combined_tile, self._ways(master, readable)
+            return self._combined(master, readable, function, lambda number: [], options)
 
-    def _readable(self, master: Master) -> contextlib.AbstractContextManager[list[Frame]]:
+    def _readable(self, master: Master) -> contextlib.AbstractContextManager[Readable]:
         frames = [one.frame for one in master.inputs]
-        return unpacked(frames, self.folder, self.executor, self.progress)
+        return unpacked(frames, self.folder, self.executor, self.progress, self.options.dtype)
+
+    def _ways(self, master: Master, readable: Readable) -> dict[str, Any]:
+        """Return how frames are combined where it is not by a plain median."""
+        limits = [
+            _saturation(frame, number in readable.sums)
+            for number, frame in enumerate(readable.frames)
+        ]
+        how = noise_preparation(master.inputs[0].frame)
+        noise = None
+        if self.options.rejection.method == "noise":
+            terms = [noise_terms(one, how) for one in how.amplifiers]
+            noise = tuple(np.mean(terms, axis=0).tolist())
+        return {
+            "method": self.options.combine,
+            "rejection": self.options.rejection,
+            # Comparisons with NaN are false: there saturated pixels are none already.
+            "limits": limits,
+            "noise": noise,
+            "precision": self.options.dtype,
+        }
 
     def flat(self, master: Master) -> Combined:
-        """Return the median of flats over their levels, and its own level.
+        """Return what flats over their levels combine to, and its own level.
 
         Raises
         ------
         FramesError
             Naming flats that have no light, are saturated or cannot be read.
         """
-        with self._readable(master) as frames:
-            return self._flat(master, frames)
+        with self._readable(master) as readable:
+            return self._flat(master, readable)
 
-    def _flat(self, master: Master, frames: Sequence[Frame]) -> Combined:
+    def _flat(self, master: Master, readable: Readable) -> Combined:
+        frames = readable.frames
         corrections = [one.correction for one in master.inputs]
         ways = list(dict.fromkeys(corrections))
         files = [self.files(way) for way in ways]
-        options = {
+        options: dict[str, Any] = {
             "which": [ways.index(correction) for correction in corrections],
-            "levels": self._levels(master, frames),
+            "levels": self._levels(master, readable),
             "precision": self._precision(frames[0]),
         }
+        function: Callable[..., Tiles] = median_flat_tile
+        if not self.options.plain_median:
+            function = combined_flat_tile
+            options = {**self._ways(master, readable), **options}
 
         def darks(number: int) -> list[Planes]:
             return [DarkBands(files, number, frames[0].images[number].shape)]
 
-        combined = self._combined(master, frames, flat_tile, darks, options)
+        combined = self._combined(master, readable, function, darks, options)
         try:
-            return replace(combined, level=self._own_level(master, combined.rasters))
+            own = self._own_level(master, combined.rasters)
+            return replace(combined, level=own, levels=tuple(options["levels"]))
         except BaseException:
             combined.remove()
             raise
@@ -138,20 +184,25 @@ class Combiner:
     def _combined(
         self,
         master: Master,
-        frames: Sequence[Frame],
-        function: Callable[..., NDArray[Any]],
+        readable: Readable,
+        function: Callable[..., Tiles],
         planes_of: Callable[[int], Sequence[Planes]],
         options: dict[str, Any],
     ) -> Combined:
         """Combine all images of frames; what else an image needs comes by its number."""
+        frames = readable.frames
         combined = Combined([], 1.0, [0] * len(frames))
         try:
             for number, image in enumerate(frames[0].images):
                 stack, planes = FrameStack(frames, number), planes_of(number)
-                raster, sums = self._image(master, image, function, stack, planes, options)
-                combined.rasters.append(raster)
+                rasters, sums = self._image(master, image, function, stack, planes, options)
+                combined.rasters.append(rasters[0])
+                if len(rasters) > 1:
+                    combined.counts.append(rasters[1:])
                 for place, own in enumerate(sums):
                     combined.sums[place] = (combined.sums[place] + own) % 2**64
+            for place, own in readable.sums.items():
+                combined.sums[place] = own
         except BaseException:
             combined.remove()
             raise
@@ -161,11 +212,11 @@ class Combiner:
         self,
         master: Master,
         image: Image,
-        function: Callable[..., NDArray[Any]],
+        function: Callable[..., Tiles],
         stack: FrameStack,
         planes: Sequence[Planes],
         options: dict[str, Any],
-    ) -> tuple[Raster, list[int]]:
+    ) -> tuple[list[Raster], list[int]]:
         """Make one image of a master, band by band."""
         n_frames = len(master.inputs)
         row_bytes = n_frames * stack.dtype.itemsize * image.shape[1]
@@ -173,20 +224,22 @@ class Combiner:
         n_rows = rows_per_tile(row_bytes, image.shape[0], self.tile_bytes, self.executor.n_parts)
         n_rows = min(self.options.tile_rows or n_rows, image.shape[0])
         dtype = options.get("precision", self.options.dtype)
-        raster = Raster.create(self.folder, image.shape, dtype)
+        kinds = [dtype] if self.options.plain_median else [dtype, "uint16", "uint16"]
+        rasters = [Raster.create(self.folder, image.shape, kind) for kind in kinds]
         sums = [0] * n_frames
         self.progress.begin(f"{master.name} of {n_frames} frames", image.shape[0], "rows")
         try:
-            tasks = tile_tasks(function, stack, planes, n_rows, raster, **options)
+            tasks = tile_tasks(function, stack, planes, n_rows, rasters, **options)
             for _, (n_done, own) in self.executor.run(tasks):
                 sums = [total + part for total, part in zip(sums, own, strict=True)]
                 self.progress.advance(n_done)
         except BaseException:
-            raster.remove()
+            for raster in rasters:
+                raster.remove()
             raise
         finally:
             self.progress.end()
-        return raster, sums
+        return rasters, sums
 
     def _own_level(self, master: Master, rasters: Sequence[Raster]) -> float:
         """Return the level of a master flat, over all its images."""
@@ -210,11 +263,12 @@ class Combiner:
         sound = self.options.normalize != "exact-mode" and n_pixels >= 2**16
         return self.options.dtype if sound else "float64"
 
-    def _levels(self, master: Master, frames: Sequence[Frame]) -> list[float]:
+    def _levels(self, master: Master, readable: Readable) -> list[float]:
         """Measure the level of each flat; name those without light and the saturated ones."""
+        frames = readable.frames
         by_way: dict[Correction, list[tuple[int, Frame, float]]] = {}
         for number, (one, frame) in enumerate(zip(master.inputs, frames, strict=True)):
-            flat = (number, frame, _saturation(frame))
+            flat = (number, frame, _saturation(frame, number in readable.sums))
             by_way.setdefault(one.correction, []).append(flat)
         levels = [0.0] * len(frames)
         errors = []
@@ -255,29 +309,3 @@ def _fault(measured: tuple[float, float] | FrameError) -> str:
     if saturated > MAX_SATURATED:
         return f"is saturated: {saturated:.0%} of its pixels are"
     return ""
-
-
-def master_bands(
-    raster: Raster, dtype: str, own_level: float, on_bad: Callable[[int], None]
-) -> Bands:
-    """Return an image of a master, divided by its level, as it is written.
-
-    Parameters
-    ----------
-    raster
-        The image.
-    dtype
-        Of the product.
-    own_level
-        What it is divided by.
-    on_bad
-        Called with the number of pixels that are zero or negative, band by band.
-    """
-
-    def bands() -> Iterator[NDArray[Any]]:
-        for band in raster.bands():
-            divided = band if own_level == 1 else np.divide(band, own_level, dtype="f8")
-            on_bad(int(np.count_nonzero(divided <= 0)))
-            yield divided.astype(dtype)
-
-    return Bands(raster.shape, np.dtype(dtype), bands())

@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 from daskred.errors import RequestError
 from daskred.fitsfile import images_of, read_hdus
 from daskred.fitspixels import bands_of, read_rows
+from daskred.frames import Image
 from daskred.kernels.correct import calibrate as calibrate_pixels
-from daskred.kernels.correct import divisor, effective_dark
+from daskred.kernels.correct import divisor, effective_dark, effective_sigma
+from daskred.planes import is_plane
 from daskred.stack import map_pixels
 
 if TYPE_CHECKING:
@@ -40,8 +42,10 @@ class MasterFiles:
         The factor for the dark current.
     written_ns
         When the files were written: files made anew are read anew.
+    zero
+        The file of the master above which a pixel's signal makes noise; None where that is zero.
     contents
-        For each of the files that there are (bias, dark, flat) the digest of what it was made from.
+        For each of the masters used the digest of what it was made from.
     """
 
     dark: str | None = None
@@ -49,26 +53,46 @@ class MasterFiles:
     flat: str | None = None
     scale: float = 1.0
     written_ns: tuple[int, ...] = ()
+    zero: str | None = None
     contents: tuple[str, ...] = ()
 
-    def load(self, n_images: int) -> tuple[LoadedMasters, ...]:
-        """Read the masters, once in each process; one entry for each image."""
+    def load(self, n_images: int, sigmas: bool = False) -> tuple[LoadedMasters, ...]:
+        """Read the masters, once in each process; one entry for each image.
+
+        Their uncertainties come along on request.
+        """
         with _loading:
-            return _load(self, n_images)
+            return _load(self, n_images, sigmas)
 
 
 @dataclass(frozen=True, eq=False)
 class LoadedMasters:
-    """The masters of one image, ready for use: what to subtract, and what to divide by."""
+    """The masters of one image, ready for use: what to subtract, and what to divide by.
+
+    Where uncertainties are wanted, also those (one standard deviation), and the level above which
+    a pixel's signal makes noise; None where that is zero.
+    """
 
     dark: NDArray[Any] | None
     divisor: NDArray[Any] | None
+    dark_sigma: NDArray[Any] | None = None
+    flat_sigma: NDArray[Any] | None = None
+    zero: NDArray[Any] | None = None
 
 
-def read_images(path: str) -> list[NDArray[Any]]:
-    """Read all images of a file whole."""
+def data_images(path: str, plane: str = "") -> list[Image]:
+    """Return the images of a file; of a product those that are data, or planes of a name."""
+    return [
+        one
+        for one in images_of(path, read_hdus(path))
+        if (one.name.partition(",")[0] == plane if plane else not is_plane(one.name))
+    ]
+
+
+def read_images(path: str, plane: str = "") -> list[NDArray[Any]]:
+    """Read the images of a file whole; which, as of `data_images`."""
     pixels = []
-    for image in images_of(path, read_hdus(path)):
+    for image in data_images(path, plane):
         out = np.empty(image.shape, image.dtype)
         start = 0
         for band in bands_of(path, image):
@@ -79,20 +103,31 @@ def read_images(path: str) -> list[NDArray[Any]]:
 
 
 @lru_cache(maxsize=1)
-def _load(files: MasterFiles, n_images: int) -> tuple[LoadedMasters, ...]:
-    def images(path: str | None) -> list[NDArray[Any]] | None:
-        return read_images(path) if path else None
+def _load(files: MasterFiles, n_images: int, sigmas: bool) -> tuple[LoadedMasters, ...]:
+    def images(path: str | None, plane: str = "") -> list[Any]:
+        found: list[Any] = list(read_images(path, plane)) if path else []
+        return found or [None] * n_images
 
     darks, biases, flats = images(files.dark), images(files.bias), images(files.flat)
-    return tuple(
-        LoadedMasters(
-            dark=effective_dark(
-                darks[number] if darks else None, biases[number] if biases else None, files.scale
-            ),
-            divisor=divisor(flats[number], in_place=True) if flats else None,
+    zeros = images(files.zero if sigmas else None)
+    of_sigmas = [
+        images(path if sigmas else None, "UNCERT") for path in (files.dark, files.bias, files.flat)
+    ]
+    loaded = []
+    for number in range(n_images):
+        dark, bias = darks[number], biases[number]
+        dark_sigma, bias_sigma, flat_sigma = (planes[number] for planes in of_sigmas)
+        flat = flats[number]
+        loaded.append(
+            LoadedMasters(
+                dark=effective_dark(dark, bias, files.scale),
+                divisor=None if flat is None else divisor(flat, in_place=True),
+                dark_sigma=effective_sigma(dark_sigma, bias_sigma, files.scale),
+                flat_sigma=flat_sigma,
+                zero=zeros[number],
+            )
         )
-        for number in range(n_images)
-    )
+    return tuple(loaded)
 
 
 class DarkBands:
@@ -106,13 +141,23 @@ class DarkBands:
         Which image.
     shape
         Its rows and columns.
+    plane
+        ``UNCERT`` for the uncertainty instead.
     """
 
     dtype = np.dtype("f8")
 
-    def __init__(self, files: Sequence[MasterFiles], image: int, shape: tuple[int, int]) -> None:
+    def __init__(
+        self,
+        files: Sequence[MasterFiles],
+        image: int,
+        shape: tuple[int, int],
+        plane: str = "",
+    ) -> None:
         self._files = tuple(files)
         self._image = image
+        self._effective = effective_sigma if plane else effective_dark
+        self._plane = plane
         self.shape = (len(files), *shape)
 
     def band(self, rows: slice) -> NDArray[np.float64]:
@@ -121,7 +166,7 @@ class DarkBands:
         planes = np.zeros((self.shape[0], stop - start, self.shape[2]))
         for plane, files in zip(planes, self._files, strict=True):
             dark, bias = (self._rows(path, start, stop) for path in (files.dark, files.bias))
-            own = effective_dark(dark, bias, files.scale)
+            own = self._effective(dark, bias, files.scale)
             if own is not None:
                 plane[...] = own
         return planes
@@ -129,7 +174,10 @@ class DarkBands:
     def _rows(self, path: str | None, start: int, stop: int) -> NDArray[Any] | None:
         if path is None:
             return None
-        image = images_of(path, read_hdus(path))[self._image]
+        images = data_images(path, self._plane)
+        if not images:
+            return None
+        image = images[self._image]
         rows = np.empty((stop - start, image.shape[1]), image.dtype)
         read_rows(path, image, start, stop, rows)
         return rows

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from daskred.correction import read_images
+from daskred.correction import data_images, read_images
 from daskred.errors import RequestError
-from daskred.fitsfile import images_of, read_hdus
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -102,8 +101,7 @@ def panels_of(paths: Sequence[str]) -> list[tuple[str, NDArray[Any]]]:
     """
     panels = []
     for path in paths:
-        images = images_of(path, read_hdus(path))
-        for image, pixels in zip(images, read_images(path), strict=True):
+        for image, pixels in zip(data_images(path), read_images(path), strict=True):
             name = f" [{image.name}]" if image.name else ""
             panels.append((Path(path).name + name, pixels))
     return panels

@@ -90,7 +90,7 @@ def exposure_time(path: str, headers: Sequence[Header], camera: Camera) -> float
     return None
 
 
-def _positive(headers: Sequence[Header], camera: Camera, fact: str) -> float | None:
+def positive(headers: Sequence[Header], camera: Camera, fact: str) -> float | None:
     """Return the first value that is a positive number: gains of 0.0 mean that nobody knew."""
     for card, *_ in camera.facts.get(fact, ()):
         for value in present(headers, card):
@@ -157,7 +157,7 @@ def facts_of(path: str, headers: Sequence[Header], camera: Camera) -> Facts:
         filter=_filter(headers, camera),
         binning=_binning(headers, camera),
         time_obs=_time(headers, camera),
-        gain_e_per_adu=_positive(headers, camera, "gain_e_per_adu"),
+        gain_e_per_adu=positive(headers, camera, "gain_e_per_adu"),
         set_temp_c=_temperature(headers, camera, "set_temp_c"),
         ccd_temp_c=_temperature(headers, camera, "ccd_temp_c"),
         camera=_text(headers, camera, "camera"),
@@ -165,5 +165,6 @@ def facts_of(path: str, headers: Sequence[Header], camera: Camera) -> Facts:
         gain_setting=_text(headers, camera, "gain_setting"),
         window=_text(headers, camera, "window"),
         object=_text(headers, camera, "object"),
-        saturation_adu=_positive(headers, camera, "saturation_adu"),
+        saturation_adu=positive(headers, camera, "saturation_adu"),
+        read_noise_e=positive(headers, camera, "read_noise_e"),
     )

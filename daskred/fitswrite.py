@@ -37,7 +37,7 @@ def _with_sums(header: Header, data_sum: int, n_nan: int | None) -> Header:
     return header.plus(sums)
 
 
-_BITPIX = {"uint16": 16, "float32": -32, "float64": -64}
+_BITPIX = {"uint8": 8, "uint16": 16, "float32": -32, "float64": -64}
 
 
 def structure_cards(index: int, pixels: Bands | None, extended: bool) -> list[str]:
@@ -70,22 +70,25 @@ class Bands:
     shape
         Rows and columns.
     dtype
-        float32, float64 or uint16.
+        float32, float64, uint16 or uint8.
     rows
         The bands, from the first row to the last; each may be in memory that the next overwrites.
+    is_data
+        Whether these are the pixels themselves, and not what stands beside them.
     """
 
     shape: tuple[int, int]
     dtype: np.dtype[Any]
     rows: Iterable[NDArray[Any]]
+    is_data: bool = True
 
 
-def as_bands(pixels: NDArray[Any]) -> Bands:
+def as_bands(pixels: NDArray[Any], is_data: bool = True) -> Bands:
     """Return an image in memory as bands."""
     pixels = np.ascontiguousarray(pixels)
     n_rows = band_rows(pixels.shape)
     rows = (pixels[start : start + n_rows] for start in range(0, len(pixels), n_rows))
-    return Bands((pixels.shape[0], pixels.shape[1]), pixels.dtype, rows)
+    return Bands((pixels.shape[0], pixels.shape[1]), pixels.dtype, rows, is_data)
 
 
 Unit = tuple[Header, Bands | None] | bytes
@@ -124,7 +127,7 @@ def _write_bands(descriptor: int, offset: int, bands: Bands) -> tuple[int, int, 
             # Words have one value in either byte order; in this machine's they add faster.
             data_sum = add_checksums(data_sum, sum_of_words(band.view("u4")))
         else:
-            stored[...] = band ^ band.dtype.type(2**15)
+            stored[...] = band ^ band.dtype.type(2**15) if band.dtype == np.uint16 else band
             data = carry + stored.tobytes()
             whole = len(data) // 4 * 4
             data_sum = add_checksums(data_sum, checksum_of(data[:whole]))
@@ -169,7 +172,7 @@ def write_atomically(
     Returns
     -------
     int
-        The number of pixels that are NaN.
+        The number of pixels that are NaN, of images that are data.
 
     Raises
     ------
@@ -205,6 +208,7 @@ class _Head:
     offset: int
     data_sum: int
     n_nan: int | None
+    is_data: bool
 
 
 def _write(part: Path, units: Sequence[Unit], late: LateCards) -> int:
@@ -229,7 +233,8 @@ def _write(part: Path, units: Sequence[Unit], late: LateCards) -> int:
             data_sum = n_nan = 0
             if bands is not None:
                 end, data_sum, n_nan = _write_bands(descriptor, start, bands)
-            heads.append(_Head(header, offset, data_sum, n_nan if is_float else None))
+            is_data = bands is not None and bands.is_data
+            heads.append(_Head(header, offset, data_sum, n_nan if is_float else None, is_data))
             offset = end
         for index, head in enumerate(heads):
             header = head.header.plus(late.make() if index == 0 else ())
@@ -237,4 +242,4 @@ def _write(part: Path, units: Sequence[Unit], late: LateCards) -> int:
             _pwrite(descriptor, memoryview(header.to_bytes()), head.offset)
     finally:
         os.close(descriptor)
-    return sum(head.n_nan or 0 for head in heads)
+    return sum(head.n_nan or 0 for head in heads if head.is_data)

@@ -8,6 +8,8 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from daskred.detector import Preparation
+
 Kind = Literal["bias", "dark", "flat", "science", "unknown"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
@@ -111,6 +113,8 @@ class Facts:
         What was observed, in the observer's words.
     saturation_adu
         The level above which pixels are saturated, ADU.
+    read_noise_e
+        Electrons.
     """
 
     exptime_s: float | None = None
@@ -126,6 +130,7 @@ class Facts:
     window: str | None = None
     object: str | None = None
     saturation_adu: float | None = None
+    read_noise_e: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +155,9 @@ class Frame:
         Number of header cards that say something, and not only how the pixels lie.
     state
         What would change if the file were written or replaced; see `daskred.storage.state_of`.
+    preparation
+        What is done to its pixels before they are calibrated; None where they are taken as they
+        are.
     """
 
     path: str
@@ -161,6 +169,7 @@ class Frame:
     digest: str
     n_cards: int
     state: str = ""
+    preparation: Preparation | None = None
 
     def of_kind(self, kind: Kind, reason: str) -> Frame:
         """Return this frame, taken for another kind."""
@@ -173,5 +182,7 @@ class Frame:
 
     @property
     def layout(self) -> tuple[tuple[str, tuple[int, int]], ...]:
-        """Names and shapes of the images: what frames that are combined must share."""
+        """Names and shapes of the prepared images: what frames that are combined must share."""
+        if self.preparation:
+            return tuple(zip(self.preparation.names, self.preparation.shapes, strict=True))
         return tuple((image.name, image.shape) for image in self.images)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from daskred.correction import read_images
+from daskred.correction import data_images, read_images
 from daskred.frames import Frame
 from daskred.kernels.level import exact_mode
 
@@ -75,7 +75,7 @@ def inspect_frame(frame: Frame) -> list[tuple[str, list[tuple[str, str]]]]:
         if value:
             shared.append((label, str(value)))
     sections = []
-    for image, pixels in zip(frame.images, read_images(frame.path), strict=True):
+    for image, pixels in zip(data_images(frame.path), read_images(frame.path), strict=True):
         numbers = statistics(pixels)
         rows = [("type", image.dtype.name), ("shape", f"{image.shape[0]} x {image.shape[1]}")]
         if image.bscale != 1 or image.bzero != 0:

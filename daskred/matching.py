@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from daskred.cameras import Camera
 from daskred.frames import Frame
@@ -73,8 +74,24 @@ def dark_correction(
     RefusedError
         When nothing matches and the user did not ask to go without.
     """
+    bias = bias_for(target, biases, camera)
+    chosen = _dark_correction(target, bias, darks, camera, allow)
+    return replace(chosen, zero=bias.name if bias else None)
+
+
+def bias_for(target: Frame, biases: Sequence[Master], camera: Camera) -> Master | None:
+    """Choose the master bias of a frame, or None."""
+    return next(iter(_matching(biases, target, camera)), None)
+
+
+def _dark_correction(
+    target: Frame,
+    bias: Master | None,
+    darks: Sequence[Master],
+    camera: Camera,
+    allow: Allowances,
+) -> Correction:
     exptime_s = target.facts.exptime_s
-    bias = next(iter(_matching(biases, target, camera)), None)
     usable = _matching(darks, target, camera)
     if exptime_s is not None:
         of_time = [(float(d.facts.exptime_s or 0), d) for d in usable]

@@ -6,12 +6,15 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
+from daskred.amplifiers import preparation_of
 from daskred.cameras import Camera, read_camera
 from daskred.classify import AUXILIARY, kind_of, processed_sign
+from daskred.detector import Preparation
 from daskred.errors import FrameError, RequestError
 from daskred.facts import facts_of
 from daskred.files import find_files
@@ -115,8 +118,12 @@ class Night:
         return replace(self, left_out=(*self.left_out, *further))
 
 
-def _own_digest(path: str, hdus: Sequence[Hdu], sample: bytes) -> str:
+def _own_digest(
+    path: str, hdus: Sequence[Hdu], sample: bytes, preparation: Preparation | None
+) -> str:
     digest = hashlib.sha256(sample)
+    if preparation:
+        digest.update(repr(preparation).encode())
     for hdu in hdus:
         digest.update("".join(hdu.header.cards).encode("utf-8"))
     digest.update(str(hdus[-1].end).encode())
@@ -183,6 +190,7 @@ def _describe(path: str, name: str, hdus: Sequence[Hdu], camera: Camera, state: 
     headers = _telling_headers(hdus)
     facts = facts_of(path, headers, camera)
     sample = _sample(path, images[0])
+    preparation = preparation_of(path, hdus, images, camera)
     kind, reason = kind_of(name, headers, facts.exptime_s, camera)
     frame = Frame(
         path=path,
@@ -191,13 +199,20 @@ def _describe(path: str, name: str, hdus: Sequence[Hdu], camera: Camera, state: 
         facts=facts,
         kind=kind,
         reason=reason,
-        digest=_own_digest(path, hdus, sample),
+        digest=_own_digest(path, hdus, sample, preparation),
         n_cards=sum(
             not is_structural(keyword_of(card)) for hdu in hdus for card in hdu.header.cards
         ),
         state=state,
+        preparation=_shared(preparation),
     )
     return Description(frame, None, sample)
+
+
+@lru_cache(maxsize=256)
+def _shared(preparation: Preparation | None) -> Preparation | None:
+    """Return one object for all that are equal: frames of one camera are prepared alike."""
+    return preparation
 
 
 def _pixels_digest(frame: Frame) -> str:

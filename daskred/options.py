@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
+from daskred.calibrated import COSMICS, Extras
 from daskred.errors import RequestError
 from daskred.execute import Workers
 from daskred.kernels.level import METHODS
+from daskred.kernels.reject import METHODS as COMBINES
+from daskred.kernels.reject import REJECTS, Method, Rejection
 from daskred.plan import Allowances
 from daskred.runlog import LEVELS, Level
 
@@ -39,6 +43,15 @@ class Options:
     memory_bytes
         What the whole run may have on this machine; None for half of what is free. On a cluster,
         what one task may have.
+    combine
+        How frames are combined: ``median``, ``mean``, ``clipped-mean``, ``sum`` or
+        ``lower-median``.
+    rejection
+        Which values are left out before; see `daskred.kernels.reject.Rejection`.
+    extras
+        What is wanted beside calibrated pixels; see `daskred.calibrated.Extras`.
+    counts
+        Whether masters tell how many frames each pixel is made of, and how many were rejected.
     log_level
         How much the log of the run tells: ``debug``, ``info`` or ``warning``.
     """
@@ -52,6 +65,10 @@ class Options:
     tile_rows: int | None = None
     workers: Workers | None = None
     memory_bytes: int | None = None
+    combine: Method = "median"
+    rejection: Rejection = field(default_factory=Rejection)
+    extras: Extras = field(default_factory=Extras)
+    counts: bool = False
     log_level: Level = "info"
 
     def __post_init__(self) -> None:
@@ -59,6 +76,20 @@ class Options:
             ("normalize", self.normalize, tuple(METHODS)),
             ("dtype", self.dtype, DTYPES),
             ("log_level", self.log_level, LEVELS),
+            ("combine", self.combine, COMBINES),
+            ("reject", self.rejection.method, REJECTS),
+            ("cosmics", self.extras.cosmics, COSMICS),
         ):
             if value not in known:
                 raise RequestError(f"{name}={value!r}: there are {', '.join(known)}")
+
+    @property
+    def plain_median(self) -> bool:
+        """Whether masters are medians of all values, without anything beside them."""
+        beside = self.counts or self.extras.mask or self.extras.uncertainty
+        return self.combine == "median" and self.rejection.method == "none" and not beside
+
+    @property
+    def arithmetic(self) -> list[Any]:
+        """What of these options changes pixels or planes, as plain data."""
+        return [self.dtype, self.combine, asdict(self.rejection), asdict(self.extras), self.counts]

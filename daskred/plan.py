@@ -51,12 +51,15 @@ class Correction:
         it before.
     flat
         The master flat, or None.
+    zero
+        The master bias, whether or not it is subtracted: what lies above it makes photon noise.
     """
 
     dark: str | None = None
     dark_scale: float = 1.0
     bias: str | None = None
     flat: str | None = None
+    zero: str | None = None
 
     @property
     def masters(self) -> tuple[str, ...]:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
 
+from daskred.cameras import Camera
+from daskred.errors import FrameError
 from daskred.frames import Frame
 from daskred.grouping import grouped, named
-from daskred.matching import RefusedError, dark_correction, flat_for
+from daskred.matching import AGREE, RefusedError, bias_for, dark_correction, flat_for
 from daskred.night import LeftOut, Night
 from daskred.plan import (
     Allowances,
+    Correction,
     Input,
     Master,
     MasterKind,
@@ -57,6 +61,28 @@ def _of_science_layout(
     return kept
 
 
+def _zero_of(frame: Frame, biases: Sequence[Master], camera: Camera) -> str | None:
+    bias = bias_for(frame, biases, camera)
+    return bias.name if bias else None
+
+
+def _of_other_sections(frames: Sequence[Frame]) -> dict[str, str]:
+    """Return, by path, why frames do not go with the others: they are read out in another way."""
+    groups: dict[Hashable, list[Frame]] = {}
+    for frame in frames:
+        common = tuple(getattr(frame.facts, criterion) for criterion in AGREE)
+        groups.setdefault((frame.layout, common), []).append(frame)
+    others: dict[str, str] = {}
+    for group in groups.values():
+        told = [one.preparation.geometry if one.preparation else "all of it" for one in group]
+        usual = Counter(told).most_common(1)[0][0]
+        for frame, own in zip(group, told, strict=True):
+            if own != usual:
+                text = f"its sections ({own}) are not those of the other frames ({usual})"
+                others[frame.path] = text
+    return others
+
+
 def make_plan(night: Night, allow: Allowances | None = None) -> Plan:
     """Group a night's frames into masters, and choose the masters of each frame.
 
@@ -86,6 +112,9 @@ def make_plan(night: Night, allow: Allowances | None = None) -> Plan:
     """
     allow = allow or Allowances()
     camera = night.camera
+    odd = _of_other_sections([frame for frame in night.raw if frame.kind != "unknown"])
+    if odd:
+        night = night.without(FrameError(path, reason) for path, reason in odd.items())
     left_out = list(night.left_out)
     science_frames = night.select("science")
 
@@ -106,7 +135,13 @@ def make_plan(night: Night, allow: Allowances | None = None) -> Plan:
             leave(frame, "is a dark whose header tells no exposure time")
         else:
             timed.append(frame)
-    darks = plain("dark", timed)
+    darks = named(
+        "dark",
+        [
+            [Input(frame, Correction(zero=_zero_of(frame, biases, camera))) for frame in group]
+            for group in grouped(timed, "dark", camera)
+        ],
+    )
 
     flat_groups = []
     for group in grouped(usable("flat"), "flat", camera):

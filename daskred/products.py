@@ -14,8 +14,16 @@ from daskred.errors import FrameError
 from daskred.fitsfile import Hdu, read_first_header, read_hdus, read_unit
 from daskred.fitswrite import Bands, LateCards, Unit, write_atomically
 from daskred.frames import Frame, Image
-from daskred.header import Header, clipped, commentary, format_card, is_structural
+from daskred.header import (
+    Header,
+    clipped,
+    commentary,
+    format_card,
+    is_structural,
+    keyword_of,
+)
 from daskred.plan import Correction, Master
+from daskred.planes import Plane, plane_units
 
 # Raised whenever the same inputs and options would give other pixels or cards.
 ARITHMETIC = 2
@@ -23,9 +31,15 @@ KEY_CARD = "DASKRED"
 # A digest of all pixels that a product was made from.
 CONTENT_CARD = "RAWSUM"
 
+# Cards that are true of raw pixels only, where pixels have been prepared.
+_OF_RAW_PIXELS = re.compile(r"BIASSEC|TRIMSEC|DATASEC|OVERSCAN|TRIM|LINCORR|XTALKCOR|GAINCOR")
+_OF_PARTS = re.compile(r"DETSEC|CCDSEC|AMPSEC|NEXTEND")
+_OF_GAIN = re.compile(r"E?GAIN")
+_REFERENCE_PIXEL = re.compile(r"(CRPIX|LTV)([12])[A-Z]?")
+
 # Cards that a product gets anew, so that no older ones contradict them.
 _OWN = re.compile(
-    rf"{KEY_CARD}|{CONTENT_CARD}|NCOMBINE|COMBINE|NORMALIZ|IMCMB\d+|CCDPROC|ZEROCOR|DARKCOR|FLATCOR|NANPIX"
+    rf"{KEY_CARD}|{CONTENT_CARD}|NCOMBINE|COMBINE|NORMALIZ|IMCMB\d+|CCDPROC|ZEROCOR|DARKCOR|FLATCOR|NANPIX|REJECT|NCOSMIC"
 )
 
 
@@ -98,11 +112,15 @@ def stands(path: Path, key: str) -> bool:
         return False
 
 
-def _kept(header: Header, compressed: bool) -> Header:
+def _kept(header: Header, compressed: bool, prepared: bool = False) -> Header:
     """Return a header without what no longer holds."""
 
     def unwanted(keyword: str) -> bool:
-        return bool(is_structural(keyword, compressed) or _OWN.fullmatch(keyword))
+        return bool(
+            is_structural(keyword, compressed)
+            or _OWN.fullmatch(keyword)
+            or (prepared and _OF_RAW_PIXELS.fullmatch(keyword))
+        )
 
     kept = header.without(unwanted)
     if compressed and header.get("EXTNAME") == "COMPRESSED_IMAGE":
@@ -123,10 +141,62 @@ def _is_packed_primary(images: Sequence[Image]) -> bool:
     return len(images) == 1 and images[0].compressed and not images[0].name
 
 
+def _moved(header: Header, frame: Frame, number: int) -> Header:
+    """Return the header of a prepared image, whose pixels count from another corner."""
+    how = frame.preparation
+    if how is None:
+        return header
+    if how.unit == "electron":
+        header = header.without(lambda keyword: bool(_OF_GAIN.fullmatch(keyword)))
+        header = header.plus([format_card("GAIN", 1.0, "pixels are electrons")])
+    if len(how.names) != len(frame.images):
+        return header  # put together: its reference pixel was that of the whole
+    first = next(one for one in how.amplifiers if one.target == number)
+    shift = {
+        "1": first.data.columns[0] - first.place.columns[0],
+        "2": first.data.rows[0] - first.place.rows[0],
+    }
+    cards = []
+    for entry in header.entries:
+        match = _REFERENCE_PIXEL.fullmatch(keyword_of(entry[0]))
+        value = header.get(keyword_of(entry[0])) if match else None
+        if match and isinstance(value, int | float) and shift[match[2]]:
+            comment = header.comment(match[0])
+            cards.append(format_card(match[0], value - shift[match[2]], comment))
+        else:
+            cards += entry
+    return Header(tuple(cards))
+
+
+def _preparation_cards(frame: Frame) -> list[str]:
+    """Return the cards that tell how pixels were prepared, in IRAF's words where it has some."""
+    how = frame.preparation
+    if how is None:
+        return []
+    cards = []
+    if how.overscan and any(one.overscan for one in how.amplifiers):
+        text: str = how.overscan.statistic
+        if how.overscan.fit != "none":
+            text += f", {how.overscan.fit} of order {how.overscan.order}"
+        cards.append(format_card("OVERSCAN", clipped(text), "level of each row, subtracted"))
+    data = [str(one.data) for one in how.amplifiers]
+    n_kept = sum(one.data.shape[0] * one.data.shape[1] for one in how.amplifiers)
+    if n_kept < sum(image.n_pixels for image in frame.images):
+        cards.append(format_card("TRIM", clipped(" ".join(data)), "raw section"))
+    if how.crosstalk:
+        cards.append(format_card("XTALKCOR", "matrix", "crosstalk subtracted"))
+    if any(one.linearity or one.linearity_table for one in how.amplifiers):
+        cards.append(format_card("LINCORR", "by amplifier", "made linear"))
+    if how.unit == "electron":
+        gains = " ".join(f"{one.gain_e_per_adu:g}" for one in how.amplifiers)
+        cards.append(format_card("GAINCOR", clipped(gains), "electrons per ADU"))
+    return cards
+
+
 def _units(
     path: str,
     hdus: Sequence[Hdu],
-    images: Sequence[Image],
+    frame: Frame,
     pixels: Sequence[Bands],
     cards: Sequence[str],
     unit: str | None,
@@ -134,25 +204,54 @@ def _units(
 ) -> list[Unit]:
     """Lay out a product as its frame is: headers, new cards in the first, new pixels."""
     # The first unit of the product gets the new cards.
-    new = list(cards)
-    by_hdu = {image.hdu: (image, own) for image, own in zip(images, pixels, strict=True)}
+    images, how = frame.images, frame.preparation
+    new = [*_preparation_cards(frame), *cards]
+    if how and how.unit == "electron" and unit is None:
+        unit = "electron"
+    if len(pixels) < len(images):
+        return _assembled_units(path, hdus, frame, pixels[0], new, unit, others)
+    by_hdu = {
+        image.hdu: (n, own) for n, (image, own) in enumerate(zip(images, pixels, strict=True))
+    }
     packed = _is_packed_primary(images)
     units: list[Unit] = []
     for hdu in hdus:
         if packed and hdu.index != images[0].hdu:
             continue
         if hdu.index in by_hdu:
-            image, own = by_hdu[hdu.index]
-            header = _kept(hdu.header, image.compressed)
+            number, own = by_hdu[hdu.index]
+            header = _kept(hdu.header, images[number].compressed, how is not None)
+            header = _moved(header, frame, number)
             header = _with_unit(header, "adu" if unit is None else unit, replace=unit is not None)
             units.append((header.plus(new), own))
             new = []
         elif hdu.index == 0:
-            units.append((_kept(hdu.header, compressed=False).plus(new), None))
+            units.append((_kept(hdu.header, False, how is not None).plus(new), None))
             new = []
         elif others:
             # Tables and the like go with the frame, to the byte.
             units.append(read_unit(path, hdu))
+    return units
+
+
+def _assembled_units(
+    path: str,
+    hdus: Sequence[Hdu],
+    frame: Frame,
+    pixels: Bands,
+    cards: Sequence[str],
+    unit: str | None,
+    others: bool,
+) -> list[Unit]:
+    """Lay out amplifiers that were put together: one image, under the primary header."""
+    parts = {image.hdu for image in frame.images}
+    header = _kept(hdus[0].header, False, prepared=True)
+    header = header.without(lambda keyword: bool(_OF_PARTS.fullmatch(keyword)))
+    header = _moved(header, frame, 0)
+    header = _with_unit(header, "adu" if unit is None else unit, replace=unit is not None)
+    units: list[Unit] = [(header.plus(cards), pixels)]
+    if others:
+        units += [read_unit(path, hdu) for hdu in hdus[1:] if hdu.index not in parts]
     return units
 
 
@@ -190,6 +289,8 @@ def write_calibrated(
     content: Callable[[], str] | None = None,
     processed_by: str | None = None,
     guard: Path | None = None,
+    planes: Sequence[Plane] = (),
+    n_cosmics: int | None = None,
 ) -> int:
     """Write one calibrated frame: its own header, and what was done to it.
 
@@ -211,6 +312,10 @@ def write_calibrated(
         Whom to ask about it.
     guard
         As of `daskred.fitswrite.write_atomically`.
+    planes
+        What stands beside the pixels.
+    n_cosmics
+        How many pixels cosmic rays have hit; None where nobody looked.
 
     Returns
     -------
@@ -219,15 +324,25 @@ def write_calibrated(
     """
     cards = [
         *_correction_cards(correction),
+        *_cosmics_cards(n_cosmics),
         format_card("CCDPROC", "CCD processing done", "by daskred"),
         format_card(KEY_CARD, key, "made from these inputs"),
         *commentary("COMMENT", "Calibrated Science Frame"),
         *_signature(processed_by),
     ]
     hdus = read_hdus(frame.path)
-    units = _units(frame.path, hdus, frame.images, pixels, cards, None, others=True)
+    units = _units(frame.path, hdus, frame, pixels, cards, None, others=True)
+    units += plane_units(planes, _unit_of(frame))
     late = LateCards(1, lambda: [_content_card(content())]) if content else LateCards(0, tuple)
     return write_atomically(target, units, guard, late)
+
+
+def _cosmics_cards(n_cosmics: int | None) -> list[str]:
+    return [] if n_cosmics is None else [format_card("NCOSMIC", n_cosmics, "pixels hit by rays")]
+
+
+def _unit_of(frame: Frame) -> str:
+    return frame.preparation.unit if frame.preparation else "adu"
 
 
 def _by_role(frame: Frame) -> dict[tuple[str, int], Hdu]:
@@ -262,6 +377,8 @@ def write_master(
     content: str,
     normalize: str | None = None,
     processed_by: str | None = None,
+    combined: Sequence[str] = ("median",),
+    planes: Sequence[Plane] = (),
 ) -> int:
     """Write a master: the header that its inputs share, and what it was made from.
 
@@ -281,6 +398,10 @@ def write_master(
         How levels were measured, of a flat.
     processed_by
         Whom to ask about it.
+    combined
+        How frames were combined, and what was rejected.
+    planes
+        What stands beside the pixels.
 
     Returns
     -------
@@ -298,7 +419,8 @@ def write_master(
             cards.append(format_card("EXPTIME", master.facts.exptime_s, "exposure time, seconds"))
     cards += [
         format_card("NCOMBINE", n_inputs, "frames combined"),
-        format_card("COMBINE", "median", "per pixel, over frames"),
+        format_card("COMBINE", combined[0], "per pixel, over frames"),
+        *(format_card("REJECT", clipped(text), "values left out") for text in combined[1:]),
     ]
     if normalize:
         cards.append(format_card("NORMALIZ", normalize, "how levels were measured"))
@@ -312,12 +434,12 @@ def write_master(
         format_card(KEY_CARD, key, "made from these inputs"),
         _content_card(content),
         *commentary("COMMENT", title),
-        *commentary("COMMENT", f"{n_inputs} frames median combined"),
+        *commentary("COMMENT", f"{n_inputs} frames {combined[0]} combined"),
         *_signature(processed_by),
     ]
     unit = "" if master.kind == "flat" else None
-    images = frames[0].images
-    units = _units(frames[0].path, template, images, pixels, cards, unit, others=False)
+    units = _units(frames[0].path, template, frames[0], pixels, cards, unit, others=False)
+    units += plane_units(planes, "" if master.kind == "flat" else _unit_of(frames[0]))
     return write_atomically(target, units)
 
 

@@ -27,7 +27,7 @@ class Raster:
     shape
         Rows and columns.
     dtype
-        float32 or float64.
+        float32, float64 or uint16.
     """
 
     path: Path

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from daskred import __version__
+from daskred.calibrated import check_bad_pixels, first_of_unknown_noise
 from daskred.errors import FrameError, FramesError, RequestError, RunError
 from daskred.execute import Executor, Workers, active_client, open_pool
 from daskred.fitswrite import TEMPORARY_MARK
@@ -177,6 +178,8 @@ def reduce_night(
     progress = progress or Silent()
     plan = make_plan(night, options.allow)
     check_plan(plan, options.masters_only)
+    options = _with_known_noise(plan, options, progress)
+    check_bad_pixels(options.extras.bad_pixels)
     client = _cluster_client(options.workers)
     memory = plan_memory(plan, options, on_cluster=client is not None)
     check_space(Path(out), plan, options)
@@ -217,6 +220,21 @@ def reduce_night(
                     log.left_out(entry)
                 log.write("end", outcome=outcome, **_throughput(run, time.monotonic() - start))
     return summary
+
+
+def _with_known_noise(plan: Plan, options: Options, progress: Progress) -> Options:
+    """Return the options without uncertainties, where nobody tells gain and read noise."""
+    frames = [one.frame for master in plan.masters for one in master.inputs]
+    frames += [one.frame for one in plan.science]
+    wanted = options.extras.uncertainty or options.rejection.method == "noise"
+    unknown = first_of_unknown_noise(frames) if wanted else None
+    if unknown is None:
+        return options
+    text = f"{unknown.name}: neither its header nor the camera's file tells gain and read noise"
+    if options.rejection.method == "noise":
+        raise RequestError(f"{text}, which a rejection by noise needs")
+    progress.say(f"{text}; the products are written without uncertainties")
+    return replace(options, extras=replace(options.extras, uncertainty=False))
 
 
 def _cluster_client(workers: Workers | None) -> Any:
@@ -275,6 +293,11 @@ def _request(night: Night, plan: Plan, options: Options) -> dict[str, Any]:
         "dtype": options.dtype,
         "processed_by": options.processed_by,
         "masters_only": options.masters_only,
+        "detector": asdict(night.camera.detector),
+        "combine": options.combine,
+        "rejection": asdict(options.rejection),
+        "extras": asdict(options.extras),
+        "counts": options.counts,
         "allow": asdict(options.allow),
         "n_frames": len(plan.frames),
         "n_masters": len(plan.masters),
@@ -324,7 +347,8 @@ def _carried_out(
 
 def check_space(out: Path, plan: Plan, options: Options) -> None:
     """Raise RequestError where the products that are missing do not fit on the disk."""
-    itemsize = np.dtype(options.dtype).itemsize
+    beside = 4 * options.extras.uncertainty + options.extras.mask
+    itemsize = np.dtype(options.dtype).itemsize + beside
     layouts = [(master.product, master.layout) for master in plan.masters]
     if not options.masters_only:
         layouts += [(one.product, one.frame.layout) for one in plan.science]
@@ -396,6 +420,8 @@ def plan_memory(plan: Plan, options: Options, on_cluster: bool = False) -> Budge
         dtype_bytes=np.dtype(options.dtype).itemsize,
         scaled_darks=any(correction.dark_scale != 1 for correction in corrections),
         whole=options.normalize != "mode",
+        beside=bool(options.extras),
+        plain=options.plain_median,
     )
 
 

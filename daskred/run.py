@@ -5,15 +5,27 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Collection, Hashable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from daskred.blocks import block_tasks, frames_per_task
-from daskred.combine import Combiner, master_bands
+from daskred.calibrated import noise_preparation
+from daskred.combine import Combined, Combiner
 from daskred.correction import MasterFiles
 from daskred.errors import FrameError, FramesError, RequestError
 from daskred.execute import Executor
+from daskred.frames import Frame
+from daskred.kernels.reject import Rejection
+from daskred.masterplanes import (
+    MasterNoise,
+    count_planes,
+    mask_plane,
+    master_bands,
+    uncertainty_plane,
+)
 from daskred.options import Options
 from daskred.plan import MASTERS_FOLDER, Correction, Master, Plan, Science
+from daskred.planes import Plane
 from daskred.products import check_own, content_of, read_content, write_master
 from daskred.progress import Progress
 from daskred.runlog import RunLog
@@ -127,11 +139,15 @@ class Run:
         )
         return self._note(receipt, expected)
 
-    def _files(self, correction: Correction) -> MasterFiles:
+    def _files(self, correction: Correction, above_bias: bool = False) -> MasterFiles:
         bias, dark, flat = (
             str(master_path(self._out, name)) if name else None
             for name in (correction.bias, correction.dark, correction.flat)
         )
+        zero = correction.zero or correction.bias or correction.dark
+        masters = list(correction.masters)
+        if self._options.extras.uncertainty and correction.zero:
+            masters = list(dict.fromkeys([*masters, correction.zero]))
         return MasterFiles(
             dark=dark,
             bias=bias,
@@ -140,7 +156,8 @@ class Run:
             written_ns=tuple(
                 master_path(self._out, name).stat().st_mtime_ns for name in correction.masters
             ),
-            contents=self._contents(correction.masters),
+            zero=None if above_bias or zero is None else str(master_path(self._out, zero)),
+            contents=self._contents(masters),
         )
 
     def _contents(self, masters: Sequence[str]) -> tuple[str, ...]:
@@ -158,7 +175,7 @@ class Run:
         if done := self._done(expected):
             return done
         start = time.monotonic()
-        combined = self._combiner.flat(master) if is_flat else self._combiner.median(master)
+        combined = self._combiner.flat(master) if is_flat else self._combiner.plain(master)
         content = content_of(combined.sums, self._contents(expected.masters))
         bad: list[int] = []
         target = self._out / master.product
@@ -176,6 +193,8 @@ class Run:
                 content,
                 options.normalize if is_flat else None,
                 options.processed_by,
+                _combining(options),
+                self._planes(master, combined),
             )
         finally:
             combined.remove()
@@ -195,6 +214,35 @@ class Run:
             worker=this_worker(),
         )
         return self._note(receipt, expected)
+
+    def _planes(self, master: Master, combined: Combined) -> list[Plane]:
+        """Return what stands beside the pixels of a master."""
+        extras = self._options.extras
+        planes: list[Plane] = []
+        for number, raster in enumerate(combined.rasters):
+            if extras.mask:
+                planes.append(mask_plane(raster, number))
+            if extras.uncertainty:
+                used = combined.counts[number][0]
+                noise = self._noise(master, combined)
+                planes.append(uncertainty_plane(raster, used, number, noise))
+            if self._options.counts:
+                planes += count_planes(combined.counts[number], number)
+        return planes
+
+    def _noise(self, master: Master, combined: Combined) -> MasterNoise:
+        first = master.inputs[0]
+        zero = replace(first.correction, dark=None, bias=first.correction.zero, dark_scale=1.0)
+        is_flat = master.kind == "flat"
+        above = _is_above_bias(first.frame) or zero.bias is None
+        return MasterNoise(
+            how=noise_preparation(first.frame),
+            method=self._options.combine,
+            zero=None if above else self._files(zero),
+            levels=combined.levels,
+            own_level=combined.level,
+            dark=self._files(first.correction) if is_flat else None,
+        )
 
     # Science
 
@@ -223,7 +271,8 @@ class Run:
                 item.frame, target, item.product, item.correction, expected.key, self._guard
             )
             dtypes = tuple(image.dtype for image in item.frame.images)
-            groups.setdefault((item.correction, item.frame.layout, dtypes), []).append(job)
+            how = item.frame.preparation
+            groups.setdefault((item.correction, item.frame.layout, dtypes, how), []).append(job)
         n_todo = sum(map(len, groups.values()))
         if n_todo:
             self._progress.begin("Science frames", n_todo, "frames")
@@ -250,9 +299,10 @@ class Run:
             jobs,
             [frame.path for frame in frames],
             frames_per_task(frames, self._executor.n_parts),
-            files=self._files(jobs[0].correction),
+            files=self._files(jobs[0].correction, _is_above_bias(frames[0])),
             dtype=self._options.dtype,
             processed_by=self._options.processed_by,
+            extras=self._options.extras,
         )
         for task, results in self._executor.run(tasks):
             for job, found in zip(task.items, results, strict=True):
@@ -260,3 +310,22 @@ class Run:
                     self._note(found, self._expected[job.product])
                 yield found
             self._progress.advance(len(results))
+
+
+def _is_above_bias(frame: Frame) -> bool:
+    """Whether a frame comes less its overscan, so that its pixels are above the bias level."""
+    how = frame.preparation
+    return bool(how and how.overscan and all(one.overscan for one in how.amplifiers))
+
+
+def _combining(options: Options) -> list[str]:
+    """Return in words how frames are combined, and what is left out before."""
+    how = options.rejection
+    if options.combine == "clipped-mean" and how.method == "none":
+        how = Rejection("sigma")
+    if how.method == "none":
+        return [options.combine]
+    text = f"{how.method} low={how.low:g} high={how.high:g}"
+    if how.method == "sigma":
+        text += f" {how.centre} {how.scale}"
+    return [options.combine, text]

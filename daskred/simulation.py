@@ -23,6 +23,7 @@ from daskred.progress import Progress, Silent
 
 TARGET = "ktwo220274129"
 TRUTH_FILE = "truth.npz"
+CAMERA_FILE = "camera.toml"
 SCIENCE_EXPTIME_S = 10
 FLAT_EXPTIME_S = 3
 GAIN_E_PER_ADU = 1.6
@@ -120,7 +121,82 @@ def make_truth(shape: tuple[int, int], seed: int, n_stars: int = 60) -> Truth:
     return Truth(bias, dark_rate, _flat(shape, rng), _scene(shape, rng, n_stars))
 
 
-def _expose(truth: Truth, light: Plane | float, exptime_s: float, rng: np.random.Generator) -> Any:
+@dataclass(frozen=True)
+class Readout:
+    """How the detector is read out, where it is not as plainly as the lab's.
+
+    Two amplifiers side by side, of unlike gain, noise and bias level, whose overscans stand at the
+    right end of each row, the left amplifier's first.
+
+    Parameters
+    ----------
+    n_overscan
+        Columns of each overscan.
+    nonlinearity
+        ``linear = measured + nonlinearity * measured**2``, in ADU above the bias.
+    gains_e_per_adu, read_noises_e, bias_adu
+        Of each amplifier.
+    """
+
+    n_overscan: int = 32
+    nonlinearity: float = 0.0
+    gains_e_per_adu: tuple[float, float] = (1.6, 1.9)
+    read_noises_e: tuple[float, float] = (8.0, 6.0)
+    bias_adu: tuple[float, float] = (1000.0, 1300.0)
+
+    def digitised(self, electrons: Plane, bias: Plane, rng: np.random.Generator) -> Any:
+        """Return the raw frame of so many electrons, uint16."""
+        n_rows, n_columns = electrons.shape
+        half = n_columns // 2
+        # The level drifts while a frame is read out, and from frame to frame.
+        drift = rng.normal(0, 3) + rng.normal(0, 2) * np.linspace(-1, 1, n_rows)[:, np.newaxis]
+        data, strips = [], []
+        for which, columns in enumerate((slice(0, half), slice(half, n_columns))):
+            gain, noise = self.gains_e_per_adu[which], self.read_noises_e[which]
+            linear = electrons[:, columns] / gain
+            measured = linear
+            if self.nonlinearity:
+                root = np.sqrt(1 + 4 * self.nonlinearity * linear)
+                measured = (root - 1) / (2 * self.nonlinearity)
+            level = self.bias_adu[which] + drift
+            structure = bias[:, columns] - bias.mean()
+            noisy = measured + rng.normal(0, noise / gain, measured.shape)
+            data.append(noisy + structure + level)
+            strips.append(level + rng.normal(0, noise / gain, (n_rows, self.n_overscan)))
+        adu = np.rint(np.concatenate([*data, *strips], axis=1))
+        return adu.clip(0, _FULL_SCALE).astype("u2")
+
+    def camera_file(self) -> str:
+        """Return the rules of this camera, as a camera file has them."""
+        lines = ["# A simulated camera with two amplifiers.", 'name = "simulated, two amplifiers"']
+        for which, name in enumerate(("left", "right")):
+            first = f"NAXIS1-{2 * self.n_overscan}"
+            data = (
+                f"[1:({first})/2,1:NAXIS2]" if which == 0 else f"[({first})/2+1:{first},1:NAXIS2]"
+            )
+            start = f"{first}+{which * self.n_overscan}"
+            lines += [
+                "",
+                "[[amplifier]]",
+                f'name = "{name}"',
+                f'data = "{data}"',
+                f'overscan = ["[{start}+1:{start}+{self.n_overscan},1:NAXIS2]"]',
+                f"gain_e_per_adu = {self.gains_e_per_adu[which]}",
+                f"read_noise_e = {self.read_noises_e[which]}",
+                f"saturation_adu = {_FULL_SCALE}",
+            ]
+            if self.nonlinearity:
+                lines.append(f"linearity = [1.0, {self.nonlinearity}]")
+        return "\n".join(lines) + "\n"
+
+
+def _expose(
+    truth: Truth,
+    light: Plane | float,
+    exptime_s: float,
+    rng: np.random.Generator,
+    readout: Readout | None,
+) -> Any:
     """Return one raw frame, uint16: photon and dark noise, cosmic rays, read noise, bias.
 
     Parameters
@@ -137,6 +213,8 @@ def _expose(truth: Truth, light: Plane | float, exptime_s: float, rng: np.random
         rows = np.clip(row + np.arange(length) // 2, 0, shape[0] - 1)
         columns = np.clip(column + np.arange(length), 0, shape[1] - 1)
         electrons[rows, columns] += rng.exponential(3000)
+    if readout:
+        return readout.digitised(electrons, truth.bias, rng)
     electrons += rng.normal(0, READ_NOISE_E, shape)
     adu = np.rint(electrons / GAIN_E_PER_ADU + truth.bias)
     return adu.clip(0, _FULL_SCALE).astype("u2")
@@ -173,7 +251,12 @@ class _Series:
 
 
 def _frames(
-    truth: Truth, series: _Series, which: int, seed: int, time: datetime
+    truth: Truth,
+    series: _Series,
+    which: int,
+    seed: int,
+    time: datetime,
+    readout: Readout | None,
 ) -> Iterator[tuple[str, list[str], Any]]:
     """Yield name, cards and pixels of each frame of a series."""
     lit = series.shutter == "open"
@@ -185,7 +268,7 @@ def _frames(
             light = rng.uniform(0.94, 1.06) * 20000 / FLAT_EXPTIME_S
         elif lit:
             light = truth.scene
-        pixels = _expose(truth, light, series.exptime_s, rng)
+        pixels = _expose(truth, light, series.exptime_s, rng, readout)
         started = time + timedelta(seconds=number * (series.exptime_s + 2))
         cards = _cards(series.obj, series.exptime_s, series.filter_name, series.shutter, started)
         yield series.name.format(number), cards, pixels
@@ -200,6 +283,7 @@ def simulate(
     n_flats: int = 61,
     n_science: int = 60,
     seed: int = 1,
+    readout: Readout | None = None,
     progress: Progress | None = None,
 ) -> Truth:
     """Write a synthetic night: darks of 10 s and of 3 s, flats of 3 s, science frames of 10 s.
@@ -214,6 +298,9 @@ def simulate(
         How many frames; of darks so many for each of the two exposure times.
     seed
         Of the random numbers; the same gives the same bytes.
+    readout
+        Two amplifiers with overscans; their rules are written as ``camera.toml``. Electrons are
+        those of the truth, which is in units of `GAIN_E_PER_ADU` electrons.
     progress
         Told how far it is.
 
@@ -237,7 +324,8 @@ def simulate(
     """
     folder = Path(folder)
     counts = (n_bias, n_darks, n_flats, n_science)
-    if min(shape) < 1 or min(counts) < 0 or sum(counts) == 0:
+    odd = readout is not None and shape[1] % 2
+    if min(shape) < 1 or min(counts) < 0 or sum(counts) == 0 or odd:
         raise RequestError(f"cannot simulate {counts} frames of {shape[0]}x{shape[1]} pixels")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise RequestError(f"{folder}: holds something already; name a new folder")
@@ -259,11 +347,13 @@ def simulate(
     progress.begin("Simulating", sum(series.number for series in all_series), "frames")
     time = datetime(2016, 10, 31, 22, 4, 0)
     for which, series in enumerate(all_series, start=1):
-        for name, cards, pixels in _frames(truth, series, which, seed, time):
+        for name, cards, pixels in _frames(truth, series, which, seed, time, readout):
             (folder / name).parent.mkdir(exist_ok=True)
             write_atomically(folder / name, [(Header(tuple(cards)), as_bands(pixels))])
             progress.advance(1)
         time += timedelta(hours=2)
     progress.end()
     truth.save(folder)
+    if readout:
+        (folder / CAMERA_FILE).write_text(readout.camera_file())
     return truth

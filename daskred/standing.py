@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from daskred.errors import FrameError
+from daskred.errors import FrameError, RequestError
 from daskred.fitspixels import pixel_sum
 from daskred.frames import Frame
 from daskred.options import Options
@@ -49,14 +50,19 @@ def master_path(out: Path, name: str) -> Path:
 def expected_products(plan: Plan, options: Options) -> Iterator[Expected]:
     """Yield what a plan makes: masters in their order, then calibrated frames."""
     keys: dict[str, str] = {}
+    arithmetic = [*options.arithmetic, digest_of(options.extras.bad_pixels)]
+
+    uncertain = options.extras.uncertainty
 
     def data_of(correction: Correction) -> list[Any]:
-        names = (correction.bias, correction.dark, correction.flat)
+        names = [correction.bias, correction.dark, correction.flat]
+        if uncertain:
+            names.append(correction.zero)
         return [[name and (name, keys[name]) for name in names], correction.dark_scale]
 
     for master in plan.masters:
         keys[master.name] = key_of(
-            [master.name, master.kind, options.dtype, options.processed_by],
+            [master.name, master.kind, arithmetic, options.processed_by],
             options.normalize if master.kind == "flat" else None,
             [
                 [one.frame.basename, one.frame.digest, data_of(one.correction)]
@@ -68,18 +74,27 @@ def expected_products(plan: Plan, options: Options) -> Iterator[Expected]:
             keys[master.name],
             master.name,
             tuple(one.frame for one in master.inputs),
-            master.needs,
+            _with_zeros(master.needs, [one.correction for one in master.inputs], uncertain),
         )
     if options.masters_only:
         return
     for one in plan.science:
         key = key_of(
-            [one.frame.digest, one.product, options.dtype, options.processed_by],
+            [one.frame.digest, one.product, arithmetic, options.processed_by],
             data_of(one.correction),
             options.normalize if one.correction.flat else None,
         )
         frame = one.frame
-        yield Expected(one.product, key, frame.name, (frame,), one.correction.masters)
+        masters = _with_zeros(one.correction.masters, [one.correction], uncertain)
+        yield Expected(one.product, key, frame.name, (frame,), masters)
+
+
+def _with_zeros(
+    masters: Sequence[str], corrections: Sequence[Correction], uncertain: bool
+) -> tuple[str, ...]:
+    """Return the masters that a product is made from, also those that only its noise needs."""
+    zeros = [one.zero for one in corrections if one.zero] if uncertain else []
+    return tuple(dict.fromkeys([*masters, *zeros]))
 
 
 def changed_ns(expected: Expected, out: Path) -> int:
@@ -107,6 +122,16 @@ def _changed_ns(path: str) -> int:
         return Path(path).stat().st_ctime_ns
     except OSError as error:
         raise FrameError(path, f"cannot be read any more: {error.strerror}") from error
+
+
+def digest_of(path: str | None) -> str:
+    """Return a digest of a small file's content, empty where there is none."""
+    if path is None:
+        return ""
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError as error:
+        raise RequestError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def has_key(expected: Expected, out: Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import platform
 import time
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from daskred.calibrated import Extras, calibrate_frame
 from daskred.checksum import sum_of_rows
 from daskred.correction import LoadedMasters, MasterFiles
 from daskred.errors import FrameError
@@ -114,10 +116,19 @@ def _write(
     pixels: Sequence[Bands],
     content: Callable[[], str] | None,
     processed_by: str | None,
+    **beside: Any,
 ) -> Receipt:
     start = time.monotonic()
     n_nan = write_calibrated(
-        job.target, job.frame, pixels, job.correction, job.key, content, processed_by, job.guard
+        job.target,
+        job.frame,
+        pixels,
+        job.correction,
+        job.key,
+        content,
+        processed_by,
+        job.guard,
+        **beside,
     )
     return Receipt(
         job.product,
@@ -167,7 +178,11 @@ def check_unchanged(frame: Frame) -> None:
 
 
 def calibrate_frames(
-    jobs: Sequence[WriteJob], files: MasterFiles, dtype: str, processed_by: str | None
+    jobs: Sequence[WriteJob],
+    files: MasterFiles,
+    dtype: str,
+    processed_by: str | None,
+    extras: Extras,
 ) -> list[Receipt | FrameError]:
     """Read, calibrate and write frames; each band of rows is touched while it is in the cache.
 
@@ -181,18 +196,49 @@ def calibrate_frames(
         Of the products' pixels.
     processed_by
         A name for the headers.
+    extras
+        What is wanted beside the pixels.
 
     Returns
     -------
     list
         For each frame a receipt, or why it cannot be used.
     """
-    return [_calibrate(job, files, dtype, processed_by) for job in jobs]
+    return [_calibrate(job, files, dtype, processed_by, extras) for job in jobs]
 
 
 def _calibrate(
-    job: WriteJob, files: MasterFiles, dtype: str, processed_by: str | None
+    job: WriteJob, files: MasterFiles, dtype: str, processed_by: str | None, extras: Extras
 ) -> Receipt | FrameError:
+    try:
+        if job.frame.preparation or extras:
+            return _calibrate_whole(job, files, dtype, processed_by, extras)
+        return _calibrate_bands(job, files, dtype, processed_by)
+    except FrameError as error:
+        return error
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return FrameError(job.frame.path, f"the name of its product is too long: {job.product}")
+
+
+def _calibrate_whole(
+    job: WriteJob, files: MasterFiles, dtype: str, processed_by: str | None, extras: Extras
+) -> Receipt:
+    found = calibrate_frame(job.frame, files, dtype, extras)
+    check_unchanged(job.frame)
+
+    def content() -> str:
+        return content_of([found.raw_sum], files.contents)
+
+    pixels = [as_bands(image) for image in found.images]
+    beside = {"planes": found.planes, "n_cosmics": found.n_cosmics}
+    return _write(job, pixels, content, processed_by, **beside)
+
+
+def _calibrate_bands(
+    job: WriteJob, files: MasterFiles, dtype: str, processed_by: str | None
+) -> Receipt:
     sums: list[int] = []
     pixels = [
         _calibrated(job.frame, number, own, dtype, sums.append)
@@ -202,14 +248,7 @@ def _calibrate(
     def content() -> str:
         return content_of([sum(sums) % 2**64], files.contents)
 
-    try:
-        return _write(job, pixels, content, processed_by)
-    except FrameError as error:
-        return error
-    except OSError as error:
-        if error.errno != errno.ENAMETOOLONG:
-            raise
-        return FrameError(job.frame.path, f"the name of its product is too long: {job.product}")
+    return _write(job, pixels, content, processed_by)
 
 
 def measure_flats(
@@ -220,7 +259,8 @@ def measure_flats(
     Parameters
     ----------
     flats
-        Places in their master, frames, and the level at which each is saturated, ADU.
+        Places in their master, frames, and the level at which each is saturated, ADU; NaN where
+        saturated pixels are NaN.
     files
         What is subtracted.
     method
@@ -244,7 +284,10 @@ def _measure(frame: Frame, limit: float, files: MasterFiles, method: str) -> tup
     for image, own in zip(frame.images, files.load(len(frame.images)), strict=True):
         start = 0
         for raw in bands_of(frame.path, image):
-            n_saturated += count_saturated(raw, limit)
+            if math.isnan(limit):  # where frames are prepared, saturated pixels have no value
+                n_saturated += int(np.count_nonzero(np.isnan(raw)))
+            else:
+                n_saturated += count_saturated(raw, limit)
             # The rows that the whole image's sample has, whatever the height of bands.
             rows = slice(-start % step, None, step)
             dark = 0.0 if own.dark is None else own.dark[start : start + len(raw)][rows]

@@ -1,4 +1,4 @@
-"""Packed frames that are read band by band are unpacked once, into files that go when they did."""
+"""Frames that cannot be read band by band are unpacked or prepared once, into files for a while."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import contextlib
 import gzip
 import secrets
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 from daskred.blocks import block_tasks
 from daskred.errors import FrameError, FramesError
@@ -15,14 +17,57 @@ from daskred.execute import Executor
 from daskred.fitsfile import is_gzipped, unpacking
 from daskred.fitspixels import read_tiles
 from daskred.fitswrite import TEMPORARY_MARK
-from daskred.frames import Frame
+from daskred.frames import Frame, Image
+from daskred.prepared import read_prepared
 from daskred.progress import Progress
 from daskred.storage import open_file
 
 
 def is_packed(frame: Frame) -> bool:
-    """Whether reading a few rows of a frame means to unpack it."""
-    return is_gzipped(frame.path) or any(image.compressed for image in frame.images)
+    """Whether reading a few rows of a frame means to read it whole."""
+    packed = is_gzipped(frame.path) or any(image.compressed for image in frame.images)
+    return packed or frame.preparation is not None
+
+
+@dataclass(frozen=True)
+class Readable:
+    """Frames that can be read band by band.
+
+    Parameters
+    ----------
+    frames
+        In the order in which they were given.
+    sums
+        Of those that were prepared, by their number: the sum of their raw pixels.
+    """
+
+    frames: list[Frame]
+    sums: dict[int, int]
+
+
+def prepare(frame: Frame, target: Path, dtype: str) -> tuple[Frame, int]:
+    """Prepare a frame into a file; return the frame that lies there, and the sum of its raw pixels.
+
+    Saturated pixels become NaN there.
+
+    Raises
+    ------
+    FrameError
+        When the frame cannot be prepared.
+    """
+    ready = read_prepared(frame, frame.preparation, dtype)
+    images = []
+    with target.open("xb") as plain:
+        for (name, shape), pixels, saturated in zip(
+            frame.layout, ready.images, ready.saturated, strict=True
+        ):
+            pixels[saturated] = np.nan
+            bitpix = -8 * pixels.itemsize
+            image = Image(name, 0, shape, bitpix, 1.0, 0.0, None, plain.tell(), compressed=False)
+            plain.write(pixels.astype(image.disk_dtype).data)
+            images.append(image)
+    own = replace(frame, path=str(target), images=tuple(images), preparation=None)
+    return own, ready.raw_sum
 
 
 def unpack(frame: Frame, target: Path) -> Frame:
@@ -60,12 +105,17 @@ def _pieces(path: str) -> Iterator[bytes]:
             yield piece
 
 
-def _unpack_block(items: Sequence[tuple[int, Frame, Path]]) -> list[Frame | FrameError]:
-    unpacked: list[Frame | FrameError] = []
+def _unpack_block(
+    items: Sequence[tuple[int, Frame, Path]], dtype: str
+) -> list[tuple[Frame, int | None] | FrameError]:
+    unpacked: list[tuple[Frame, int | None] | FrameError] = []
     for _, frame, target in items:
         target.unlink(missing_ok=True)  # as a worker leaves it that dies
         try:
-            unpacked.append(unpack(frame, target))
+            if frame.preparation:
+                unpacked.append(prepare(frame, target, dtype))
+            else:
+                unpacked.append((unpack(frame, target), None))
         except FrameError as error:
             unpacked.append(error)
     return unpacked
@@ -73,37 +123,44 @@ def _unpack_block(items: Sequence[tuple[int, Frame, Path]]) -> list[Frame | Fram
 
 @contextlib.contextmanager
 def unpacked(
-    frames: Sequence[Frame], folder: Path, executor: Executor, progress: Progress
-) -> Iterator[list[Frame]]:
+    frames: Sequence[Frame], folder: Path, executor: Executor, progress: Progress, dtype: str
+) -> Iterator[Readable]:
     """Give frames that can be read band by band, in the same order.
 
     Parameters
     ----------
     frames
-        Packed or not; those that are not stay where they are.
+        Packed, to be prepared, or neither; those stay where they are.
     folder
-        Where the others are unpacked; they take as much of the disk as they are large, until the
+        Where the others are put; they take as much of the disk as they are large, until the
         context ends.
     executor, progress
-        Who unpacks, and who is told.
+        Who does it, and who is told.
+    dtype
+        Of prepared pixels.
     """
     packed = [number for number, frame in enumerate(frames) if is_packed(frame)]
-    plain = list(frames)
+    plain = Readable(list(frames), {})
     if not packed:
         yield plain
         return
     folder.mkdir(parents=True, exist_ok=True)
     targets = [folder / f"{TEMPORARY_MARK}{secrets.token_hex(8)}" for _ in packed]
-    progress.begin("Unpacking", len(packed), "frames")
+    preparing = any(frame.preparation for frame in frames)
+    progress.begin("Preparing" if preparing else "Unpacking", len(packed), "frames")
     try:
         items = [(n, frames[n], target) for n, target in zip(packed, targets, strict=True)]
         paths = [frames[number].path for number in packed]
         errors = []
-        for task, (found,) in executor.run(block_tasks(_unpack_block, items, paths, 1)):
+        tasks = block_tasks(_unpack_block, items, paths, 1, dtype=dtype)
+        for task, (found,) in executor.run(tasks):
             if isinstance(found, FrameError):
                 errors.append(found)
             else:
-                plain[task.items[0][0]] = found
+                number = task.items[0][0]
+                plain.frames[number], raw_sum = found
+                if raw_sum is not None:
+                    plain.sums[number] = raw_sum
             progress.advance(1)
         progress.end()
         if errors:

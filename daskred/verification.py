@@ -5,15 +5,17 @@ from __future__ import annotations
 import contextlib
 import shlex
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from daskred.blocks import block_tasks
-from daskred.cameras import read_camera
+from daskred.calibrated import Extras
+from daskred.cameras import DetectorRules, read_camera
 from daskred.errors import FrameError, RequestError
 from daskred.execute import Executor, Workers, open_pool
 from daskred.fitsfile import wrong_sum
+from daskred.kernels.reject import Rejection
 from daskred.night import open_night
 from daskred.options import Options
 from daskred.plan import Allowances, Plan
@@ -25,6 +27,14 @@ from daskred.standing import Expected, expected_products, has_key, is_standing
 from daskred.storage import is_remote
 
 _PER_TASK = 16
+REJECTION_OPTIONS = {
+    "method": "--reject",
+    "low": "--reject-low",
+    "high": "--reject-high",
+    "iterations": "--reject-iterations",
+    "centre": "--reject-centre",
+    "scale": "--reject-scale",
+}
 _SUFFIXES = (".fits", ".fit", ".fts")
 _OTHER = "was made from other frames, masters or options than stand there now"
 _OLDER = "was made from other pixels than its frames or masters hold now"
@@ -197,7 +207,12 @@ def _planned(
             processed_by=request["processed_by"],
             allow=allow,
             masters_only=request["masters_only"],
+            combine=request["combine"],
+            rejection=Rejection(**request["rejection"]),
+            extras=Extras(**request["extras"]),
+            counts=request["counts"],
         )
+        detector = DetectorRules.of(request["detector"])
         kinds = [(kind, pattern) for kind, pattern in request["kinds"]]
         sources, folder, camera = request["sources"], request["folder"], request["camera"]
         lost = {
@@ -210,7 +225,8 @@ def _planned(
         raise RequestError(text) from error
     try:
         with contextlib.chdir(folder):  # where its sources were named
-            night = open_night(*sources, camera=read_camera(camera), kinds=kinds)
+            rules = replace(read_camera(camera), detector=detector)
+            night = open_night(*sources, camera=rules, kinds=kinds)
     except (OSError, RequestError) as error:
         text = f"{out}: the night that its last run used cannot be opened any more: {error}"
         raise RequestError(text) from error
@@ -229,6 +245,8 @@ def _mending(out: Path, request: Mapping[str, Any], findings: Sequence[Finding])
             command += [f"--{option.replace('_', '-')}", request[option]]
     if request["camera"]:
         command += ["--camera", request["camera"]]
+    command += _detector_options(request)
+    command += _combining_options(request)
     for kind, pattern in request["kinds"]:
         command += ["--kind", f"{kind}={pattern}"]
     switches = {**request["allow"], "masters_only": request["masters_only"]}
@@ -240,3 +258,39 @@ def _mending(out: Path, request: Mapping[str, Any], findings: Sequence[Finding])
         elif one.before == "mv":
             lines.append(shlex.join(["mv", str(out / one.product), f"{out / one.product}.away"]))
     return "\n".join([*lines, shlex.join(command)])
+
+
+def _detector_options(request: Mapping[str, Any]) -> list[str]:
+    """Return the options that say otherwise than the camera's file."""
+    usual = asdict(read_camera(request["camera"]).detector)
+    found: list[str] = []
+    for name in ("overscan", "overscan_fit", "overscan_order", "unit"):
+        if request["detector"][name] != usual[name]:
+            found += [f"--{name.replace('_', '-')}", str(request["detector"][name])]
+    if request["detector"]["trim"] != usual["trim"]:
+        found.append("--trim" if usual["trim"] is False else "--no-trim")
+    if request["detector"]["assemble"] != usual["assemble"]:
+        found.append("--assemble" if usual["assemble"] is False else "--no-assemble")
+    return found
+
+
+def _combining_options(request: Mapping[str, Any]) -> list[str]:
+    """Return the options that tell how frames are combined, and what stands beside them."""
+    found: list[str] = []
+    if request["combine"] != Options().combine:
+        found += ["--combine", request["combine"]]
+    rejection, usual = request["rejection"], asdict(Rejection())
+    for name, option in REJECTION_OPTIONS.items():
+        if rejection[name] != usual[name]:
+            found += [
+                option,
+                f"{rejection[name]:g}" if name in ("low", "high") else str(rejection[name]),
+            ]
+    extras = request["extras"]
+    found += [f"--{name}" for name in ("mask", "uncertainty") if extras[name]]
+    found += ["--counts"] if request["counts"] else []
+    if extras["bad_pixels"]:
+        found += ["--bad-pixels", extras["bad_pixels"]]
+    if extras["cosmics"] != "no":
+        found += ["--cosmics", extras["cosmics"]]
+    return found

@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daskred.cameras import read_camera
-from daskred.correction import read_images
+from daskred.correction import data_images, read_images
 from daskred.errors import FrameError, RequestError
-from daskred.fitsfile import images_of, read_hdus
 from daskred.frames import Frame
 from daskred.night import describe
 from daskred.plan import Correction
@@ -49,7 +48,7 @@ def open_master(path: str | Path, *, image: int | str = 0) -> xr.DataArray:
     """
     import xarray as xr
 
-    names = [one.name for one in images_of(str(path), read_hdus(str(path)))]
+    names = [one.name for one in data_images(str(path))]
     number = names.index(image) if isinstance(image, str) else image
     pixels = read_images(str(path))[number]
     return xr.DataArray(pixels, dims=("y", "x"), name=Path(path).stem)

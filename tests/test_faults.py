@@ -328,7 +328,7 @@ def test_every_worker_lost_stops_the_run(
 ) -> None:
     make_night.standard()
     night = open_night(make_night.folder)
-    monkeypatch.setattr("daskred.combine.median_over_frames", _kill_worker)
+    monkeypatch.setattr("daskred.combine.median_tile", _kill_worker)
     with pytest.raises(RunError, match="ended every worker"):
         run_forked(night, tmp_path / "out", Options(workers=Workers(2, "processes")))
     assert tree(tmp_path / "out") == {}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from daskred import Allowances, Options, Plan, make_plan, open_night, reduce_night
+from daskred import Allowances, Options, Plan, make_plan, open_night, read_camera, reduce_night
 from tests.conftest import tree
 
 
@@ -98,8 +98,50 @@ def test_lco(real: Path, tmp_path: Path) -> None:
     reduce_night(night, tmp_path, options)
     with fits.open(frame.path) as raw, fits.open(tmp_path / "mef_raw_test_framec.fits") as product:
         for number in range(1, 5):
-            np.testing.assert_array_equal(product[number].data, raw[number].data)
+            pixels = raw[number].data.astype("f8")
+            level = np.median(pixels[:512, 519:540], axis=1)  # BIASSEC
+            expected = pixels[:512, :512] - level[:, np.newaxis]  # DATASEC
+            np.testing.assert_array_equal(product[number].data, expected.astype("f4"))
             assert product[number].header["DETSEC"] == raw[number].header["DETSEC"]
+            assert "BIASSEC" not in product[number].header
+
+
+def test_sinistro_quadrants_are_put_together_nearly_level(real: Path, tmp_path: Path) -> None:
+    camera = read_camera("lco-sinistro")
+    options = Options(allow=Allowances(missing_dark=True, missing_flat=True))
+    reduce_night(open_night(real / "lco-mef-raw", camera=camera), tmp_path, options)
+    pixels = fits.getdata(tmp_path / "mef_raw_test_framec.fits")
+    assert pixels.shape == (1024, 1024)
+    # Sky on both sides of the seams; without a flat, as well as the gains of the header are.
+    strips = [pixels[:, 480:512], pixels[:, 512:544], pixels[480:512], pixels[512:544]]
+    levels = [np.median(strip) for strip in strips]
+    assert levels[0] == pytest.approx(levels[1], rel=0.02)
+    assert levels[2] == pytest.approx(levels[3], rel=0.02)
+
+
+def test_kast_amplifiers_meet_without_a_step(real: Path, tmp_path: Path) -> None:
+    night = open_night(real / "shane-kast-blue", camera=read_camera("kast-blue"))
+    options = Options(allow=Allowances(missing_dark=True))
+    summary = reduce_night(night, tmp_path, options)
+    assert {receipt.product for receipt in summary.science} == {"b24c.fits", "b27c.fits"}
+    for name in ("b27c.fits", "masters/MasterFlat.fits"):
+        pixels = fits.getdata(tmp_path / name)
+        assert pixels.shape == (350, 2048)
+        columns = np.median(pixels, axis=0)
+        rising = np.polyfit(np.arange(1004, 1024), columns[1004:1024], 1)
+        falling = np.polyfit(np.arange(1024, 1044), columns[1024:1044], 1)
+        scatter = np.std(np.diff(columns[1004:1044]))
+        step = np.polyval(falling, 1023.5) - np.polyval(rising, 1023.5)
+        assert abs(step) < 3 * scatter
+    raw = fits.getdata(real / "shane-kast-blue" / "b27.fits.gz").astype("f8")
+    flat = fits.getdata(tmp_path / "masters" / "MasterFlat.fits").astype("f8")
+    bias = fits.getdata(tmp_path / "masters" / "MasterBias.fits").astype("f8")
+    gains = np.repeat([1.2, 1.237], 1024)
+    level = np.repeat(
+        [np.median(raw[:, 2048:2080], axis=1), np.median(raw[:, 2080:2112], axis=1)], 1024, axis=0
+    ).T
+    expected = ((raw[:, :2048] - level) * gains - bias) / flat
+    np.testing.assert_allclose(fits.getdata(tmp_path / "b27c.fits"), expected, rtol=3e-5, atol=1e-3)
 
 
 def test_panoptes(real: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import daskred
 PACKAGE = Path(daskred.__file__).parent
 # Each module may import those in rows above its own, and those before it in its row.
 ORDER = [
-    ["errors", "header", "frames", "progress", "checksum", "storage"],
+    ["errors", "detector", "header", "frames", "progress", "checksum", "storage"],
     [
         "kernels",
         "kernels.scratch",
@@ -20,6 +20,11 @@ ORDER = [
         "kernels.level",
         "kernels.correct",
         "kernels.flat",
+        "kernels.reject",
+        "kernels.noise",
+        "kernels.overscan",
+        "kernels.prepare",
+        "kernels.combine",
     ],
     [
         "files",
@@ -30,12 +35,16 @@ ORDER = [
         "raster",
         "cameras",
         "facts",
+        "amplifiers",
+        "prepared",
         "classify",
         "night",
     ],
-    ["plan", "matching", "grouping", "planning", "products", "simulation"],
-    ["blocks", "stack", "masters", "correction", "tasks", "runlog", "pools", "execute", "cluster"],
-    ["options", "standing", "unpack", "combine", "memory", "run", "reduce", "verification"],
+    ["plan", "matching", "grouping", "planning", "planes", "products", "simulation"],
+    ["blocks", "stack", "masters", "correction", "calibrated", "tasks"],
+    ["runlog", "pools", "execute", "cluster"],
+    ["options", "standing", "unpack", "combine", "masterplanes", "memory"],
+    ["run", "reduce", "verification"],
     ["write", "display", "inspection", "demo"],
     ["terminal", "arguments", "cli"],
 ]
@@ -73,7 +82,8 @@ def test_imports_run_one_way(module: str) -> None:
 
 @pytest.mark.parametrize("module", [name for name in MODULES if name.startswith("kernels")])
 def test_kernels_are_pure_numpy(module: str) -> None:
-    standard = {"__future__", "collections", "functools", "math", "threading", "typing"}
+    standard = {"__future__", "collections", "dataclasses", "functools", "math", "threading"}
+    standard |= {"typing"}
     allowed = {"numpy", "scipy", "daskred", *standard}
     assert {name.split(".")[0] for name in imported(module)} <= allowed
 

@@ -14,6 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
+from daskred.detector import FITS, STATISTICS, UNITS
 from daskred.errors import RequestError
 from daskred.frames import Facts
 
@@ -36,6 +37,70 @@ _TABLES: dict[str, tuple[str, ...]] = {
     "words": WORDS,
     "targets": ("patterns",),
 }
+
+
+@dataclass(frozen=True)
+class DetectorRules:
+    """How a detector is read out, and what is done to its pixels before they are calibrated.
+
+    The fields are the keys of ``[detector]``, which ``default.toml`` explains.
+    """
+
+    data_cards: tuple[str, ...]
+    overscan_cards: tuple[str, ...]
+    place_cards: tuple[str, ...]
+    overscan: str
+    overscan_fit: str
+    overscan_order: int
+    overscan_reject_sigma: float
+    trim: bool
+    assemble: bool
+    unit: str
+    bleed_rows: int
+    crosstalk: tuple[tuple[float | str, ...], ...]
+
+    def __post_init__(self) -> None:
+        for name, known in _CHOICES.items():
+            if getattr(self, name) not in known:
+                text = f"{name} = {getattr(self, name)!r} in [detector]: there are"
+                raise RequestError(f"{text} {', '.join(known)}")
+
+    @classmethod
+    def of(cls, table: Mapping[str, Any]) -> DetectorRules:
+        """Make rules of plain data, as a TOML file or JSON has it."""
+        frozen = {key: _frozen(value) for key, value in table.items()}
+        return cls(**frozen)
+
+
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "overscan": (*STATISTICS, "none"),
+    "overscan_fit": FITS,
+    "unit": UNITS,
+}
+
+
+def _frozen(value: Any) -> Any:
+    """Return a value with tuples in the place of lists."""
+    return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
+
+
+@dataclass(frozen=True)
+class AmplifierRule:
+    """What a camera file says of one amplifier; see `daskred.detector.Amplifier`.
+
+    Sections are texts, which may compute with integer cards of the header.
+    """
+
+    data: str
+    name: str = ""
+    image: int = 0
+    overscan: tuple[str, ...] = ()
+    place: str | None = None
+    gain_e_per_adu: float | None = None
+    read_noise_e: float | None = None
+    saturation_adu: float | None = None
+    linearity: tuple[float, ...] = ()
+    linearity_table: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -70,8 +135,11 @@ class Camera:
     ----------
     name
         The camera's name.
+    detector, amplifiers
+        How the detector is read out; amplifiers where headers do not tell them.
     source
-        The camera file, absolute; None for the default rules.
+        The camera file, absolute, or the name of a camera that comes with daskred; None for the
+        default rules.
     facts
         For each fact the cards that may hold it; each alternative is a tuple of cards read
         together.
@@ -105,6 +173,8 @@ class Camera:
     exptime_tolerance_s: float
     temperature_tolerance_c: float
     bias_exptime_s: float
+    detector: DetectorRules
+    amplifiers: tuple[AmplifierRule, ...] = ()
     source: str | None = None
     _known: dict[str, frozenset[str]] = field(default_factory=dict, repr=False, compare=False)
 
@@ -129,7 +199,7 @@ class Camera:
 
 def _check(source: str, table: Mapping[str, Any]) -> None:
     """Raise RequestError for a table or key that camera files do not have."""
-    known = (*_TABLES, "name", "processed")
+    known = (*_TABLES, "name", "processed", "detector", "amplifier")
     for key in table:
         if key not in known:
             raise RequestError(f"{source}: unknown table [{key}]; there are {', '.join(known)}")
@@ -149,6 +219,41 @@ def _check(source: str, table: Mapping[str, Any]) -> None:
                 _is_text(item, nested=name == "facts") for item in value
             ):
                 raise RequestError(f"{source}: {key} in [{name}] must be a list of texts")
+
+    _check_detector(source, table)
+
+
+def _check_detector(source: str, table: Mapping[str, Any]) -> None:
+    """Raise RequestError for what a detector's tables do not have, or have as another type."""
+    detector = table.get("detector", {})
+    default = _default_table()["detector"]
+    if not isinstance(detector, dict):
+        raise RequestError(f"{source}: detector must be a table: [detector]")
+    for key, value in detector.items():
+        if key not in default:
+            known = ", ".join(default)
+            raise RequestError(f"{source}: unknown key {key!r} in [detector]; there are {known}")
+        wanted = type(default[key])
+        number = wanted is float and isinstance(value, int) and not isinstance(value, bool)
+        sound = isinstance(value, wanted) and isinstance(value, bool) == (wanted is bool)
+        if not sound and not number:
+            raise RequestError(f"{source}: {key} in [detector] must be a {wanted.__name__}")
+    amplifiers = table.get("amplifier", [])
+    if not isinstance(amplifiers, list) or not all(isinstance(one, dict) for one in amplifiers):
+        raise RequestError(f"{source}: amplifiers are tables: [[amplifier]]")
+    keys = [field.name for field in fields(AmplifierRule)]
+    for one in amplifiers:
+        for key in one:
+            if key not in keys:
+                text = f"unknown key {key!r} in [[amplifier]]; there are {', '.join(keys)}"
+                raise RequestError(f"{source}: {text}")
+        if not isinstance(one.get("data"), str):
+            raise RequestError(f"{source}: an [[amplifier]] needs data, a section")
+        for key in ("gain_e_per_adu", "read_noise_e", "saturation_adu"):
+            value = one.get(key, 1.0)
+            if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+                text = f"{key} = {value!r} in [[amplifier]] must be a positive number"
+                raise RequestError(f"{source}: {text}")
 
 
 def _is_text(item: Any, nested: bool) -> bool:
@@ -206,7 +311,18 @@ def _camera(source: str, table: Mapping[str, Any]) -> Camera:
         exptime_tolerance_s=float(table["tolerance"]["exptime_s"]),
         temperature_tolerance_c=float(table["tolerance"]["temperature_c"]),
         bias_exptime_s=float(table["limits"]["bias_exptime_s"]),
+        detector=DetectorRules.of(table["detector"]),
+        amplifiers=tuple(
+            AmplifierRule(**{key: _frozen(value) for key, value in one.items()})
+            for one in table.get("amplifier", ())
+        ),
     )
+
+
+def shipped_cameras() -> list[str]:
+    """Return the names of the cameras that come with daskred."""
+    names = (file.name for file in files(__name__).iterdir())
+    return sorted(n.removesuffix(".toml") for n in names if n.endswith(".toml"))
 
 
 @cache
@@ -220,7 +336,7 @@ def read_camera(path: str | Path | None = None) -> Camera:
     Parameters
     ----------
     path
-        The file; None for the default rules alone.
+        The file, or the name of a camera that comes with daskred; None for the default rules alone.
 
     Raises
     ------
@@ -235,10 +351,17 @@ def read_camera(path: str | Path | None = None) -> Camera:
     table = dict(_default_table())
     if path is None:
         return _camera("the default camera", table)
+    shipped = str(path) in shipped_cameras()
     try:
-        own = tomllib.loads(Path(path).read_text("utf-8"))
+        if shipped:
+            own = tomllib.loads((files(__name__) / f"{path}.toml").read_text("utf-8"))
+        else:
+            own = tomllib.loads(Path(path).read_text("utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise RequestError(f"camera file {path}: cannot be read: {error}") from error
+        names = ", ".join(shipped_cameras())
+        raise RequestError(
+            f"camera file {path}: cannot be read: {error}; cameras that are known by name: {names}"
+        ) from error
     except tomllib.TOMLDecodeError as error:
         raise RequestError(f"camera file {path}: is no TOML: {error}") from error
     source = f"camera file {path}"
@@ -249,4 +372,8 @@ def read_camera(path: str | Path | None = None) -> Camera:
             table[key] = [*table[key], *(value if isinstance(value, list) else [value])]
         else:
             table[key] = {**table[key], **value} if isinstance(value, dict) else value
-    return replace(_camera(source, table), source=str(Path(path).absolute()))
+    try:
+        camera = _camera(source, table)
+    except RequestError as error:
+        raise RequestError(f"{source}: {error}".replace(f"{source}: {source}", source)) from error
+    return replace(camera, source=str(path) if shipped else str(Path(path).absolute()))

@@ -36,6 +36,21 @@ def effective_dark(dark: Pixels | None, bias: Pixels | None, scale: float) -> Pi
     return current
 
 
+def effective_sigma(dark: Pixels | None, bias: Pixels | None, scale: float) -> Pixels | None:
+    """Return the uncertainty of what `effective_dark` returns, of those of dark and bias.
+
+    Examples
+    --------
+    >>> effective_sigma(np.array([4.0]), np.array([6.0]), 0.5)
+    array([3.60555128])
+    """
+    if dark is None or scale == 1:
+        return bias if dark is None else dark
+    if bias is None:
+        return scale * dark
+    return np.asarray(np.hypot(scale * dark, (1 - scale) * bias, dtype="f8"))
+
+
 def divisor(flat: Pixels, in_place: bool = False) -> Pixels:
     """Return a flat to divide by: NaN where it is not positive, so that nothing becomes infinite.
 

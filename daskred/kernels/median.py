@@ -83,6 +83,11 @@ def selection_network(n_rows: int, wanted: tuple[int, ...]) -> tuple[tuple[int, 
     return tuple(reversed(kept))
 
 
+@lru_cache(maxsize=16)
+def _sorting_network(n_rows: int) -> tuple[tuple[int, int], ...]:
+    return tuple(_merge_sort(n_rows))
+
+
 def _select(rows: list[NDArray[Any]], spare: NDArray[Any], wanted: tuple[int, ...]) -> None:
     """Bring wanted ranks into their places of a list of scratch rows."""
     for first, second, keeps in selection_network(len(rows), wanted):
@@ -94,6 +99,17 @@ def _select(rows: list[NDArray[Any]], spare: NDArray[Any], wanted: tuple[int, ..
             np.minimum(rows[first], rows[second], out=rows[first])
         else:
             np.maximum(rows[first], rows[second], out=rows[second])
+
+
+def sort_rows(strip: NDArray[Any]) -> list[NDArray[Any]]:
+    """Return the rows of a strip sorted pixel by pixel; the last is spare, all are overwritten."""
+    rows = list(strip)
+    spare = rows.pop()
+    for first, second in _sorting_network(len(rows)):
+        np.minimum(rows[first], rows[second], out=spare)
+        np.maximum(rows[first], rows[second], out=rows[second])
+        rows[first], spare = spare, rows[first]
+    return rows
 
 
 def _by_network(strip: NDArray[Any], low: int, high: int) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -1,0 +1,368 @@
+"""From headers to amplifiers: which pixels see light, which are overscan, what each reads out.
+
+What headers contradict is refused by card and value, never guessed around.
+"""
+
+from __future__ import annotations
+
+import ast
+import operator
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import combinations
+from typing import cast
+
+from daskred.cameras import AmplifierRule, Camera
+from daskred.detector import (
+    Amplifier,
+    Fit,
+    Overscan,
+    Preparation,
+    Section,
+    Statistic,
+    Unit,
+    parse_section,
+    whole,
+)
+from daskred.errors import FrameError
+from daskred.facts import parse_number, positive
+from daskred.fitsfile import Hdu
+from daskred.frames import Image
+from daskred.header import Header
+
+_OPERATORS: dict[type[ast.operator], Callable[[int, int], int]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.floordiv,
+    ast.FloorDiv: operator.floordiv,
+}
+
+
+def preparation_of(
+    path: str, hdus: Sequence[Hdu], images: Sequence[Image], camera: Camera
+) -> Preparation | None:
+    """Return what is done to a frame's pixels before they are calibrated, or None for nothing.
+
+    Parameters
+    ----------
+    path
+        The frame's file, for errors.
+    hdus, images
+        Its units, and those that hold pixels.
+    camera
+        The rules.
+
+    Raises
+    ------
+    FrameError
+        When a section lies outside its image, two overlap, an overscan lies neither beside nor
+        above its pixels, or a gain that is needed is not known.
+    """
+    rules = camera.detector
+    if camera.amplifiers:
+        amplifiers = [_by_rule(path, hdus, images, camera, rule) for rule in camera.amplifiers]
+        amplifiers = _placed(path, amplifiers, camera.amplifiers)
+    else:
+        amplifiers = [_by_header(path, hdus, images, camera, n) for n in range(len(images))]
+    _check(path, amplifiers, images)
+    names = tuple(image.name for image in images)
+    n_targets = len(images)
+    if rules.assemble and len(amplifiers) > 1 and not camera.amplifiers:
+        amplifiers = _assembled(path, hdus, images, camera, amplifiers)
+        names, n_targets = ("",), 1
+    shapes = []
+    for target in range(n_targets):
+        own = [one.place for one in amplifiers if one.target == target]
+        if not own:
+            raise FrameError(path, f"the camera's rules have no amplifier for {names[target]!r}")
+        shapes.append((max(s.rows[1] for s in own), max(s.columns[1] for s in own)))
+        for one, other in combinations(own, 2):
+            if one.overlaps(other):
+                raise FrameError(path, f"two amplifiers are to lie at {one} and {other}")
+    overscan = None
+    if rules.overscan != "none":
+        overscan = Overscan(
+            cast(Statistic, rules.overscan),
+            cast(Fit, rules.overscan_fit),
+            rules.overscan_order,
+            rules.overscan_reject_sigma,
+        )
+    preparation = Preparation(
+        amplifiers=tuple(amplifiers),
+        names=names,
+        shapes=tuple(shapes),
+        overscan=overscan,
+        unit=cast(Unit, rules.unit),
+        crosstalk=_crosstalk(path, hdus[0].header, rules.crosstalk, len(amplifiers)),
+        bleed_rows=rules.bleed_rows,
+    )
+    if rules.unit == "electron":
+        _check_gains(path, hdus, images, camera, amplifiers)
+    return preparation if preparation.changes_pixels(tuple(i.shape for i in images)) else None
+
+
+def _crosstalk(
+    path: str, header: Header, rows: Sequence[Sequence[float | str]], n_amplifiers: int
+) -> tuple[tuple[float, ...], ...]:
+    """Return the crosstalk matrix, its cards read."""
+    if rows and [len(row) for row in rows] != [n_amplifiers] * n_amplifiers:
+        raise FrameError(path, f"has {n_amplifiers} amplifiers, the camera's crosstalk has others")
+
+    def number(entry: float | str) -> float:
+        if not isinstance(entry, str):
+            return float(entry)
+        parsed = parse_number(header.get(entry))
+        if parsed is None:
+            told = f"{entry} = {header.get(entry)!r}"
+            raise FrameError(path, f"{told}, which the camera's crosstalk needs, is no number")
+        return parsed[0]
+
+    matrix = tuple(tuple(map(number, row)) for row in rows)
+    return matrix if any(any(row) for row in matrix) else ()
+
+
+def plain_preparation(
+    images: Sequence[Image], gain: float | None, noise: float | None, saturation: float | None
+) -> Preparation:
+    """Return the preparation that does nothing, one amplifier for each image."""
+    amplifiers = tuple(
+        Amplifier(
+            name=image.name,
+            image=number,
+            data=whole(image.shape),
+            overscan=(),
+            target=number,
+            place=whole(image.shape),
+            gain_e_per_adu=gain,
+            read_noise_e=noise,
+            saturation_adu=saturation,
+        )
+        for number, image in enumerate(images)
+    )
+    names = tuple(image.name for image in images)
+    return Preparation(amplifiers, names, tuple(image.shape for image in images), None)
+
+
+def _headers(hdus: Sequence[Hdu], image: Image) -> list[Header]:
+    """Return the headers that tell of an image: its own, then the primary one."""
+    own = next(hdu.header for hdu in hdus if hdu.index == image.hdu)
+    return [own] if image.hdu == 0 else [own, hdus[0].header]
+
+
+def _section(headers: Sequence[Header], cards: Sequence[str]) -> tuple[str, Section] | None:
+    """Return the first card that tells a section, and the section; of an image's own header."""
+    for card in cards:
+        value = headers[0].get(card)
+        if isinstance(value, str) and (section := parse_section(value)):
+            return f"{card} = {value!r}", section
+    return None
+
+
+def _inside(path: str, told: tuple[str, Section], shape: tuple[int, int]) -> Section:
+    text, section = told
+    if not section.fits_into(shape):
+        axes = f"{shape[1]} columns and {shape[0]} rows"
+        raise FrameError(path, f"{text} lies outside its image of {axes}")
+    return section
+
+
+def _by_header(
+    path: str, hdus: Sequence[Hdu], images: Sequence[Image], camera: Camera, number: int
+) -> Amplifier:
+    """Return the amplifier that an image's own header tells of."""
+    image, rules = images[number], camera.detector
+    headers = _headers(hdus, image)
+    # What is packed keeps its sections; a name of their image is no part of them.
+    data = whole(image.shape)
+    overscan: tuple[Section, ...] = ()
+    if rules.trim and (told := _section(headers, rules.data_cards)):
+        data = _inside(path, told, image.shape)
+    told = _section(headers, rules.overscan_cards)
+    if told and rules.overscan != "none":
+        strip = _inside(path, told, image.shape)
+        if rules.trim and strip.overlaps(data):
+            raise FrameError(path, f"{told[0]} overlaps the pixels that see light, {data}")
+        overscan = (strip,)
+    return Amplifier(
+        name=image.name,
+        image=number,
+        data=Section(data.rows, data.columns),
+        overscan=overscan,
+        target=number,
+        place=whole(data.shape),
+        gain_e_per_adu=positive(headers, camera, "gain_e_per_adu"),
+        read_noise_e=positive(headers, camera, "read_noise_e"),
+        saturation_adu=positive(headers, camera, "saturation_adu"),
+    )
+
+
+def _by_rule(
+    path: str,
+    hdus: Sequence[Hdu],
+    images: Sequence[Image],
+    camera: Camera,
+    rule: AmplifierRule,
+) -> Amplifier:
+    """Return the amplifier that a camera file tells of."""
+    if rule.image >= len(images):
+        text = f"has {len(images)} images, and the camera's amplifier {rule.name!r} is in number"
+        raise FrameError(path, f"{text} {rule.image + 1}")
+    image = images[rule.image]
+    headers = _headers(hdus, image)
+
+    def section(text: str) -> Section:
+        computed = _computed(path, text, headers)
+        found = parse_section(computed)
+        if not found:
+            raise FrameError(path, f"the camera's section {text!r} comes out as {computed!r}")
+        told = text if computed == text else f"{text} = {computed}"
+        return _inside(path, (f"the camera's section {told}", found), image.shape)
+
+    def known(own: float | None, fact: str) -> float | None:
+        return own if own is not None else positive(headers, camera, fact)
+
+    data = section(rule.data)
+    place = section(rule.place) if rule.place else data
+    return Amplifier(
+        name=rule.name,
+        image=rule.image,
+        data=data,
+        overscan=tuple(map(section, rule.overscan)) if camera.detector.overscan != "none" else (),
+        target=rule.image,
+        place=place,
+        gain_e_per_adu=known(rule.gain_e_per_adu, "gain_e_per_adu"),
+        read_noise_e=known(rule.read_noise_e, "read_noise_e"),
+        saturation_adu=known(rule.saturation_adu, "saturation_adu"),
+        linearity=rule.linearity,
+        linearity_table=rule.linearity_table,
+    )
+
+
+def _computed(path: str, text: str, headers: Sequence[Header]) -> str:
+    """Return a section whose sums and cards are computed."""
+    match = re.fullmatch(r"\s*\[([^:,]+):([^:,]+),([^:,]+):([^:,]+)\]\s*", text)
+    if not match:
+        raise FrameError(path, f"the camera's section {text!r} is none: write [x1:x2,y1:y2]")
+
+    def number(node: ast.expr) -> int:
+        match node:
+            case ast.Constant(value=int(value)):
+                return value
+            case ast.Name(id=card):
+                found = next((h.get(card) for h in headers if card in h), None)
+                parsed = parse_number(found)
+                if parsed is None or parsed[0] != int(parsed[0]):
+                    told = f"{card} = {found!r}, which the camera's section {text} needs"
+                    raise FrameError(path, f"{told}, is no whole number")
+                return int(parsed[0])
+            case ast.BinOp(left, operation, right) if type(operation) in _OPERATORS:
+                return _OPERATORS[type(operation)](number(left), number(right))
+        raise FrameError(path, f"the camera's section {text!r} can have + - * / only")
+
+    try:
+        parts = [number(ast.parse(part.strip(), mode="eval").body) for part in match.groups()]
+    except (SyntaxError, ZeroDivisionError) as error:
+        raise FrameError(path, f"the camera's section {text!r} cannot be computed") from error
+    x1, x2, y1, y2 = parts
+    return f"[{x1}:{x2},{y1}:{y2}]"
+
+
+def _placed(
+    path: str, amplifiers: Sequence[Amplifier], rules: Sequence[AmplifierRule]
+) -> list[Amplifier]:
+    """Put amplifiers where they lie in their image, less what is cut off, unless rules tell."""
+    placed = []
+    for one, rule in zip(amplifiers, rules, strict=True):
+        place = one.place
+        if rule.place is None:
+            own = [other.data for other in amplifiers if other.image == one.image]
+            top, left = min(s.rows[0] for s in own), min(s.columns[0] for s in own)
+            place = _moved(one.data, -top, -left)
+        elif place.shape != one.data.shape:
+            text = f"amplifier {one.name!r} has data {one.data} and place {place}, of other sizes"
+            raise FrameError(path, text)
+        placed.append(_with_place(one, place, one.target))
+    return placed
+
+
+def _moved(section: Section, down: int, right: int) -> Section:
+    rows = (section.rows[0] + down, section.rows[1] + down)
+    return Section(rows, (section.columns[0] + right, section.columns[1] + right))
+
+
+def _with_place(amplifier: Amplifier, place: Section, target: int) -> Amplifier:
+    return replace(amplifier, place=place, target=target)
+
+
+def _check(path: str, amplifiers: Sequence[Amplifier], images: Sequence[Image]) -> None:
+    """Refuse an overscan that lies neither beside nor above its pixels."""
+    for one in amplifiers:
+        for strip in one.overscan:
+            beside = strip.rows[0] <= one.data.rows[0] and one.data.rows[1] <= strip.rows[1]
+            above = (
+                strip.columns[0] <= one.data.columns[0] and one.data.columns[1] <= strip.columns[1]
+            )
+            if not beside and not above:
+                raise FrameError(
+                    path, f"its overscan {strip} lies neither beside nor above its data {one.data}"
+                )
+            for other in amplifiers:
+                if other.image == one.image and strip.overlaps(other.data) and not above:
+                    text = f"its overscan {strip} overlaps pixels that see light, {other.data}"
+                    if one.data != whole(images[one.image].shape):
+                        raise FrameError(path, text)
+
+
+def _assembled(
+    path: str,
+    hdus: Sequence[Hdu],
+    images: Sequence[Image],
+    camera: Camera,
+    amplifiers: Sequence[Amplifier],
+) -> list[Amplifier]:
+    """Put amplifiers together into one image by their places on the detector."""
+    places = []
+    for one in amplifiers:
+        headers = _headers(hdus, images[one.image])
+        told = _section(headers, camera.detector.place_cards)
+        if told is None:
+            cards = " or ".join(camera.detector.place_cards)
+            raise FrameError(path, f"{one.name} has no {cards}, and cannot be assembled")
+        text, on_detector = told
+        # Places count pixels of the detector, also where the readout bins them.
+        factors = [
+            large / small for large, small in zip(on_detector.shape, one.data.shape, strict=True)
+        ]
+        if any(factor < 1 or factor != int(factor) for factor in factors):
+            raise FrameError(path, f"{text} does not fit the pixels of {one.name}, {one.data}")
+        bins = tuple(map(int, factors))
+        rows = (on_detector.rows[0] // bins[0], on_detector.rows[1] // bins[0])
+        columns = (on_detector.columns[0] // bins[1], on_detector.columns[1] // bins[1])
+        places.append(Section(rows, columns, on_detector.flips))
+    top, left = min(s.rows[0] for s in places), min(s.columns[0] for s in places)
+    moved = []
+    for one, place in zip(amplifiers, places, strict=True):
+        rows = (place.rows[0] - top, place.rows[1] - top)
+        columns = (place.columns[0] - left, place.columns[1] - left)
+        moved.append(_with_place(one, Section(rows, columns, place.flips), 0))
+    return moved
+
+
+def _check_gains(
+    path: str,
+    hdus: Sequence[Hdu],
+    images: Sequence[Image],
+    camera: Camera,
+    amplifiers: Sequence[Amplifier],
+) -> None:
+    """Refuse a frame whose gain is wanted and not told."""
+    for one in amplifiers:
+        if one.gain_e_per_adu is not None:
+            continue
+        cards = [card for (card, *_) in camera.facts["gain_e_per_adu"]]
+        headers = _headers(hdus, images[one.image])
+        told = [f"{c} = {h.get(c)!r}" for h in headers for c in cards if c in h]
+        what = f"{', '.join(told)} is no gain" if told else f"has no gain ({', '.join(cards)})"
+        raise FrameError(path, f"{what}, which electrons need; a camera file can tell it")

@@ -1,0 +1,110 @@
+"""Combine a band of frames as a run is asked to: value, how many were used, how many rejected."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from daskred.kernels.flat import flat_tile
+from daskred.kernels.median import median_over_frames
+from daskred.kernels.reject import Method, Rejection, combine_frames
+
+Tiles = tuple[NDArray[Any], ...]
+# Of all frames at once: what is made of them takes several times as much.
+_CHUNK_VALUES = 2**20
+
+
+def median_tile(tile: NDArray[Any]) -> Tiles:
+    """Return the median over frames, and nothing else: the fastest way.
+
+    Examples
+    --------
+    >>> median_tile(np.array([[[1, 5]], [[3, 2]], [[9, 4]]], "u2"))
+    (array([[3., 4.]]),)
+    """
+    return (median_over_frames(tile),)
+
+
+def median_flat_tile(tile: NDArray[Any], darks: NDArray[np.float64], **options: Any) -> Tiles:
+    """Return the median over flats, and nothing else; see `daskred.kernels.flat.flat_tile`."""
+    return (flat_tile(tile, darks, **options),)
+
+
+def combined_tile(
+    tile: NDArray[Any],
+    *,
+    method: Method,
+    rejection: Rejection,
+    limits: Sequence[float],
+    noise: tuple[float, float] | None,
+    precision: DTypeLike = "f8",
+) -> Tiles:
+    """Return what frames combine to, how many values were used, and how many rejected.
+
+    Parameters
+    ----------
+    tile
+        Shape ``(frame, rows, x)``; NaN are no values.
+    method, rejection, noise
+        As of `daskred.kernels.reject.combine_frames`.
+    limits
+        For each frame the level at which it is saturated.
+    precision
+        What values are rounded to.
+    """
+    parts = [
+        combine_frames(
+            tile[:, rows], method, rejection, limits=limits, noise=noise, precision=precision
+        )
+        for rows in _chunks(tile.shape)
+    ]
+    return _joined([(one.value, one.n_used, one.n_rejected) for one in parts])
+
+
+def combined_flat_tile(
+    tile: NDArray[Any],
+    darks: NDArray[np.float64],
+    *,
+    which: Sequence[int],
+    levels: Sequence[float],
+    method: Method,
+    rejection: Rejection,
+    limits: Sequence[float],
+    noise: tuple[float, float] | None,
+    precision: DTypeLike = "f8",
+) -> Tiles:
+    """Do the same with flats, each less its dark and divided by its level.
+
+    Parameters
+    ----------
+    darks, which, levels
+        As of `daskred.kernels.flat.flat_tile`.
+    """
+    parts = []
+    if noise is not None:
+        level = float(np.mean(levels))
+        noise = noise[0] / level**2, noise[1] / level
+    for rows in _chunks(tile.shape):
+        lit = np.empty((len(tile), *tile[0, rows].shape))
+        for row, raw, plane, level, limit in zip(
+            lit, tile[:, rows], which, levels, limits, strict=True
+        ):
+            np.subtract(raw, darks[plane, rows], out=row)
+            row /= level
+            row[raw >= limit] = np.nan
+        one = combine_frames(lit, method, rejection, noise=noise, precision=precision)
+        parts.append((one.value, one.n_used, one.n_rejected))
+    return _joined(parts)
+
+
+def _chunks(shape: tuple[int, ...]) -> Iterator[slice]:
+    step = max(1, _CHUNK_VALUES // (shape[0] * shape[2]))
+    for start in range(0, shape[1], step):
+        yield slice(start, min(start + step, shape[1]))
+
+
+def _joined(parts: Sequence[Tiles]) -> Tiles:
+    return tuple(np.concatenate(own) for own in zip(*parts, strict=True))

@@ -1,0 +1,414 @@
+"""Combine frames pixel by pixel, without the values that do not belong to the others.
+
+The values of each pixel are sorted once. What is rejected lies at the two ends then, so that a
+rejection is a search for the ends of an interval; and with running sums over the sorted values,
+means and deviations of any interval cost two look-ups.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from daskred.kernels.median import NETWORK_COLUMN_BYTES, sort_rows
+from daskred.kernels.scratch import scratch
+
+Method = Literal["median", "mean", "clipped-mean", "sum", "lower-median"]
+METHODS: tuple[Method, ...] = get_args(Method)
+Reject = Literal["none", "sigma", "winsorized", "minmax", "percentile", "noise"]
+REJECTS: tuple[Reject, ...] = get_args(Reject)
+
+# A strip of a sorted stack and its running sums stay in the cache.
+_STRIP_VALUES = 2**20
+# Of winsorised values: how far they are drawn in, and by how much that narrows a Gaussian.
+_WINSOR_SIGMA = 1.5
+_WINSOR_NARROWS = 1.134
+_MAD_OF_SIGMA = 1.482602218505602
+Values = NDArray[Any]
+Places = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """Which values of a pixel are left out.
+
+    Parameters
+    ----------
+    method
+        ``sigma``: further from the centre than so many deviations, again until nothing changes.
+        ``winsorized``: the same, the deviation being that of values drawn in to 1.5 deviations.
+        ``noise``: the same, the deviation being what gain and read noise predict (IRAF: ccdclip).
+        ``minmax``: so many of the lowest and of the highest, fewer where values are missing.
+        ``percentile``: further from the median than such parts of it.
+    low, high
+        Limits below and above: deviations, numbers of values, or parts.
+    iterations
+        At most so many rounds.
+    centre, scale
+        Of ``sigma``: median or mean; ``mad`` (the scaled median absolute deviation) or ``std``.
+    """
+
+    method: Reject = "none"
+    low: float = 3.0
+    high: float = 3.0
+    iterations: int = 5
+    centre: Literal["median", "mean"] = "median"
+    scale: Literal["mad", "std"] = "mad"
+
+
+@dataclass(frozen=True, eq=False)
+class Combination:
+    """What frames combine to.
+
+    Parameters
+    ----------
+    value
+        Shape ``(y, x)``, float64; NaN where no frame has a good value.
+    n_used
+        How many values it is made of.
+    n_rejected
+        How many good values were left out.
+    """
+
+    value: NDArray[np.float64]
+    n_used: NDArray[np.uint16]
+    n_rejected: NDArray[np.uint16]
+
+
+class _Sorted:
+    """A strip of sorted values ``(frame, pixel)``, infinite where there is none."""
+
+    def __init__(self, ordered: Values) -> None:
+        self.ordered = ordered
+        self.n_frames, self.n_pixels = ordered.shape
+        self._flat = ordered.reshape(-1)
+        self._at = np.arange(self.n_pixels)
+        self.n_good = np.full(self.n_pixels, self.n_frames)
+        if np.isinf(ordered[-1]).any():
+            self.n_good = self.below(np.full(self.n_pixels, np.inf))
+        # Sums of differences from one value of each pixel do not cancel.
+        origin = self.take(np.maximum(self.n_good - 1, 0) // 2)
+        self.origin = np.where(self.n_good > 0, origin, 0)
+
+    def only(self, which: Places) -> _Sorted:
+        """Return some of the pixels."""
+        return _Sorted(np.ascontiguousarray(self.ordered[:, which]))
+
+    def take(self, rank: Places) -> Values:
+        """Return the value of a rank, of each pixel."""
+        return np.asarray(self._flat[rank * self.n_pixels + self._at])
+
+    def below(self, bound: Values, or_equal: bool = False) -> Places:
+        """Return how many values are below a bound, or equal to it."""
+        own = bound.astype(self.ordered.dtype)
+        if own.dtype != bound.dtype:
+            # Compared in their own type, which is several times faster, and none on the wrong side.
+            rounded = own.astype(bound.dtype)
+            wrong = rounded > bound if or_equal else rounded < bound
+            step = np.nextafter(own, -np.inf if or_equal else np.inf, dtype=own.dtype)
+            own = np.where(wrong, step, own)
+        compare = np.less_equal if or_equal else np.less
+        found = np.empty(self.n_pixels, "?")
+        total: Places = np.zeros(self.n_pixels, np.intp)
+        for start in range(0, self.n_frames, 255):
+            count = np.zeros(self.n_pixels, "u1")
+            for row in self.ordered[start : start + 255]:
+                compare(row, own, out=found)
+                np.add(count, found.view("u1"), out=count)
+            total += count
+        return total
+
+    def sums(self, low: Places, high: Places) -> tuple[Values, Values]:
+        """Return sum and sum of squares of differences from the origin, over ranks low to high."""
+        first, second = np.zeros(self.n_pixels), np.zeros(self.n_pixels)
+        step = np.empty(self.n_pixels)
+        # Between these ranks every pixel has values; at the ends some have.
+        start, stop = int(low.max(initial=0)), int(high.min(initial=self.n_frames))
+        for rank in range(int(low.min(initial=0)), int(high.max(initial=0))):
+            np.subtract(self.ordered[rank], self.origin, out=step, dtype="f8")
+            if not start <= rank < stop:
+                step[(rank < low) | (rank >= high)] = 0.0
+            np.add(first, step, out=first)
+            np.multiply(step, step, out=step)
+            np.add(second, step, out=second)
+        return first, second
+
+    def median(self, low: Places, high: Places) -> NDArray[np.float64]:
+        """Return the median over ranks low to high."""
+        n = np.maximum(high - low, 1)
+        lower, upper = self._ranks(low + (n - 1) // 2), self._ranks(low + n // 2)
+        return (self.take(lower).astype("f8") + self.take(upper)) / 2
+
+    def _ranks(self, ranks: Places) -> Places:
+        return np.asarray(np.minimum(ranks, self.n_frames - 1))
+
+    def mean(self, low: Places, high: Places) -> NDArray[np.float64]:
+        """Return the mean over ranks low to high."""
+        total, _ = self.sums(low, high)
+        return np.asarray(self.origin + total / np.maximum(high - low, 1))
+
+    def moments(self, low: Places, high: Places) -> tuple[Values, Values]:
+        """Return mean and standard deviation over ranks low to high."""
+        n = np.maximum(high - low, 1)
+        total, squares = self.sums(low, high)
+        mean = total / n
+        return self.origin + mean, np.sqrt(np.maximum(squares / n - mean**2, 0.0))
+
+    def mad(self, low: Places, high: Places, centre: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the scaled median absolute deviation from a centre, over ranks low to high.
+
+        Deviations fall towards the centre and rise behind it: of two sorted lists, the value of a
+        rank is found by halving.
+        """
+        n = np.maximum(high - low, 1)
+        if low.max(initial=0) == 0 and high.min(initial=0) == self.n_frames:
+            ranks = {(self.n_frames - 1) // 2, self.n_frames // 2}
+            own = [self._deviation_of_all(centre, rank) for rank in ranks]
+            return np.asarray(_MAD_OF_SIGMA * np.mean(own, axis=0))
+        split = np.clip(self.below(centre), low, high)
+        lower = self._rank_of_two(low, split, high, centre, (n - 1) // 2)
+        upper = self._rank_of_two(low, split, high, centre, n // 2)
+        return _MAD_OF_SIGMA * (lower + upper) / 2
+
+    def _deviation_of_all(self, centre: Values, rank: int) -> NDArray[np.float64]:
+        """Return the deviation of a rank: that of the narrowest run of so many values and one."""
+        least = np.full(self.n_pixels, np.inf)
+        below, above = np.empty(self.n_pixels), np.empty(self.n_pixels)
+        for first in range(self.n_frames - rank):
+            np.subtract(centre, self.ordered[first], out=below)
+            np.subtract(self.ordered[first + rank], centre, out=above)
+            np.maximum(below, above, out=below)
+            np.minimum(least, below, out=least)
+        return least
+
+    def _rank_of_two(
+        self, low: Places, split: Places, high: Places, centre: Values, rank: Places
+    ) -> NDArray[np.float64]:
+        """Return the deviation of a rank, among those below and those above the split."""
+
+        def left(number: Places) -> NDArray[np.float64]:
+            value = self.take(np.clip(split - 1 - number, 0, self.n_frames - 1))
+            return np.asarray(np.where(number < split - low, centre - value, np.inf))
+
+        def right(number: Places) -> NDArray[np.float64]:
+            value = self.take(np.clip(split + number, 0, self.n_frames - 1))
+            return np.asarray(np.where(number < high - split, value - centre, np.inf))
+
+        fewest = np.maximum(rank - (high - split), 0)
+        most = np.minimum(rank, split - low)
+        for _ in range(max(self.n_frames.bit_length(), 1)):
+            middle = (fewest + most) // 2
+            more = (middle < most) & (left(middle) < right(rank - middle - 1))
+            fewest = np.where(more, middle + 1, fewest)
+            most = np.where(more, most, middle)
+        return np.minimum(left(fewest), right(rank - fewest))
+
+
+def _interval(
+    values: _Sorted, how: Rejection, noise: tuple[float, float] | None
+) -> tuple[Places, Places]:
+    """Return the ranks of the values that stay."""
+    low, high = np.zeros(values.n_pixels, np.intp), values.n_good.copy()
+    match how.method:
+        case "none":
+            return low, high
+        case "minmax":
+            # As IRAF has it, numbers shrink with the number of good values.
+            part = values.n_good / values.n_frames
+            lowest = np.floor(how.low * part + 1e-3).astype(np.intp)
+            highest = np.floor(how.high * part + 1e-3).astype(np.intp)
+            enough = lowest + highest < values.n_good
+            return np.where(enough, lowest, 0), np.where(enough, high - highest, high)
+        case "percentile":
+            centre = values.median(low, high)
+            bounds = centre - how.low * np.abs(centre), centre + how.high * np.abs(centre)
+            return _inside(values, low, high, bounds)
+    active, own = np.arange(values.n_pixels), values
+    for _ in range(how.iterations):
+        bounds = _bounds(own, low[active], high[active], how, noise)
+        low_now, high_now = _inside(own, low[active], high[active], bounds)
+        changed = np.flatnonzero((low_now != low[active]) | (high_now != high[active]))
+        if not changed.size:
+            break
+        # Only pixels that have lost values may lose more.
+        active, own = active[changed], own.only(changed)
+        low[active], high[active] = low_now[changed], high_now[changed]
+    return low, high
+
+
+def _bounds(
+    values: _Sorted, low: Places, high: Places, how: Rejection, noise: tuple[float, float] | None
+) -> tuple[Values, Values]:
+    """Return between what the values of each pixel must lie."""
+    mean = scale = np.empty(0)
+    if how.method == "sigma" and (how.centre == "mean" or how.scale == "std"):
+        mean, scale = values.moments(low, high)
+    by_mean = how.method == "sigma" and how.centre == "mean"
+    centre = mean if by_mean else values.median(low, high)
+    if how.method == "noise":
+        if noise is None:
+            raise ValueError("rejection by noise needs gain and read noise")
+        scale = np.sqrt(noise[0] + noise[1] * np.maximum(centre, 0.0))
+    elif how.method == "winsorized":
+        scale = _winsorized_deviation(values, low, high, centre)
+    elif how.scale == "mad":
+        scale = values.mad(low, high, centre)
+    return centre - how.low * scale, centre + how.high * scale
+
+
+def _inside(
+    values: _Sorted, low: Places, high: Places, bounds: tuple[Values, Values]
+) -> tuple[Places, Places]:
+    """Draw an interval in to bounds; where nothing would stay, it is left as it is."""
+    own_low = np.maximum(low, values.below(bounds[0]))
+    own_high = np.minimum(high, values.below(bounds[1], or_equal=True))
+    empty = own_high <= own_low
+    return np.where(empty, low, own_low), np.where(empty, high, own_high)
+
+
+def _winsorized_deviation(
+    values: _Sorted, low: Places, high: Places, centre: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the deviation of values that are drawn in to 1.5 of it, until it stays."""
+    _, scale = values.moments(low, high)
+    n = np.maximum(high - low, 1)
+    for _ in range(10):
+        bottom, top = centre - _WINSOR_SIGMA * scale, centre + _WINSOR_SIGMA * scale
+        first = np.clip(values.below(bottom), low, high)
+        last = np.clip(values.below(top, or_equal=True), first, high)
+        total, squares = values.sums(first, last)
+        for bound, number in ((bottom, first - low), (top, high - last)):
+            step = bound - values.origin
+            total = total + number * step
+            squares = squares + number * step**2
+        now = _WINSOR_NARROWS * np.sqrt(np.maximum(squares / n - (total / n) ** 2, 0.0))
+        settled = np.abs(now - scale) <= 5e-4 * scale
+        scale = now
+        if settled.all():
+            break
+    return scale
+
+
+def combine_frames(
+    tile: NDArray[Any],
+    method: Method = "median",
+    rejection: Rejection | None = None,
+    *,
+    zeros: Sequence[float] = (),
+    scales: Sequence[float] = (),
+    weights: Sequence[float] = (),
+    limits: Sequence[float] = (),
+    noise: tuple[float, float] | None = None,
+    precision: DTypeLike = "f8",
+) -> Combination:
+    """Combine frames pixel by pixel.
+
+    Parameters
+    ----------
+    tile
+        Shape ``(frame, y, x)``; NaN are values that there are not.
+    method
+        ``median``, ``mean``, ``clipped-mean`` (the mean; sigma clipping where no other rejection
+        is asked for), ``sum`` or ``lower-median`` (of an even number the lower one, as IRAF's).
+    rejection
+        Which values are left out; None for none.
+    zeros, scales
+        For each frame what is subtracted, and what it is divided by afterwards.
+    weights
+        For each frame; means and sums only.
+    limits
+        For each frame the level at which raw values are saturated, and no values.
+    noise
+        Variance of a value of zero, and by how much it grows with the value: for ``noise``.
+    precision
+        float32 or float64, which values are rounded to before they are sorted.
+
+    Raises
+    ------
+    ValueError
+        When weights come with a median, or a rejection by noise without the noise.
+
+    Examples
+    --------
+    >>> tile = np.array([[[1.0]], [[2.0]], [[3.0]], [[99.0]]])
+    >>> found = combine_frames(tile, "mean", Rejection("minmax", low=0, high=1))
+    >>> found.value.tolist(), found.n_used.tolist(), found.n_rejected.tolist()
+    ([[2.0]], [[3]], [[1]])
+    """
+    if weights and method not in ("mean", "clipped-mean", "sum"):
+        raise ValueError(f"weights have no meaning for a {method}")
+    rejection = rejection or Rejection()
+    if method == "clipped-mean" and rejection.method == "none":
+        rejection = Rejection("sigma")
+    pixels = tile.reshape(len(tile), -1)
+    n_frames, n_pixels = pixels.shape
+    dtype = np.dtype(precision)
+    value = np.empty(n_pixels)
+    n_used, n_rejected = np.empty(n_pixels, "u2"), np.empty(n_pixels, "u2")
+    width = max(256, _STRIP_VALUES // n_frames)
+
+    def fill(rows: Values, where: slice) -> None:
+        for number, (row, raw) in enumerate(zip(rows, pixels[:, where], strict=True)):
+            own: Values = raw
+            if zeros:
+                own = np.subtract(own, zeros[number], dtype="f8")
+            if scales:
+                own = np.divide(own, scales[number], dtype="f8")
+            row[...] = own
+            finite = np.isfinite(row, out=scratch("finite row", row.shape, "?"))
+            if not finite.all():
+                row[~finite] = np.inf
+            if limits:
+                full = np.greater_equal(raw, limits[number])
+                if full.any():
+                    row[full] = np.inf
+
+    for start in range(0, n_pixels, width):
+        where = slice(start, min(start + width, n_pixels))
+        n_own = where.stop - start
+        rows = scratch("combined rows", (n_frames + 1, width), dtype)[:, :n_own]
+        fill(rows[:-1], where)
+        values = _Sorted(_sorted(rows))
+        with np.errstate(invalid="ignore"):  # of pixels without any value
+            low, high = _interval(values, rejection, noise)
+        n = high - low
+        n_used[where], n_rejected[where] = n, values.n_good - n
+        if weights:
+            bounds = (
+                values.take(np.minimum(low, n_frames - 1)),
+                values.take(np.maximum(high, 1) - 1),
+            )
+            fill(rows[:-1], where)
+            result = _weighted(rows[:-1], weights, bounds, method == "sum")
+        elif method in ("median", "lower-median"):
+            lower = values.take(np.minimum(low + np.maximum(n - 1, 0) // 2, n_frames - 1))
+            result = lower.astype("f8") if method == "lower-median" else values.median(low, high)
+        else:
+            result = values.mean(low, high) * (n if method == "sum" else 1)
+        value[where] = np.where(n > 0, result, np.nan)
+    shape = tile.shape[1:]
+    return Combination(value.reshape(shape), n_used.reshape(shape), n_rejected.reshape(shape))
+
+
+def _sorted(rows: Values) -> Values:
+    """Return all rows but the last, which is spare, sorted pixel by pixel."""
+    n_frames = len(rows) - 1
+    if n_frames * rows.itemsize > NETWORK_COLUMN_BYTES:
+        return np.sort(rows[:-1], axis=0)
+    return np.array(sort_rows(rows))
+
+
+def _weighted(
+    rows: Values, weights: Sequence[float], bounds: tuple[Values, Values], as_sum: bool
+) -> NDArray[np.float64]:
+    """Return the weighted mean, or sum, of the values within bounds."""
+    total, all_weights = np.zeros(rows.shape[1]), np.zeros(rows.shape[1])
+    for row, weight in zip(rows, weights, strict=True):
+        inside = (row >= bounds[0]) & (row <= bounds[1]) & np.isfinite(row)
+        total += np.where(inside, row, 0.0) * weight
+        all_weights += inside * weight
+    return total if as_sum else total / np.where(all_weights > 0, all_weights, np.nan)

@@ -1,0 +1,181 @@
+"""The pixels of a master as they are written, and the planes beside them, band by band."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daskred.correction import DarkBands, MasterFiles
+from daskred.detector import Preparation
+from daskred.fitswrite import Bands
+from daskred.kernels.noise import combined_part, signal_variance
+from daskred.planes import NO_DATA, Plane
+from daskred.raster import Raster
+
+Band = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class MasterNoise:
+    """What the uncertainty of a master follows from.
+
+    Parameters
+    ----------
+    how
+        Tells gain and read noise.
+    method
+        How frames are combined.
+    zero
+        The master above which a pixel's signal makes noise, or None where that is zero, or where
+        nobody tells.
+    levels
+        Of flats, their levels; empty for other masters.
+    own_level
+        Of a flat, what it is divided by in the end.
+    dark
+        Of flats, the masters that are subtracted.
+    """
+
+    how: Preparation
+    method: str
+    zero: MasterFiles | None = None
+    levels: tuple[float, ...] = ()
+    own_level: float = 1.0
+    dark: MasterFiles | None = None
+
+    def sigma(
+        self, value: Band, n_used: NDArray[np.uint16], number: int, first_row: int
+    ) -> NDArray[np.float32]:
+        """Return one standard deviation of a band of the master.
+
+        Parameters
+        ----------
+        value
+            The master's pixels, of a flat divided by its level.
+        n_used
+            Of how many frames each is made.
+        number, first_row
+            Of the image, and of the band's first row in it.
+        """
+        part = combined_part(self.method, n_used)
+        zeros = np.zeros_like(value)
+        if not self.levels:
+            above = value - self._band(self.zero, value, number, first_row)
+            if self.zero is None and not self._above_bias:
+                above = zeros
+            return _root(part * self._variance(above, number, first_row))
+        first = float(np.mean(1 / np.array(self.levels)))
+        second = float(np.mean(1 / np.array(self.levels) ** 2))
+        dark = self._band(self.dark, value, number, first_row)
+        current = np.maximum(dark - self._band(self.zero, value, number, first_row), 0.0)
+        if self.zero is None and not self._above_bias:
+            current = zeros
+        floor = self._variance(zeros, number, first_row)
+        photons = self._variance(value * self.own_level, number, first_row) - floor
+        variance = part * (second * self._variance(current, number, first_row) + first * photons)
+        # The master dark is the same in every flat, so that nothing averages its noise.
+        dark_sigma = self._band(self.dark, value, number, first_row, "UNCERT")
+        variance += second * dark_sigma**2
+        # The level itself is as uncertain as a median of all pixels.
+        typical = float(np.nanmedian(variance))
+        variance += value**2 * (np.pi / 2 * typical / max(self._n_pixels, 1))
+        return _root(variance / self.own_level**2)
+
+    @property
+    def _above_bias(self) -> bool:
+        return bool(self.how.overscan and all(one.overscan for one in self.how.amplifiers))
+
+    @property
+    def _n_pixels(self) -> int:
+        return sum(shape[0] * shape[1] for shape in self.how.shapes)
+
+    def _variance(self, signal: Band, number: int, first_row: int) -> Band:
+        return signal_variance(signal, self.how, number, first_row)
+
+    def _band(
+        self,
+        files: MasterFiles | None,
+        like: Band,
+        number: int,
+        first_row: int,
+        plane: str = "",
+    ) -> Band:
+        """Return rows of what masters subtract, or of its uncertainty; zero where there is none."""
+        if files is None:
+            return np.zeros_like(like)
+        bands = DarkBands([files], number, self.how.shapes[number], plane)
+        return np.asarray(bands.band(slice(first_row, first_row + len(like)))[0])
+
+
+def _root(variance: Band) -> NDArray[np.float32]:
+    sigma: NDArray[np.float32] = np.sqrt(variance).astype("f4")
+    return sigma
+
+
+def master_bands(
+    raster: Raster, dtype: str, own_level: float, on_bad: Callable[[int], None]
+) -> Bands:
+    """Return an image of a master, divided by its level, as it is written.
+
+    Parameters
+    ----------
+    raster
+        The image.
+    dtype
+        Of the product.
+    own_level
+        What it is divided by.
+    on_bad
+        Called with the number of pixels that are zero or negative, band by band.
+    """
+
+    def bands() -> Iterator[NDArray[np.floating]]:
+        for divided in _divided(raster, own_level):
+            on_bad(int(np.count_nonzero(divided <= 0)))
+            yield divided.astype(dtype)
+
+    return Bands(raster.shape, np.dtype(dtype), bands())
+
+
+def _divided(raster: Raster, own_level: float) -> Iterator[Band]:
+    for band in raster.bands():
+        yield band if own_level == 1 else np.divide(band, own_level, dtype="f8")
+
+
+def mask_plane(raster: Raster, number: int) -> Plane:
+    """Return the mask of an image of a master: where it has no value."""
+
+    def bands() -> Iterator[NDArray[np.uint8]]:
+        for band in raster.bands():
+            yield np.where(np.isfinite(band), 0, NO_DATA).astype("u1")
+
+    return Plane("MASK", number, Bands(raster.shape, np.dtype("u1"), bands(), is_data=False))
+
+
+def count_planes(counts: Sequence[Raster], number: int) -> list[Plane]:
+    """Return how many frames each pixel is made of, and how many were rejected."""
+    used, rejected = counts
+    return [
+        Plane("NUSED", number, Bands(used.shape, np.dtype("u2"), used.bands(), is_data=False)),
+        Plane(
+            "REJECTED",
+            number,
+            Bands(rejected.shape, np.dtype("u2"), rejected.bands(), is_data=False),
+        ),
+    ]
+
+
+def uncertainty_plane(raster: Raster, used: Raster, number: int, noise: MasterNoise) -> Plane:
+    """Return the uncertainty of an image of a master."""
+
+    def bands() -> Iterator[NDArray[np.float32]]:
+        row = 0
+        values = _divided(raster, noise.own_level)
+        for value, n_used in zip(values, used.bands(), strict=True):
+            yield noise.sigma(value.astype("f8"), n_used, number, row)
+            row += len(value)
+
+    return Plane("UNCERT", number, Bands(raster.shape, np.dtype("f4"), bands(), is_data=False))
