@@ -15,7 +15,7 @@ from astropy.nddata import CCDData
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daskred import open_night, read_camera, reduce_night
+from daskred import Options, open_night, read_camera, reduce_night
 from daskred.detector import (
     Amplifier,
     Overscan,
@@ -209,8 +209,6 @@ ALLOW = Allowances(missing_dark=True, missing_flat=True)
 def test_a_mosaic_keeps_its_structure_or_is_put_together(
     write_fits: WriteFits, tmp_path: Path
 ) -> None:
-    from daskred import Options
-
     path = write_mosaic(write_fits)
     options = Options(allow=ALLOW)
     reduce_night(opened(path, unit="electron"), tmp_path / "out", options)
@@ -262,8 +260,6 @@ def test_frames_of_other_sections_are_left_out_of_their_group(
         make_night.add(f"b{n}.fits", "bias", 100, 0.0, **common)
         make_night.add(f"s{n}.fits", "object", 500, 10.0, OBJECT="M 31", **common)
     odd = make_night.add("b9.fits", "bias", 100, 0.0, DATASEC="[3:12,1:8]", BIASSEC="[1:2,1:8]")
-    from daskred import Options
-
     summary = reduce_night(open_night(make_night.folder), tmp_path, Options(allow=ALLOW))
     (entry,) = summary.failed
     assert entry.path == str(odd)
@@ -279,8 +275,6 @@ def test_reference_pixels_move_with_the_trim(make_night: NightMaker, tmp_path: P
         "CRPIX2": 4.0,
     }
     make_night.add("s.fits", "object", 500, 10.0, OBJECT="M 31", **cards)
-    from daskred import Options
-
     reduce_night(open_night(make_night.folder), tmp_path, Options(allow=ALLOW))
     header = fits.getheader(tmp_path / "sc.fits")
     assert (header["CRPIX1"], header["CRPIX2"]) == (3.5, 2.0)

@@ -1,8 +1,7 @@
-"""A night of a camera with two amplifiers, overscans and a bent response comes back to its truth."""
+"""A night of two amplifiers with overscans and a bent response comes back to its truth."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -50,10 +49,10 @@ EXTRAS = Extras(mask=True, uncertainty=True)
 
 
 @pytest.fixture(scope="module")
-def products(two: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def products(two: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("products")
     reduce_night(opened(two), out, Options(extras=EXTRAS, counts=True))
-    yield out
+    return out
 
 
 def scatter(path: Path, truth: Any, scale: float = 1.0) -> float:
@@ -202,7 +201,7 @@ def test_cosmic_rays_are_flagged_and_cleaned(two: Path, tmp_path: Path) -> None:
         *sources, camera=replace(camera, detector=replace(camera.detector, unit="electron"))
     )
     for cosmics in ("flag", "clean"):
-        options = Options(extras=Extras(mask=True, cosmics=cosmics))  # type: ignore[arg-type]
+        options = Options(extras=Extras(mask=True, cosmics=cosmics))
         summary = reduce_night(night, tmp_path / cosmics, options)
         with fits.open(tmp_path / cosmics / summary.science[0].product) as hdus:
             bits = hdus["MASK"].data[50:53, 60]
