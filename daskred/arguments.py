@@ -275,6 +275,33 @@ def command_line(
     sub.add_argument("-o", "--out", metavar="PNG", help="write the picture there")
     sub.add_argument("--zscale", action="store_true", help="grey limits as IRAF chooses them")
 
+    for name, text, gives in (
+        (
+            "characterize",
+            "Measure a detector: gain, read noise, dark current, hot pixels, linearity.",
+            "masters, characterization.json, DarkModel.fits and a picture",
+        ),
+        (
+            "mask",
+            "Find hot, unstable, dead and non-linear pixels, and write them as a mask.",
+            "masters and BadPixels.fits",
+        ),
+    ):
+        sub = command(name, text, f"daskred {name} NIGHT -o OUT")
+        _add_night(sub)
+        _add_detector(sub)
+        sub.add_argument("-o", "--out", required=True, metavar="OUT", help=f"folder of {gives}")
+        _add_workers(sub)
+
+    sub = command(
+        "camera",
+        "Draft a camera file from sample frames, or list the cameras that are known by name.",
+        "daskred camera new bias.fits flat.fits science.fits -o mycamera.toml",
+    )
+    sub.add_argument("action", choices=("new", "list"), help="what to do")
+    sub.add_argument("files", nargs="*", metavar="FILE", help="sample frames")
+    sub.add_argument("-o", "--out", metavar="TOML", help="write the draft there, not to stdout")
+
     sub = command(
         "simulate",
         "Write a synthetic night with known truth.",
@@ -294,6 +321,18 @@ def command_line(
             f"--{name}", type=_count, default=default, metavar="N", help=f"{text} ({default})"
         )
     sub.add_argument("--seed", type=_count, default=1, metavar="N", help="of random numbers (1)")
+    sub.add_argument(
+        "--two-amplifiers",
+        action="store_true",
+        help="of unlike gain, with overscans; their rules are written as NIGHT/camera.toml",
+    )
+    sub.add_argument(
+        "--nonlinearity",
+        type=float,
+        default=0.0,
+        metavar="X",
+        help="of two amplifiers: linear = measured + X * measured**2, as 2e-6 (0)",
+    )
 
     sub = command(
         "demo",

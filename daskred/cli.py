@@ -17,6 +17,7 @@ from daskred.errors import DaskredError, RequestError
 
 if TYPE_CHECKING:
     from daskred.night import Night
+    from daskred.options import Options
     from daskred.plan import Allowances
 
 ALL_DONE, SOME_FAILED, WRONG_REQUEST, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
@@ -204,9 +205,12 @@ def _show(arguments: argparse.Namespace) -> int:
 
 
 def _simulate(arguments: argparse.Namespace) -> int:
-    from daskred.simulation import TRUTH_FILE, simulate
+    from daskred.simulation import TRUTH_FILE, Readout, simulate
     from daskred.terminal import TerminalProgress, stdout
 
+    if arguments.nonlinearity and not arguments.two_amplifiers:
+        raise RequestError("--nonlinearity goes with --two-amplifiers")
+    readout = Readout(nonlinearity=arguments.nonlinearity) if arguments.two_amplifiers else None
     simulate(
         arguments.night,
         shape=arguments.size,
@@ -215,6 +219,7 @@ def _simulate(arguments: argparse.Namespace) -> int:
         n_flats=arguments.flats,
         n_science=arguments.science,
         seed=arguments.seed,
+        readout=readout,
         progress=TerminalProgress(),
     )
     stdout().print(f"{arguments.night}: frames, and the truth in {TRUTH_FILE}", markup=False)
@@ -239,12 +244,78 @@ def _demo(arguments: argparse.Namespace) -> int:
     return SOME_FAILED if summary.failed else ALL_DONE
 
 
+def _measured(arguments: argparse.Namespace) -> tuple[Night, Options]:
+    """Open a night whose detector is measured, in ADU."""
+    from daskred.execute import Workers
+    from daskred.memory import parse_size
+    from daskred.options import Options
+
+    if not arguments.out:
+        raise RequestError("-o: an empty name is no folder")
+    arguments.unit = "adu"
+    workers = Workers(
+        arguments.workers, _worker_kind(arguments), arguments.scheduler, arguments.time_limit
+    )
+    memory = parse_size(arguments.memory) if arguments.memory else None
+    return _open(arguments), Options(
+        workers=workers, memory_bytes=memory, tile_rows=arguments.tile_rows
+    )
+
+
+def _characterize(arguments: argparse.Namespace) -> int:
+    from daskred.characterization import RESULTS, characterize
+    from daskred.display import characterization_picture, save_picture
+    from daskred.terminal import TerminalProgress, print_characterization, stdout
+
+    night, options = _measured(arguments)
+    found = characterize(night, arguments.out, options, TerminalProgress())
+    print_characterization(found)
+    out = Path(arguments.out)
+    target = out / "characterization.png"
+    save_picture(characterization_picture(found), target)
+    stdout().print(f"table: {out / RESULTS}; picture: {target}", markup=False)
+    return ALL_DONE
+
+
+def _mask(arguments: argparse.Namespace) -> int:
+    from daskred.badpixels import find_bad_pixels
+    from daskred.terminal import TerminalProgress, print_bad_pixels
+
+    night, options = _measured(arguments)
+    print_bad_pixels(find_bad_pixels(night, arguments.out, options, TerminalProgress()))
+    return ALL_DONE
+
+
+def _camera(arguments: argparse.Namespace) -> int:
+    from daskred.cameras import shipped_cameras
+    from daskred.draft import draft_camera
+    from daskred.files import find_files
+
+    if arguments.action == "list":
+        print("\n".join(shipped_cameras()))
+        return ALL_DONE
+    if not arguments.files:
+        raise RequestError("camera new: name sample frames, best one of each kind")
+    text = draft_camera([path for path, _ in find_files(arguments.files)])
+    if not arguments.out:
+        print(text, end="")
+        return ALL_DONE
+    target = Path(arguments.out)
+    if target.exists():
+        raise RequestError(f"-o {target}: is there already; name another file")
+    target.write_text(text)
+    return ALL_DONE
+
+
 _COMMANDS = {
     "reduce": _reduce,
     "plan": _plan,
     "verify": _verify,
     "inspect": _inspect,
     "show": _show,
+    "characterize": _characterize,
+    "mask": _mask,
+    "camera": _camera,
     "simulate": _simulate,
     "demo": _demo,
 }

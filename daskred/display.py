@@ -19,6 +19,8 @@ from daskred.errors import RequestError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from daskred.characterization import Characterization
+
 Limits = Literal["percentile", "zscale"]
 _MAX_SIDE = 2000
 _LARGEST = 1e30  # beyond that, ranges overflow
@@ -105,6 +107,55 @@ def panels_of(paths: Sequence[str]) -> list[tuple[str, NDArray[Any]]]:
             name = f" [{image.name}]" if image.name else ""
             panels.append((Path(path).name + name, pixels))
     return panels
+
+
+def characterization_picture(found: Characterization) -> Figure:
+    """Draw a detector's numbers: photon transfer, dark rates as a map and as a histogram."""
+    from matplotlib.figure import Figure
+
+    shown = [name for name, points in found.points.items() if points]
+    n_panels = bool(shown) + 2 * bool(found.rates) + any(a.linearity for a in found.amplifiers)
+    figure = Figure(figsize=(4.6 * max(n_panels, 1), 3.9), layout="constrained")
+    panel = iter(range(1, n_panels + 1))
+    if shown:
+        axes = figure.add_subplot(1, n_panels, next(panel))
+        for amplifier in found.amplifiers:
+            points = found.points.get(amplifier.name, [])
+            if not points:
+                continue
+            signal = np.concatenate([one.signal for one in points])
+            variance = np.concatenate([one.variance for one in points])
+            (dots,) = axes.plot(signal, variance, ".", markersize=2, alpha=0.5)
+            if amplifier.gain_e_per_adu:
+                x = np.linspace(0, signal.max(), 50)
+                noise = (amplifier.read_noise_adu or 0.0) ** 2
+                label = f"{amplifier.name}: {amplifier.gain_e_per_adu:.3f} e/ADU"
+                axes.plot(
+                    x, x / amplifier.gain_e_per_adu + noise, color=dots.get_color(), label=label
+                )
+        axes.set(title="photon transfer", xlabel="signal (ADU)", ylabel="variance (ADU²)")
+        axes.legend(fontsize=8)
+    if found.rates:
+        rate = found.rates[0]
+        axes = figure.add_subplot(1, n_panels, next(panel))
+        low, high = grey_limits(rate)
+        image = axes.imshow(rate, cmap="gray", vmin=low, vmax=high, origin="lower")
+        axes.set_title("dark current (ADU/s)")
+        figure.colorbar(image, ax=axes, shrink=0.85)
+        axes = figure.add_subplot(1, n_panels, next(panel))
+        values = np.concatenate([one[np.isfinite(one)] for one in found.rates])
+        axes.hist(np.clip(values, *np.percentile(values, [0.01, 99.99])), bins=200, log=True)
+        axes.set(title="pixels by dark current", xlabel="ADU/s", ylabel="pixels")
+    if any(amplifier.linearity for amplifier in found.amplifiers):
+        axes = figure.add_subplot(1, n_panels, next(panel))
+        for amplifier in found.amplifiers:
+            if amplifier.linearity:
+                times, residuals = np.array(amplifier.linearity).T
+                axes.plot(times, 100 * residuals, "o-", label=amplifier.name)
+        axes.axhline(0, color="0.7")
+        axes.set(title="linearity", xlabel="exposure time (s)", ylabel="deviation (%)")
+        axes.legend(fontsize=8)
+    return figure
 
 
 def save_picture(figure: Figure, target: Path) -> None:

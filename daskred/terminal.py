@@ -27,6 +27,8 @@ from daskred.plan import Correction, Master, Plan, shape_text
 from daskred.reduce import Summary
 
 if TYPE_CHECKING:
+    from daskred.badpixels import BadPixels
+    from daskred.characterization import Characterization
     from daskred.verification import Verification
 
 # Where stdout is no terminal, lines are not broken: a pipe or a file has no width.
@@ -134,6 +136,43 @@ def left_out_table(entries: Sequence[LeftOut]) -> Table:
         text = group[0].reason if len(group) == 1 else reason
         table.add_row(escape(names + more), escape(text))
     return table
+
+
+def print_characterization(found: Characterization) -> None:
+    """Print a detector's numbers as a table: an amplifier a column."""
+    rows = (
+        ("read noise (ADU)", "read_noise_adu", "{:.3f}"),
+        ("read noise (electrons)", "read_noise_e", "{:.2f}"),
+        ("gain (electrons per ADU)", "gain_e_per_adu", "{:.4f}"),
+        ("  uncertainty", "gain_error", "{:.4f}"),
+        ("highest signal of a flat (ADU)", "highest_signal_adu", "{:.0f}"),
+        ("full well (ADU)", "full_well_adu", "{:.0f}"),
+        ("dark current (ADU per second)", "dark_adu_per_s", "{:.4f}"),
+        ("dark current (electrons per second)", "dark_e_per_s", "{:.4f}"),
+        ("hot pixels", "hot_fraction", "{:.3%}"),
+    )
+    table = Table("", *(escape(one.name) for one in found.amplifiers), title_justify="left")
+    for title, name, style in rows:
+        values = [getattr(one, name) for one in found.amplifiers]
+        table.add_row(title, *("-" if v is None else style.format(v) for v in values))
+    for one in found.amplifiers[:1]:
+        for number, (time_s, _) in enumerate(one.linearity):
+            values = [a.linearity[number][1] for a in found.amplifiers]
+            table.add_row(f"linearity at {time_s:g} s", *(f"{value:+.3%}" for value in values))
+    stdout().print(table)
+    for text in found.missing:
+        stdout().print(escape(f"not measured: {text}"))
+
+
+def print_bad_pixels(found: BadPixels) -> None:
+    """Print how many bad pixels there are of each kind."""
+    table = Table("bad pixels", "number", "part")
+    for meaning, number in found.counts.items():
+        table.add_row(meaning, str(number), f"{number / found.n_pixels:.3%}")
+    stdout().print(table)
+    for text in found.missing:
+        stdout().print(escape(f"not told: {text}"))
+    stdout().print(escape(f"mask: {found.path}"))
 
 
 def print_plan(plan: Plan, memory: Budget | None = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 from astropy.io import fits
 
 from daskred import Allowances, Options, Plan, make_plan, open_night, read_camera, reduce_night
+from daskred.calibrated import Extras
+from daskred.characterization import characterize
 from tests.conftest import tree
 
 
@@ -171,3 +174,48 @@ def test_raw_frames_stay_as_they_are(real: Path, tmp_path: Path, name: str) -> N
     options = Options(allow=Allowances(missing_dark=True, missing_flat=True))
     reduce_night(open_night(real / name), tmp_path, options)
     assert tree(real / name) == before
+
+
+@pytest.mark.parametrize(
+    ("folder", "camera", "n_science"),
+    [
+        ("warner-1998ub17", "sbig-st8", 2),
+        ("shane-kast-blue", "kast-blue", 2),
+        ("ic310-ndoubledot", "tircam2", 5),
+        ("ast325-spec", "sbig-st7", 4),
+        ("lco-mef-raw", "lco-sinistro", 1),
+        ("ccdproc-tests/a8280271.fits", "saao-ste3", 1),
+        ("panoptes-frames", "panoptes", 3),
+    ],
+)
+def test_every_camera_reduces_as_far_as_its_frames_allow(
+    real: Path, tmp_path: Path, folder: str, camera: str, n_science: int
+) -> None:
+    night = open_night(real / folder, camera=read_camera(camera))
+    options = Options(
+        allow=Allowances(missing_dark=True, missing_flat=True, scale_dark_up=True),
+        extras=Extras(mask=True, uncertainty=True),
+    )
+    summary = reduce_night(night, tmp_path, options)
+    assert len(summary.science) == n_science
+    for receipt in summary.science:
+        with fits.open(tmp_path / receipt.product, checksum=True) as hdus:
+            assert np.isfinite(hdus[0].data if hdus[0].data is not None else hdus[1].data).any()
+
+
+def test_masters_of_the_proem_are_no_raw_frames(real: Path) -> None:
+    night = open_night(real / "proem-spe-masters", camera=read_camera("proem"))
+    assert night.raw == ()
+
+
+def test_numbers_of_real_detectors_are_those_that_are_known(real: Path, tmp_path: Path) -> None:
+    st8 = characterize(open_night(real / "warner-1998ub17"), tmp_path / "st8").amplifiers[0]
+    assert st8.gain_e_per_adu == pytest.approx(2.6, rel=0.05)  # EGAIN
+    rules = read_camera("kast-blue")
+    rules = replace(rules, detector=replace(rules.detector, unit="adu"))
+    kast = characterize(open_night(real / "shane-kast-blue", camera=rules), tmp_path / "kast")
+    left, right = kast.amplifiers
+    # The values that the observatory's users go by: 1.2 electrons per ADU, 3.7 electrons.
+    assert left.gain_e_per_adu == pytest.approx(1.2, rel=0.02)
+    assert right.gain_e_per_adu == pytest.approx(1.237, rel=0.02)
+    assert left.read_noise_e == pytest.approx(3.7, rel=0.15)

@@ -25,6 +25,7 @@ ORDER = [
         "kernels.overscan",
         "kernels.prepare",
         "kernels.combine",
+        "kernels.transfer",
     ],
     [
         "files",
@@ -44,7 +45,7 @@ ORDER = [
     ["blocks", "stack", "masters", "correction", "calibrated", "tasks"],
     ["runlog", "pools", "execute", "cluster"],
     ["options", "standing", "unpack", "combine", "masterplanes", "memory"],
-    ["run", "reduce", "verification"],
+    ["run", "reduce", "verification", "characterization", "badpixels", "draft"],
     ["write", "display", "inspection", "demo"],
     ["terminal", "arguments", "cli"],
 ]

@@ -1,0 +1,371 @@
+"""The detector, measured from a night's own calibration frames."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daskred.calibrated import noise_preparation
+from daskred.correction import MasterFiles, read_images
+from daskred.detector import Amplifier, Preparation
+from daskred.errors import RequestError
+from daskred.fitswrite import TEMPORARY_MARK, as_bands, write_atomically
+from daskred.frames import Frame
+from daskred.header import Header, commentary, format_card
+from daskred.kernels.transfer import (
+    Gain,
+    TransferPoints,
+    fit_gain,
+    fit_rate,
+    pair_noise,
+    robust_limits,
+    transfer_points,
+)
+from daskred.night import Night
+from daskred.options import Options
+from daskred.plan import Allowances, Master, Plan
+from daskred.prepared import read_prepared
+from daskred.products import KEY_CARD
+from daskred.progress import Progress, Silent
+from daskred.reduce import reduce_night
+from daskred.standing import master_path
+
+RESULTS = "characterization.json"
+DARK_MODEL = "DarkModel.fits"
+# Pixels whose dark rate lies so many robust deviations above the typical one are hot.
+HOT_SIGMA = 8.0
+# The photon transfer curve is straight well below saturation only.
+_STRAIGHT_PART = 0.8
+_MOST_PAIRS = 30
+
+
+@dataclass(frozen=True)
+class AmplifierNumbers:
+    """What was measured of one amplifier; None where the night does not tell.
+
+    Parameters
+    ----------
+    name
+        The amplifier.
+    read_noise_adu, read_noise_e
+        Noise of a pixel without signal, from pairs of bias frames (or of the shortest darks).
+    gain_e_per_adu, gain_error
+        From pairs of flats.
+    highest_signal_adu, full_well_adu
+        Of all flats; and where the variance falls behind the signal.
+    dark_adu_per_s, dark_e_per_s
+        Typical dark current.
+    hot_fraction
+        Part of the pixels whose dark current lies 8 robust deviations above the typical one.
+    linearity
+        Pairs of exposure time and the deviation of the flats' level from proportionality, parts.
+    """
+
+    name: str
+    read_noise_adu: float | None = None
+    read_noise_e: float | None = None
+    gain_e_per_adu: float | None = None
+    gain_error: float | None = None
+    highest_signal_adu: float | None = None
+    full_well_adu: float | None = None
+    dark_adu_per_s: float | None = None
+    dark_e_per_s: float | None = None
+    hot_fraction: float | None = None
+    linearity: tuple[tuple[float, float], ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Characterization:
+    """A detector's numbers, and what the pictures show.
+
+    Parameters
+    ----------
+    out
+        The folder of the results.
+    amplifiers
+        The numbers.
+    points
+        Of each amplifier its photon transfer curve.
+    rates
+        Dark rates of each image, ADU per second; empty where darks do not tell.
+    missing
+        What could not be measured, and why.
+    """
+
+    out: Path
+    amplifiers: tuple[AmplifierNumbers, ...]
+    points: dict[str, list[TransferPoints]]
+    rates: list[NDArray[np.float64]]
+    missing: tuple[str, ...]
+
+
+def characterize(
+    night: Night,
+    out: str | Path,
+    options: Options | None = None,
+    progress: Progress | None = None,
+) -> Characterization:
+    """Measure gain, read noise, dark current, hot pixels and linearity of a night's detector.
+
+    Writes the masters, ``characterization.json`` and ``DarkModel.fits`` (dark rate, and as
+    extension ``BIAS`` the level at no exposure) into a folder.
+
+    Parameters
+    ----------
+    night
+        Bias frames, darks and flats of one detector, in ADU; other frames are not used.
+    out
+        The folder.
+    options
+        How masters are made.
+    progress
+        Told how far it is.
+
+    Raises
+    ------
+    RequestError
+        When there is nothing to measure.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from daskred import open_night, simulate
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> counts = {"n_bias": 4, "n_darks": 3, "n_flats": 4, "n_science": 0}
+    >>> _ = simulate(folder.name + "/night", shape=(64, 64), **counts)
+    >>> found = characterize(open_night(folder.name + "/night"), folder.name + "/out")
+    >>> 1.4 < found.amplifiers[0].gain_e_per_adu < 1.8
+    True
+    >>> folder.cleanup()
+    """
+    progress = progress or Silent()
+    options = replace(options or Options(), masters_only=True, allow=Allowances(missing_dark=True))
+    summary = reduce_night(_calibration_only(night), out, options, progress)
+    plan = summary.plan
+    frames = [one.frame for master in plan.masters for one in master.inputs]
+    how = noise_preparation(frames[0])
+    if how.unit != "adu":
+        raise RequestError("a detector is measured in ADU: --unit adu")
+    if any(noise_preparation(frame).geometry != how.geometry for frame in frames):
+        raise RequestError("the night has frames of several detectors or readouts; name one's")
+    missing: list[str] = []
+    noises = _read_noises(plan, how, missing, progress)
+    points, levels = _transfer(plan, how, Path(out), missing, progress)
+    rates = _dark_model(plan, how, Path(out), missing)
+    numbers = []
+    for which, amplifier in enumerate(how.amplifiers):
+        name = amplifier.name or "image"
+        noise = noises[which] if noises else None
+        gain = _gain(points[name], noise, amplifier) if points.get(name) else None
+        numbers.append(_numbers(name, noise, gain, points.get(name, []), levels.get(name, [])))
+        if rates:
+            numbers[-1] = _with_dark(numbers[-1], rates[amplifier.target][amplifier.place.slices])
+    found = Characterization(Path(out), tuple(numbers), points, rates, tuple(missing))
+    _save(found)
+    return found
+
+
+def _calibration_only(night: Night) -> Night:
+    """Return the night without its science frames, which need no shape of theirs."""
+    kinds = ("bias", "dark", "flat")
+    frames = tuple(frame for frame in night.frames if frame.kind in kinds)
+    if not frames:
+        raise RequestError("no bias frames, darks or flats: there is nothing to measure")
+    paths = {frame.path for frame in frames}
+    left_out = tuple(one for one in night.left_out if one.path in paths)
+    return replace(night, frames=frames, left_out=left_out)
+
+
+def _parts(frame: Frame, how: Preparation, files: MasterFiles | None = None) -> list[Any]:
+    """Read a frame; return the pixels of each amplifier, less what masters subtract."""
+    ready = read_prepared(frame, how, "f8")
+    for image, full in zip(ready.images, ready.saturated, strict=True):
+        image[full] = np.nan
+    if files:
+        for image, own in zip(ready.images, files.load(len(how.shapes)), strict=True):
+            if own.dark is not None:
+                image -= own.dark
+    return [ready.images[one.target][one.place.slices] for one in how.amplifiers]
+
+
+def _read_noises(
+    plan: Plan, how: Preparation, missing: list[str], progress: Progress
+) -> list[float]:
+    """Return the read noise of each amplifier, ADU; empty where nothing tells."""
+    biases = [master for master in plan.masters if master.kind == "bias"]
+    darks = sorted(
+        (master for master in plan.masters if master.kind == "dark"),
+        key=lambda master: master.facts.exptime_s or 0.0,
+    )
+    found = next((m for m in (*biases, *darks) if len(m.inputs) > 1), None)
+    if found is None:
+        missing.append("read noise: needs two bias frames, or two darks of one exposure time")
+        return []
+    if found.kind == "dark":
+        missing.append(f"read noise: of {found.name}, so that it holds dark current's noise too")
+    frames = [one.frame for one in found.inputs][: _MOST_PAIRS + 1]
+    progress.begin("Read noise", len(frames) - 1, "pairs")
+    noises: list[list[float]] = []
+    before = _parts(frames[0], how)
+    for frame in frames[1:]:
+        parts = _parts(frame, how)
+        noises.append([pair_noise(a, b) for a, b in zip(before, parts, strict=True)])
+        before = parts
+        progress.advance(1)
+    progress.end()
+    return [float(one) for one in np.sqrt(np.mean(np.square(noises), axis=0))]
+
+
+def _transfer(
+    plan: Plan, how: Preparation, out: Path, missing: list[str], progress: Progress
+) -> tuple[dict[str, list[TransferPoints]], dict[str, list[tuple[float, float]]]]:
+    """Return photon transfer points, and pairs of exposure time and level, of each amplifier."""
+    names = [one.name or "image" for one in how.amplifiers]
+    points: dict[str, list[TransferPoints]] = {name: [] for name in names}
+    levels: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
+    flats = [master for master in plan.masters if master.kind == "flat"]
+    if not any(len(master.inputs) > 1 for master in flats):
+        missing.append("gain: needs two flats of one filter")
+        return points, levels
+    progress.begin("Photon transfer", sum(len(one.inputs) for one in flats), "flats")
+    for master in flats:
+        inputs = list(master.inputs)[: 2 * _MOST_PAIRS]
+        inputs.sort(key=lambda one: one.frame.facts.exptime_s or 0.0)
+        parts = []
+        for one in inputs:
+            files = MasterFiles(
+                dark=_path(out, one.correction.dark),
+                bias=_path(out, one.correction.bias),
+                scale=one.correction.dark_scale,
+            )
+            parts.append((one.frame.facts.exptime_s, _parts(one.frame, how, files)))
+            progress.advance(1)
+            for name, own in zip(names, parts[-1][1], strict=True):
+                if parts[-1][0]:
+                    levels[name].append((parts[-1][0], float(np.nanmedian(own))))
+            if len(parts) == 2:
+                (first_s, first), (second_s, second) = parts
+                if first_s == second_s:
+                    for name, a, b in zip(names, first, second, strict=True):
+                        points[name].append(transfer_points(a, b))
+                parts = [] if first_s == second_s else parts[1:]
+    progress.end()
+    return points, levels
+
+
+def _path(out: Path, name: str | None) -> str | None:
+    return str(master_path(out, name)) if name else None
+
+
+def _gain(
+    points: Sequence[TransferPoints], noise: float | None, amplifier: Amplifier
+) -> Gain | None:
+    """Return the gain, from blocks that are well below saturation."""
+    limit = _STRAIGHT_PART * (amplifier.saturation_adu or np.inf)
+    low = [
+        TransferPoints(one.signal[one.signal < limit], one.variance[one.signal < limit])
+        for one in points
+    ]
+    return fit_gain(low, noise or 0.0)
+
+
+def _numbers(
+    name: str,
+    noise: float | None,
+    gain: Gain | None,
+    points: Sequence[TransferPoints],
+    levels: Sequence[tuple[float, float]],
+) -> AmplifierNumbers:
+    value = gain.e_per_adu if gain else None
+    return AmplifierNumbers(
+        name=name,
+        read_noise_adu=noise,
+        read_noise_e=noise * value if noise and value else None,
+        gain_e_per_adu=value,
+        gain_error=gain.error if gain else None,
+        highest_signal_adu=max((float(one.signal.max()) for one in points), default=None),
+        full_well_adu=gain.full_well_adu if gain else None,
+        linearity=_linearity(levels),
+    )
+
+
+def _linearity(levels: Sequence[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
+    """Return deviations from a level that is proportional to the exposure time."""
+    times = sorted({time for time, _ in levels})
+    if len(times) < 3:
+        return ()
+    means = [float(np.mean([level for time, level in levels if time == own])) for own in times]
+    slope = float(np.dot(times, means) / np.dot(times, times))
+    return tuple((t, m / (slope * t) - 1) for t, m in zip(times, means, strict=True))
+
+
+def _with_dark(numbers: AmplifierNumbers, rate: NDArray[np.float64]) -> AmplifierNumbers:
+    typical = float(np.nanmedian(rate))
+    _, limit = robust_limits(rate, HOT_SIGMA)
+    gain = numbers.gain_e_per_adu
+    return replace(
+        numbers,
+        dark_adu_per_s=typical,
+        dark_e_per_s=typical * gain if gain else None,
+        hot_fraction=float(np.mean(rate > limit)),
+    )
+
+
+def _dark_model(
+    plan: Plan, how: Preparation, out: Path, missing: list[str]
+) -> list[NDArray[np.float64]]:
+    """Fit bias and dark rate of each pixel, write them, and return the rates."""
+    masters = [master for master in plan.masters if master.kind in ("bias", "dark")]
+    by_time: dict[float, Master] = {}
+    for master in masters:
+        time = 0.0 if master.kind == "bias" else float(master.facts.exptime_s or 0.0)
+        by_time.setdefault(time, master)
+    if len(by_time) < 2:
+        missing.append("dark current: needs darks of two exposure times, or of one and a bias")
+        return []
+    times = sorted(by_time)
+    planes = [read_images(str(master_path(out, by_time[time].name))) for time in times]
+    weights = [len(by_time[time].inputs) for time in times]
+    biases, rates = [], []
+    for number in range(len(how.shapes)):
+        bias, rate = fit_rate([own[number].astype("f8") for own in planes], times, weights)
+        biases.append(bias)
+        rates.append(rate)
+    cards = [
+        format_card(KEY_CARD, "dark model", "made by daskred"),
+        *commentary("COMMENT", "dark rate of each pixel; extension BIAS: level at no exposure"),
+        *commentary("COMMENT", f"from exposure times of {', '.join(f'{t:g}' for t in times)} s"),
+    ]
+    units: list[Any] = []
+    for number, (bias, rate) in enumerate(zip(biases, rates, strict=True)):
+        own = [format_card("BUNIT", "adu/s"), *cards]
+        if number:
+            own = [format_card("EXTNAME", "RATE"), format_card("EXTVER", number + 1), *own]
+        units.append((Header(tuple(own)), as_bands(rate.astype("f4"))))
+        names = [format_card("EXTNAME", "BIAS"), format_card("EXTVER", number + 1)]
+        own = [*names, format_card("BUNIT", "adu")]
+        units.append((Header(tuple(own)), as_bands(bias.astype("f4"))))
+    write_atomically(out / DARK_MODEL, units)
+    return rates
+
+
+def _save(found: Characterization) -> None:
+    """Write the numbers as JSON, whole or not at all."""
+    text = json.dumps(
+        {
+            "amplifiers": [asdict(one) for one in found.amplifiers],
+            "missing": list(found.missing),
+            "hot_sigma": HOT_SIGMA,
+        },
+        indent=1,
+    )
+    part = found.out / f"{TEMPORARY_MARK}{secrets.token_hex(8)}"
+    part.write_text(text + "\n")
+    part.replace(found.out / RESULTS)

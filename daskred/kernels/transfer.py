@@ -1,0 +1,187 @@
+"""A detector's numbers from pairs of frames: read noise, gain, dark current.
+
+The difference of two equal exposures holds noise alone. Its variance against the signal is the
+photon transfer curve: its slope is the inverse gain (Janesick 2001, Scientific CCDs, chapter 2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Plane = NDArray[np.float64]
+# A block is small enough for its signal to be even, and large enough for its variance.
+BLOCK = 32
+_EVEN = 0.5  # the signal of a block may vary by so much of it
+_CLIP_SIGMA = 5.0
+_SIGMA_OF_MAD = 1.482602218505602
+
+
+def _clipped_variance(difference: Plane) -> float:
+    """Return the variance of a difference around the means of its rows, without outliers.
+
+    What is common to a row, as the noise of its overscan level, is no noise of pixels.
+    """
+    values = difference - np.mean(difference, axis=1, keepdims=True)
+    middle = np.median(values)
+    width = _CLIP_SIGMA * _SIGMA_OF_MAD * np.median(np.abs(values - middle))
+    inside = np.abs(values - middle) <= width
+    n = np.count_nonzero(inside)
+    lost = len(values) * n / values.size  # one degree of freedom for each row's mean
+    if n - lost < 1:
+        return float("nan")
+    return float(np.sum(np.square(values - middle), where=inside) / (n - lost))
+
+
+def pair_noise(first: Plane, second: Plane) -> float:
+    """Return the noise of single pixels of two equal exposures, in their unit.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(1)
+    >>> round(pair_noise(rng.normal(0, 5, (300, 300)), rng.normal(9, 5, (300, 300))), 1)
+    5.0
+    """
+    return float(np.sqrt(_clipped_variance(first - second) / 2))
+
+
+@dataclass(frozen=True, eq=False)
+class TransferPoints:
+    """Signal and noise of blocks of pairs of flats.
+
+    Parameters
+    ----------
+    signal
+        Mean signal of each block, ADU.
+    variance
+        Of single pixels, ADU squared.
+    """
+
+    signal: Plane
+    variance: Plane
+
+
+def transfer_points(first: Plane, second: Plane) -> TransferPoints:
+    """Return signal and variance of the blocks of two flats, brought to one level.
+
+    Parameters
+    ----------
+    first, second
+        Shape ``(y, x)``, ADU above bias and dark.
+    """
+    ratio = float(np.median(first) / np.median(second))
+    difference = first - ratio * second
+    signals, variances = [], []
+    for y in range(0, first.shape[0] - BLOCK // 2, BLOCK):
+        for x in range(0, first.shape[1] - BLOCK // 2, BLOCK):
+            own = difference[y : y + BLOCK, x : x + BLOCK]
+            lit = first[y : y + BLOCK, x : x + BLOCK]
+            along, across = (np.median(lit, axis=axis) for axis in (0, 1))
+            if max(np.ptp(along), np.ptp(across)) > _EVEN * np.median(lit):
+                continue  # as at the end of a slit: noise of several levels is no noise of one
+            signals.append(float(np.mean(lit)))
+            # Of a level ratio r, photons make (1 + r) times the variance, and the rest 1 + r**2.
+            variances.append(_clipped_variance(own) / (1 + ratio))
+    return TransferPoints(np.array(signals), np.array(variances))
+
+
+@dataclass(frozen=True)
+class Gain:
+    """A gain from a photon transfer curve.
+
+    Parameters
+    ----------
+    e_per_adu, error
+        The gain, and one standard deviation.
+    full_well_adu
+        The signal at which the variance falls behind; None where it does not.
+    """
+
+    e_per_adu: float
+    error: float
+    full_well_adu: float | None
+
+
+def fit_gain(points: Sequence[TransferPoints], read_noise_adu: float) -> Gain | None:
+    """Return the gain that the points tell, or None where they tell none.
+
+    Parameters
+    ----------
+    points
+        Of all pairs of one amplifier.
+    read_noise_adu
+        Of single pixels.
+    """
+    signal = np.concatenate([one.signal for one in points])
+    variance = np.concatenate([one.variance for one in points]) - read_noise_adu**2
+    good = np.isfinite(variance) & (signal > 0) & (variance > 0)
+    signal, variance = signal[good], variance[good]
+    if len(signal) < 4:
+        return None
+    slope = float(np.median(variance / signal))
+    kept = np.ones(len(signal), bool)
+    error = 0.0
+    for _ in range(4):
+        expected = slope * signal + read_noise_adu**2
+        weight = 1 / expected**2
+        x, y, w = signal[kept], variance[kept], weight[kept]
+        slope = float((w * x * y).sum() / (w * x * x).sum())
+        relative = (variance - slope * signal) / (slope * signal + read_noise_adu**2)
+        scatter = _SIGMA_OF_MAD * float(np.median(np.abs(relative[kept])))
+        error = scatter / np.sqrt(np.count_nonzero(kept))
+        kept = np.abs(relative) <= 4 * scatter
+    behind = (relative < -0.3) & (signal > 0.5 * signal.max())
+    full_well = float(signal[behind].min()) if np.count_nonzero(behind) > 3 else None
+    return Gain(1 / slope, error / slope, full_well)
+
+
+def fit_rate(planes: Sequence[Plane], times_s: Sequence[float], weights: Sequence[float]) -> Any:
+    """Return bias and dark rate of each pixel: a straight line through planes over time.
+
+    Parameters
+    ----------
+    planes
+        Masters, one for each exposure time, ADU.
+    times_s
+        Their exposure times.
+    weights
+        Numbers of their frames.
+
+    Returns
+    -------
+    bias, rate
+        ADU and ADU per second, of the planes' shape.
+
+    Examples
+    --------
+    >>> fit_rate([np.array([100.0]), np.array([120.0])], [0.0, 10.0], [1, 1])
+    (array([100.]), array([2.]))
+    """
+    w = np.array(weights, "f8") / np.sum(weights)
+    times = np.array(times_s, "f8")
+    middle = float(w @ times)
+    spread = float(w @ (times - middle) ** 2)
+    mean = sum(part * plane for part, plane in zip(w, planes, strict=True))
+    rate = sum(
+        part * (time - middle) / spread * plane
+        for part, time, plane in zip(w, times, planes, strict=True)
+    )
+    return mean - rate * middle, rate
+
+
+def robust_limits(values: NDArray[Any], n_sigma: float) -> tuple[float, float]:
+    """Return the median of values less and plus so many robust deviations.
+
+    Examples
+    --------
+    >>> robust_limits(np.array([1.0, 2.0, 3.0]), 1.0)  # doctest: +ELLIPSIS
+    (0.517397781494..., 3.482602218505...)
+    """
+    finite = values[np.isfinite(values)]
+    middle = float(np.median(finite))
+    width = n_sigma * _SIGMA_OF_MAD * float(np.median(np.abs(finite - middle)))
+    return middle - width, middle + width
