@@ -16,6 +16,8 @@ NAMES = {
     "night": "a whole night: daskred, the limit, the notebook, and every peer that is installed",
     "phases": "darks and science frames alone: daskred, the same bytes read and written",
     "memory": "peak memory against the limit, and against the number of frames",
+    "clip": "sigma clipping of 61 frames: daskred, ccdproc",
+    "beside": "a night with mask and uncertainties beside the same without",
     "stack": "40 float32 frames of 4096x4096 in 500 MB: daskred, ccdproc",
     "plan": "a plan of 10,000 frames beside reading the same headers",
     "scaling": "one worker and two, phase by phase: threads, processes, a scheduler",

@@ -13,6 +13,8 @@ from dataclasses import replace
 from itertools import combinations
 from typing import cast
 
+import numpy as np
+
 from daskred.cameras import AmplifierRule, Camera
 from daskred.detector import (
     Amplifier,
@@ -42,8 +44,8 @@ _OPERATORS: dict[type[ast.operator], Callable[[int, int], int]] = {
 
 def preparation_of(
     path: str, hdus: Sequence[Hdu], images: Sequence[Image], camera: Camera
-) -> Preparation | None:
-    """Return what is done to a frame's pixels before they are calibrated, or None for nothing.
+) -> Preparation:
+    """Return how a frame was read out, and what is done to its pixels before they are calibrated.
 
     Parameters
     ----------
@@ -100,7 +102,7 @@ def preparation_of(
     )
     if rules.unit == "electron":
         _check_gains(path, hdus, images, camera, amplifiers)
-    return preparation if preparation.changes_pixels(tuple(i.shape for i in images)) else None
+    return preparation
 
 
 def _crosstalk(
@@ -123,26 +125,12 @@ def _crosstalk(
     return matrix if any(any(row) for row in matrix) else ()
 
 
-def plain_preparation(
-    images: Sequence[Image], gain: float | None, noise: float | None, saturation: float | None
-) -> Preparation:
-    """Return the preparation that does nothing, one amplifier for each image."""
-    amplifiers = tuple(
-        Amplifier(
-            name=image.name,
-            image=number,
-            data=whole(image.shape),
-            overscan=(),
-            target=number,
-            place=whole(image.shape),
-            gain_e_per_adu=gain,
-            read_noise_e=noise,
-            saturation_adu=saturation,
-        )
-        for number, image in enumerate(images)
-    )
-    names = tuple(image.name for image in images)
-    return Preparation(amplifiers, names, tuple(image.shape for image in images), None)
+def _saturation(headers: Sequence[Header], camera: Camera, image: Image) -> float | None:
+    """Return the level at which raw pixels are saturated: the header's, or their type's largest."""
+    told = positive(headers, camera, "saturation_adu")
+    if told is None and image.dtype.kind in "iu":
+        return float(np.iinfo(image.dtype).max)
+    return told
 
 
 def _headers(hdus: Sequence[Hdu], image: Image) -> list[Header]:
@@ -194,7 +182,7 @@ def _by_header(
         place=whole(data.shape),
         gain_e_per_adu=positive(headers, camera, "gain_e_per_adu"),
         read_noise_e=positive(headers, camera, "read_noise_e"),
-        saturation_adu=positive(headers, camera, "saturation_adu"),
+        saturation_adu=_saturation(headers, camera, image),
     )
 
 
@@ -234,7 +222,7 @@ def _by_rule(
         place=place,
         gain_e_per_adu=known(rule.gain_e_per_adu, "gain_e_per_adu"),
         read_noise_e=known(rule.read_noise_e, "read_noise_e"),
-        saturation_adu=known(rule.saturation_adu, "saturation_adu"),
+        saturation_adu=rule.saturation_adu or _saturation(headers, camera, image),
         linearity=rule.linearity,
         linearity_table=rule.linearity_table,
     )

@@ -125,6 +125,13 @@ def _add_combining(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--counts", action="store_true", help="of masters, write the extensions NUSED and REJECTED"
     )
+    group.add_argument(
+        "--compress",
+        choices=("none", "gzip", "rice", "lossless"),
+        default="none",
+        help="pack calibrated frames: .gz whole, or .fz by tiles, floats in steps of a sixteenth of"
+        " their noise (rice) or as they are (lossless)",
+    )
     group.add_argument("--bad-pixels", metavar="FILE", help="an image of bad pixels, for the mask")
     group.add_argument(
         "--cosmics",

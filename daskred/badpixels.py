@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from daskred.calibrated import noise_preparation
+from daskred.calibrated import readout_of
 from daskred.correction import MasterFiles, read_images
 from daskred.errors import RequestError
 from daskred.fitswrite import as_bands, write_atomically
@@ -22,8 +22,8 @@ from daskred.options import Options
 from daskred.plan import Allowances, Input, Master
 from daskred.planes import BAD, HOT, LEGEND, NONLINEAR, UNSTABLE
 from daskred.prepared import read_prepared
-from daskred.products import KEY_CARD
 from daskred.progress import Progress, Silent
+from daskred.provenance import KEY_CARD
 from daskred.reduce import reduce_night
 from daskred.standing import master_path
 
@@ -201,7 +201,7 @@ def _noise_line(mean: NDArray[Any], variance: NDArray[Any]) -> tuple[float, floa
 def _read(frames: Sequence[Frame], progress: Progress) -> Any:
     """Yield the prepared images of frames, float64, one frame after the other."""
     for frame in frames:
-        yield read_prepared(frame, noise_preparation(frame), "f8").images
+        yield read_prepared(frame, readout_of(frame), "f8").images
         progress.advance(1)
 
 
@@ -245,7 +245,7 @@ def _lit(one: Input, out: Path) -> Images:
     def path(name: str | None) -> str | None:
         return str(master_path(out, name)) if name else None
 
-    how = noise_preparation(one.frame)
+    how = readout_of(one.frame)
     images = read_prepared(one.frame, how, "f8").images
     own = one.correction
     files = MasterFiles(dark=path(own.dark), bias=path(own.bias), scale=own.dark_scale)

@@ -12,7 +12,6 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from daskred.amplifiers import plain_preparation
 from daskred.correction import LoadedMasters, MasterFiles, read_images
 from daskred.detector import Preparation
 from daskred.errors import FrameError, RequestError
@@ -75,16 +74,11 @@ class Calibrated:
     n_cosmics: int | None = None
 
 
-def noise_preparation(frame: Frame) -> Preparation:
-    """Return how a frame is prepared, also where nothing is done, so that its noise is known."""
-    if frame.preparation:
-        return frame.preparation
-    facts = frame.facts
-    dtype = frame.images[0].dtype
-    limit = facts.saturation_adu
-    if limit is None and dtype.kind in "iu":
-        limit = float(np.iinfo(dtype).max)
-    return plain_preparation(frame.images, facts.gain_e_per_adu, facts.read_noise_e, limit)
+def readout_of(frame: Frame) -> Preparation:
+    """Return how a frame was read out, also where nothing is done to its pixels."""
+    if frame.detector is None:
+        raise FrameError(frame.path, "nobody has told how it was read out")
+    return frame.detector
 
 
 def calibrate_frame(frame: Frame, files: MasterFiles, dtype: str, extras: Extras) -> Calibrated:
@@ -95,7 +89,7 @@ def calibrate_frame(frame: Frame, files: MasterFiles, dtype: str, extras: Extras
     FrameError
         When it cannot be read or prepared, or the bad pixels are of another shape.
     """
-    how = noise_preparation(frame)
+    how = readout_of(frame)
     ready = read_prepared(frame, how, dtype)
     bad = _bad_pixels(extras.bad_pixels, frame) if extras.bad_pixels else None
     images: list[NDArray[Any]] = []
@@ -206,4 +200,4 @@ def check_bad_pixels(path: str | None) -> None:
 
 def first_of_unknown_noise(frames: Sequence[Frame]) -> Frame | None:
     """Return the first frame whose gain or read noise nobody tells, or None."""
-    return next((one for one in frames if not knows_noise(noise_preparation(one))), None)
+    return next((one for one in frames if not knows_noise(readout_of(one))), None)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from daskred.calibrated import noise_preparation
+from daskred.calibrated import readout_of
 from daskred.correction import MasterFiles, read_images
 from daskred.detector import Amplifier, Preparation
 from daskred.errors import RequestError
@@ -32,8 +32,8 @@ from daskred.night import Night
 from daskred.options import Options
 from daskred.plan import Allowances, Master, Plan
 from daskred.prepared import read_prepared
-from daskred.products import KEY_CARD
 from daskred.progress import Progress, Silent
+from daskred.provenance import KEY_CARD
 from daskred.reduce import reduce_night
 from daskred.standing import master_path
 
@@ -150,10 +150,10 @@ def characterize(
     summary = reduce_night(_calibration_only(night), out, options, progress)
     plan = summary.plan
     frames = [one.frame for master in plan.masters for one in master.inputs]
-    how = noise_preparation(frames[0])
+    how = readout_of(frames[0])
     if how.unit != "adu":
         raise RequestError("a detector is measured in ADU: --unit adu")
-    if any(noise_preparation(frame).geometry != how.geometry for frame in frames):
+    if any(readout_of(frame).geometry != how.geometry for frame in frames):
         raise RequestError("the night has frames of several detectors or readouts; name one's")
     missing: list[str] = []
     noises = _read_noises(plan, how, missing, progress)

@@ -136,6 +136,7 @@ def _reduce(arguments: argparse.Namespace) -> int:
             arguments.cosmics,
         ),
         counts=arguments.counts,
+        compress=arguments.compress,
         log_level=arguments.log_level,
     )
     progress = Silent() if arguments.quiet else TerminalProgress()

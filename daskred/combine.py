@@ -18,7 +18,7 @@ from daskred.blocks import (
     rows_per_tile,
     tile_tasks,
 )
-from daskred.calibrated import noise_preparation
+from daskred.calibrated import readout_of
 from daskred.correction import DarkBands, MasterFiles
 from daskred.errors import FrameError, FramesError
 from daskred.execute import Executor
@@ -50,10 +50,8 @@ def _saturation(frame: Frame, prepared: bool) -> float:
     """
     if prepared:
         return np.nan
-    if frame.facts.saturation_adu is not None:
-        return frame.facts.saturation_adu
-    dtype = frame.images[0].dtype
-    return float(np.iinfo(dtype).max) if dtype.kind in "iu" else np.inf
+    limits = [one.saturation_adu for one in readout_of(frame).amplifiers]
+    return min((limit for limit in limits if limit is not None), default=np.inf)
 
 
 @dataclass(frozen=True)
@@ -130,7 +128,7 @@ class Combiner:
             _saturation(frame, number in readable.sums)
             for number, frame in enumerate(readable.frames)
         ]
-        how = noise_preparation(master.inputs[0].frame)
+        how = readout_of(master.inputs[0].frame)
         noise = None
         if self.options.rejection.method == "noise":
             terms = [noise_terms(one, how) for one in how.amplifiers]

@@ -154,6 +154,7 @@ def write_atomically(
     units: Sequence[Unit],
     guard: Path | None = None,
     late: LateCards = _NOTHING_LATE,
+    pack: Callable[[Path, Path], None] | None = None,
 ) -> int:
     """Write a product: whole or not at all, CHECKSUM and DATASUM included.
 
@@ -168,6 +169,9 @@ def write_atomically(
         A file without which nothing is written.
     late
         Cards that come last.
+    pack
+        Makes of the written file, its first argument, another one, the second, which is the
+        product then.
 
     Returns
     -------
@@ -181,13 +185,18 @@ def write_atomically(
     """
     # No other task, and no other run, has this name.
     part = path.parent / f"{TEMPORARY_MARK}{secrets.token_hex(8)}.fits"
+    packed = part.with_name(f"{part.stem}-packed")
     try:
         _check_guard(guard)
         n_nan = _write(part, units, late)
+        if pack:
+            pack(part, packed)
+            packed.replace(part)
         _check_guard(guard)
         part.replace(path)
     except BaseException as error:
         part.unlink(missing_ok=True)
+        packed.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.filename is None:
             error.filename = str(path)
         raise

@@ -155,9 +155,10 @@ class Frame:
         Number of header cards that say something, and not only how the pixels lie.
     state
         What would change if the file were written or replaced; see `daskred.storage.state_of`.
-    preparation
-        What is done to its pixels before they are calibrated; None where they are taken as they
-        are.
+    detector
+        How it was read out, and what is done to its pixels before they are calibrated.
+    is_prepared
+        Whether anything is done to them.
     """
 
     path: str
@@ -169,7 +170,13 @@ class Frame:
     digest: str
     n_cards: int
     state: str = ""
-    preparation: Preparation | None = None
+    detector: Preparation | None = None
+    is_prepared: bool = False
+
+    @property
+    def preparation(self) -> Preparation | None:
+        """What is done to its pixels; None where they are taken as they are."""
+        return self.detector if self.is_prepared else None
 
     def of_kind(self, kind: Kind, reason: str) -> Frame:
         """Return this frame, taken for another kind."""

@@ -190,7 +190,8 @@ def _describe(path: str, name: str, hdus: Sequence[Hdu], camera: Camera, state: 
     headers = _telling_headers(hdus)
     facts = facts_of(path, headers, camera)
     sample = _sample(path, images[0])
-    preparation = preparation_of(path, hdus, images, camera)
+    detector = preparation_of(path, hdus, images, camera)
+    is_prepared = detector.changes_pixels(tuple(image.shape for image in images))
     kind, reason = kind_of(name, headers, facts.exptime_s, camera)
     frame = Frame(
         path=path,
@@ -199,20 +200,21 @@ def _describe(path: str, name: str, hdus: Sequence[Hdu], camera: Camera, state: 
         facts=facts,
         kind=kind,
         reason=reason,
-        digest=_own_digest(path, hdus, sample, preparation),
+        digest=_own_digest(path, hdus, sample, detector if is_prepared else None),
         n_cards=sum(
             not is_structural(keyword_of(card)) for hdu in hdus for card in hdu.header.cards
         ),
         state=state,
-        preparation=_shared(preparation),
+        detector=_shared(detector),
+        is_prepared=is_prepared,
     )
     return Description(frame, None, sample)
 
 
 @lru_cache(maxsize=256)
-def _shared(preparation: Preparation | None) -> Preparation | None:
-    """Return one object for all that are equal: frames of one camera are prepared alike."""
-    return preparation
+def _shared(detector: Preparation) -> Preparation:
+    """Return one object for all that are equal: frames of one camera are read out alike."""
+    return detector
 
 
 def _pixels_digest(frame: Frame) -> str:

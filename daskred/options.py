@@ -11,6 +11,7 @@ from daskred.execute import Workers
 from daskred.kernels.level import METHODS
 from daskred.kernels.reject import METHODS as COMBINES
 from daskred.kernels.reject import REJECTS, Method, Rejection
+from daskred.pack import PACKINGS, SUFFIXES, Packing
 from daskred.plan import Allowances
 from daskred.runlog import LEVELS, Level
 
@@ -52,6 +53,9 @@ class Options:
         What is wanted beside calibrated pixels; see `daskred.calibrated.Extras`.
     counts
         Whether masters tell how many frames each pixel is made of, and how many were rejected.
+    compress
+        How calibrated frames are packed; see `daskred.pack.pack`. Masters are not, since bands of
+        them are read.
     log_level
         How much the log of the run tells: ``debug``, ``info`` or ``warning``.
     """
@@ -69,6 +73,7 @@ class Options:
     rejection: Rejection = field(default_factory=Rejection)
     extras: Extras = field(default_factory=Extras)
     counts: bool = False
+    compress: Packing = "none"
     log_level: Level = "info"
 
     def __post_init__(self) -> None:
@@ -78,6 +83,7 @@ class Options:
             ("log_level", self.log_level, LEVELS),
             ("combine", self.combine, COMBINES),
             ("reject", self.rejection.method, REJECTS),
+            ("compress", self.compress, PACKINGS),
             ("cosmics", self.extras.cosmics, COSMICS),
         ):
             if value not in known:
@@ -88,6 +94,15 @@ class Options:
         """Whether masters are medians of all values, without anything beside them."""
         beside = self.counts or self.extras.mask or self.extras.uncertainty
         return self.combine == "median" and self.rejection.method == "none" and not beside
+
+    def product(self, name: str) -> str:
+        """Return the file of a calibrated frame, of its name in the plan."""
+        return name + SUFFIXES[self.compress]
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether no gain and no saturation enters the products."""
+        return self.plain_median and not self.extras
 
     @property
     def arithmetic(self) -> list[Any]:

@@ -1,17 +1,14 @@
-"""What a product is made of: its header, its key, and the file it becomes."""
+"""What a product is made of: its header, its planes, and the file it becomes."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from daskred.errors import FrameError
-from daskred.fitsfile import Hdu, read_first_header, read_hdus, read_unit
+from daskred.fitsfile import Hdu, read_hdus, read_unit
 from daskred.fitswrite import Bands, LateCards, Unit, write_atomically
 from daskred.frames import Frame, Image
 from daskred.header import (
@@ -22,14 +19,10 @@ from daskred.header import (
     is_structural,
     keyword_of,
 )
+from daskred.pack import Packing, pack
 from daskred.plan import Correction, Master
 from daskred.planes import Plane, plane_units
-
-# Raised whenever the same inputs and options would give other pixels or cards.
-ARITHMETIC = 2
-KEY_CARD = "DASKRED"
-# A digest of all pixels that a product was made from.
-CONTENT_CARD = "RAWSUM"
+from daskred.provenance import CONTENT_CARD, KEY_CARD
 
 # Cards that are true of raw pixels only, where pixels have been prepared.
 _OF_RAW_PIXELS = re.compile(r"BIASSEC|TRIMSEC|DATASEC|OVERSCAN|TRIM|LINCORR|XTALKCOR|GAINCOR")
@@ -43,73 +36,8 @@ _OWN = re.compile(
 )
 
 
-def key_of(*parts: Any) -> str:
-    """Return a digest of plain data: what a product was made from, and how."""
-    text = json.dumps([ARITHMETIC, *parts], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-def content_of(sums: Sequence[int], masters: Sequence[str]) -> str:
-    """Return a digest of all pixels that a product is made from.
-
-    Parameters
-    ----------
-    sums
-        For each raw frame the sum of its pixels.
-    masters
-        For each master its own digest.
-    """
-    text = json.dumps([list(sums), list(masters)])
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-def read_content(path: Path) -> str:
-    """Return the digest that a product keeps; empty where there is none."""
-    try:
-        return str(read_first_header(str(path)).get(CONTENT_CARD, ""))
-    except FrameError:
-        return ""
-
-
 def _content_card(content: str) -> str:
     return format_card(CONTENT_CARD, content, "of all pixels it was made from")
-
-
-def check_own(path: Path, raw: Collection[str] = ()) -> None:
-    """Raise FrameError where a file stands in a product's place that daskred did not make.
-
-    Parameters
-    ----------
-    path
-        The product.
-    raw
-        Files of the night, which are never written over, not even where they are empty.
-    """
-    try:
-        empty = path.stat().st_size == 0  # what a crash of the machine may leave
-    except OSError:
-        return
-    free = empty and str(path) not in raw
-    if not free and not is_own(path):
-        raise FrameError(
-            str(path), "stands there already, and daskred did not make it; move it away"
-        )
-
-
-def is_own(path: Path) -> bool:
-    """Whether daskred made a file, as far as its header can be read."""
-    try:
-        return KEY_CARD in read_first_header(str(path))
-    except FrameError:
-        return False
-
-
-def stands(path: Path, key: str) -> bool:
-    """Whether a product is there whole, with this key."""
-    try:
-        return read_hdus(str(path))[0].header.get(KEY_CARD) == key
-    except FrameError:
-        return False
 
 
 def _kept(header: Header, compressed: bool, prepared: bool = False) -> Header:
@@ -291,6 +219,7 @@ def write_calibrated(
     guard: Path | None = None,
     planes: Sequence[Plane] = (),
     n_cosmics: int | None = None,
+    packing: Packing = "none",
 ) -> int:
     """Write one calibrated frame: its own header, and what was done to it.
 
@@ -316,6 +245,8 @@ def write_calibrated(
         What stands beside the pixels.
     n_cosmics
         How many pixels cosmic rays have hit; None where nobody looked.
+    packing
+        As of `daskred.pack.pack`.
 
     Returns
     -------
@@ -334,7 +265,8 @@ def write_calibrated(
     units = _units(frame.path, hdus, frame, pixels, cards, None, others=True)
     units += plane_units(planes, _unit_of(frame))
     late = LateCards(1, lambda: [_content_card(content())]) if content else LateCards(0, tuple)
-    return write_atomically(target, units, guard, late)
+    packed = None if packing == "none" else partial(pack, how=packing)
+    return write_atomically(target, units, guard, late, packed)
 
 
 def _cosmics_cards(n_cosmics: int | None) -> list[str]:

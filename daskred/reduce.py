@@ -298,6 +298,7 @@ def _request(night: Night, plan: Plan, options: Options) -> dict[str, Any]:
         "rejection": asdict(options.rejection),
         "extras": asdict(options.extras),
         "counts": options.counts,
+        "compress": options.compress,
         "allow": asdict(options.allow),
         "n_frames": len(plan.frames),
         "n_masters": len(plan.masters),
@@ -351,7 +352,7 @@ def check_space(out: Path, plan: Plan, options: Options) -> None:
     itemsize = np.dtype(options.dtype).itemsize + beside
     layouts = [(master.product, master.layout) for master in plan.masters]
     if not options.masters_only:
-        layouts += [(one.product, one.frame.layout) for one in plan.science]
+        layouts += [(options.product(one.product), one.frame.layout) for one in plan.science]
     needed = sum(
         itemsize * sum(shape[0] * shape[1] for _, shape in layout)
         for product, layout in layouts

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from daskred.blocks import block_tasks, frames_per_task
-from daskred.calibrated import noise_preparation
+from daskred.calibrated import readout_of
 from daskred.combine import Combined, Combiner
 from daskred.correction import MasterFiles
 from daskred.errors import FrameError, FramesError, RequestError
@@ -26,8 +26,9 @@ from daskred.masterplanes import (
 from daskred.options import Options
 from daskred.plan import MASTERS_FOLDER, Correction, Master, Plan, Science
 from daskred.planes import Plane
-from daskred.products import check_own, content_of, read_content, write_master
+from daskred.products import write_master
 from daskred.progress import Progress
+from daskred.provenance import check_own, content_of, read_content
 from daskred.runlog import RunLog
 from daskred.standing import (
     Expected,
@@ -236,7 +237,7 @@ class Run:
         is_flat = master.kind == "flat"
         above = _is_above_bias(first.frame) or zero.bias is None
         return MasterNoise(
-            how=noise_preparation(first.frame),
+            how=readout_of(first.frame),
             method=self._options.combine,
             zero=None if above else self._files(zero),
             levels=combined.levels,
@@ -252,24 +253,23 @@ class Run:
         groups: dict[Hashable, list[WriteJob]] = {}
         errors = []
         for item in items:
-            expected = self._expected[item.product]
+            product = self._options.product(item.product)
+            expected = self._expected[product]
             try:
-                check_own(self._out / item.product, self._raw)
+                check_own(self._out / product, self._raw)
                 done = self._done(expected)
             except FrameError as error:
                 reason = error.reason
                 if error.path != item.frame.path:
-                    reason = f"its product {item.product} {reason}"
+                    reason = f"its product {product} {reason}"
                 errors.append(FrameError(item.frame.path, reason))
                 continue
             if done:
-                receipts[item.product] = done
+                receipts[product] = done
                 continue
-            target = self._out / item.product
+            target = self._out / product
             target.parent.mkdir(parents=True, exist_ok=True)
-            job = WriteJob(
-                item.frame, target, item.product, item.correction, expected.key, self._guard
-            )
+            job = WriteJob(item.frame, target, product, item.correction, expected.key, self._guard)
             dtypes = tuple(image.dtype for image in item.frame.images)
             how = item.frame.preparation
             groups.setdefault((item.correction, item.frame.layout, dtypes, how), []).append(job)
@@ -289,7 +289,7 @@ class Run:
                 self._progress.end()
         if errors:
             raise FramesError(tuple(errors))
-        return tuple(receipts[item.product] for item in items)
+        return tuple(receipts[self._options.product(item.product)] for item in items)
 
     def _calibrate(self, jobs: Sequence[WriteJob]) -> Iterator[Receipt | FrameError]:
         """Calibrate frames of one group; yield what became of each, as they are done."""
@@ -303,6 +303,7 @@ class Run:
             dtype=self._options.dtype,
             processed_by=self._options.processed_by,
             extras=self._options.extras,
+            packing=self._options.compress,
         )
         for task, results in self._executor.run(tasks):
             for job, found in zip(task.items, results, strict=True):

@@ -13,7 +13,7 @@ from daskred.fitspixels import pixel_sum
 from daskred.frames import Frame
 from daskred.options import Options
 from daskred.plan import MASTERS_FOLDER, Correction, Plan
-from daskred.products import content_of, key_of, read_content, stands
+from daskred.provenance import content_of, key_of, read_content, stands
 from daskred.storage import is_remote
 
 
@@ -60,12 +60,16 @@ def expected_products(plan: Plan, options: Options) -> Iterator[Expected]:
             names.append(correction.zero)
         return [[name and (name, keys[name]) for name in names], correction.dark_scale]
 
+    def made_of(frame: Frame) -> list[str]:
+        # Gains and limits matter where they are used; where pixels are prepared, they are digested.
+        return [frame.digest] if options.is_plain else [frame.digest, repr(frame.detector)]
+
     for master in plan.masters:
         keys[master.name] = key_of(
             [master.name, master.kind, arithmetic, options.processed_by],
             options.normalize if master.kind == "flat" else None,
             [
-                [one.frame.basename, one.frame.digest, data_of(one.correction)]
+                [one.frame.basename, *made_of(one.frame), data_of(one.correction)]
                 for one in master.inputs
             ],
         )
@@ -80,13 +84,14 @@ def expected_products(plan: Plan, options: Options) -> Iterator[Expected]:
         return
     for one in plan.science:
         key = key_of(
-            [one.frame.digest, one.product, arithmetic, options.processed_by],
+            [*made_of(one.frame), one.product, options.compress, arithmetic, options.processed_by],
             data_of(one.correction),
             options.normalize if one.correction.flat else None,
         )
         frame = one.frame
         masters = _with_zeros(one.correction.masters, [one.correction], uncertain)
-        yield Expected(one.product, key, frame.name, (frame,), masters)
+        product = options.product(one.product)
+        yield Expected(product, key, frame.name, (frame,), masters)
 
 
 def _with_zeros(

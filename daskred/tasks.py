@@ -26,8 +26,10 @@ from daskred.kernels.correct import calibrate
 from daskred.kernels.flat import count_saturated
 from daskred.kernels.level import level, sampling_step
 from daskred.kernels.scratch import scratch
+from daskred.pack import Packing
 from daskred.plan import Correction
-from daskred.products import content_of, write_calibrated
+from daskred.products import write_calibrated
+from daskred.provenance import content_of
 from daskred.storage import state_of
 
 
@@ -183,6 +185,7 @@ def calibrate_frames(
     dtype: str,
     processed_by: str | None,
     extras: Extras,
+    packing: Packing = "none",
 ) -> list[Receipt | FrameError]:
     """Read, calibrate and write frames; each band of rows is touched while it is in the cache.
 
@@ -198,22 +201,29 @@ def calibrate_frames(
         A name for the headers.
     extras
         What is wanted beside the pixels.
+    packing
+        As of `daskred.pack.pack`.
 
     Returns
     -------
     list
         For each frame a receipt, or why it cannot be used.
     """
-    return [_calibrate(job, files, dtype, processed_by, extras) for job in jobs]
+    return [_calibrate(job, files, dtype, processed_by, extras, packing) for job in jobs]
 
 
 def _calibrate(
-    job: WriteJob, files: MasterFiles, dtype: str, processed_by: str | None, extras: Extras
+    job: WriteJob,
+    files: MasterFiles,
+    dtype: str,
+    processed_by: str | None,
+    extras: Extras,
+    packing: Packing,
 ) -> Receipt | FrameError:
     try:
         if job.frame.preparation or extras:
-            return _calibrate_whole(job, files, dtype, processed_by, extras)
-        return _calibrate_bands(job, files, dtype, processed_by)
+            return _calibrate_whole(job, files, dtype, processed_by, extras, packing)
+        return _calibrate_bands(job, files, dtype, processed_by, packing)
     except FrameError as error:
         return error
     except OSError as error:
@@ -223,7 +233,12 @@ def _calibrate(
 
 
 def _calibrate_whole(
-    job: WriteJob, files: MasterFiles, dtype: str, processed_by: str | None, extras: Extras
+    job: WriteJob,
+    files: MasterFiles,
+    dtype: str,
+    processed_by: str | None,
+    extras: Extras,
+    packing: Packing,
 ) -> Receipt:
     found = calibrate_frame(job.frame, files, dtype, extras)
     check_unchanged(job.frame)
@@ -233,11 +248,15 @@ def _calibrate_whole(
 
     pixels = [as_bands(image) for image in found.images]
     beside = {"planes": found.planes, "n_cosmics": found.n_cosmics}
-    return _write(job, pixels, content, processed_by, **beside)
+    return _write(job, pixels, content, processed_by, **beside, packing=packing)
 
 
 def _calibrate_bands(
-    job: WriteJob, files: MasterFiles, dtype: str, processed_by: str | None
+    job: WriteJob,
+    files: MasterFiles,
+    dtype: str,
+    processed_by: str | None,
+    packing: Packing,
 ) -> Receipt:
     sums: list[int] = []
     pixels = [
@@ -248,7 +267,7 @@ def _calibrate_bands(
     def content() -> str:
         return content_of([sum(sums) % 2**64], files.contents)
 
-    return _write(job, pixels, content, processed_by)
+    return _write(job, pixels, content, processed_by, packing=packing)
 
 
 def measure_flats(

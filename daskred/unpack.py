@@ -66,7 +66,7 @@ def prepare(frame: Frame, target: Path, dtype: str) -> tuple[Frame, int]:
             image = Image(name, 0, shape, bitpix, 1.0, 0.0, None, plain.tell(), compressed=False)
             plain.write(pixels.astype(image.disk_dtype).data)
             images.append(image)
-    own = replace(frame, path=str(target), images=tuple(images), preparation=None)
+    own = replace(frame, path=str(target), images=tuple(images), is_prepared=False)
     return own, ready.raw_sum
 
 

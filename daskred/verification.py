@@ -20,8 +20,8 @@ from daskred.night import open_night
 from daskred.options import Options
 from daskred.plan import Allowances, Plan
 from daskred.planning import make_plan
-from daskred.products import is_own
 from daskred.progress import Progress, Silent
+from daskred.provenance import is_own
 from daskred.runlog import LOG_NAME, read_log, undisturbed
 from daskred.standing import Expected, expected_products, has_key, is_standing
 from daskred.storage import is_remote
@@ -35,7 +35,7 @@ REJECTION_OPTIONS = {
     "centre": "--reject-centre",
     "scale": "--reject-scale",
 }
-_SUFFIXES = (".fits", ".fit", ".fts")
+_SUFFIXES = (".fits", ".fit", ".fts", ".gz", ".fz")
 _OTHER = "was made from other frames, masters or options than stand there now"
 _OLDER = "was made from other pixels than its frames or masters hold now"
 
@@ -211,6 +211,7 @@ def _planned(
             rejection=Rejection(**request["rejection"]),
             extras=Extras(**request["extras"]),
             counts=request["counts"],
+            compress=request["compress"],
         )
         detector = DetectorRules.of(request["detector"])
         kinds = [(kind, pattern) for kind, pattern in request["kinds"]]
@@ -293,4 +294,6 @@ def _combining_options(request: Mapping[str, Any]) -> list[str]:
         found += ["--bad-pixels", extras["bad_pixels"]]
     if extras["cosmics"] != "no":
         found += ["--cosmics", extras["cosmics"]]
+    if request["compress"] != "none":
+        found += ["--compress", request["compress"]]
     return found

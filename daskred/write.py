@@ -17,7 +17,7 @@ from daskred.frames import Frame
 from daskred.night import describe
 from daskred.plan import Correction
 from daskred.planning import product_name
-from daskred.products import check_own, key_of
+from daskred.provenance import check_own, key_of
 from daskred.stack import map_frames
 from daskred.tasks import Receipt, WriteJob, write_block
 

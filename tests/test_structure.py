@@ -41,7 +41,8 @@ ORDER = [
         "classify",
         "night",
     ],
-    ["plan", "matching", "grouping", "planning", "planes", "products", "simulation"],
+    ["plan", "matching", "grouping", "planning", "planes", "pack"],
+    ["provenance", "products", "simulation"],
     ["blocks", "stack", "masters", "correction", "calibrated", "tasks"],
     ["runlog", "pools", "execute", "cluster"],
     ["options", "standing", "unpack", "combine", "masterplanes", "memory"],
@@ -94,7 +95,7 @@ def test_dask_and_astropy_are_in_few_hands(module: str) -> None:
     tops = {name.split(".")[0] for name in imported(module)}
     if module not in {"stack", "masters", "correction", "cluster", "write"}:
         assert not tops & {"dask", "distributed", "xarray"}
-    if module not in {"fitspixels", "display"}:
+    if module not in {"fitspixels", "pack", "display"}:
         assert "astropy" not in tops
 
 

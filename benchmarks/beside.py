@@ -1,0 +1,52 @@
+"""What a mask and uncertainties cost: a whole night with them beside the same night without."""
+
+from __future__ import annotations
+
+import shutil
+from functools import partial
+from pathlib import Path
+
+from benchmarks.harness import Contestant, Result, Settings, compete, run_process
+from benchmarks.night import daskred
+from benchmarks.nights import simulated, warm
+
+CAMERA = """
+[[amplifier]]
+data = "[1:NAXIS1,1:NAXIS2]"
+gain_e_per_adu = 1.6
+read_noise_e = 8.0
+"""
+OPTIONS = {
+    "plain": (),
+    "mask": ("--mask",),
+    "mask and uncertainty": ("--mask", "--uncertainty"),
+    "both, sigma clipping": (
+        *("--mask", "--uncertainty", "--combine", "mean", "--reject", "sigma"),
+    ),
+}
+
+
+def run(settings: Settings) -> list[Result]:
+    """Time whole runs."""
+    side, n_each, n_science = (32, 3, 2) if settings.tiny else (2048, 61, 60)
+    night = simulated(settings, side, n_each, n_science)
+    camera = settings.folder / "camera.toml"
+    camera.write_text(CAMERA)
+    out = settings.folder / "beside"
+
+    def once(options: tuple[str, ...]) -> None:
+        run_process(daskred(night, out, "--camera", str(camera), *options))
+
+    contestants = [
+        Contestant(name, partial(once, options), partial(_clear, night, out))
+        for name, options in OPTIONS.items()
+    ]
+    case = f"{n_each} + {n_each} + {n_each} + {n_science} frames of {side}x{side}"
+    results = compete("beside", case, contestants, settings)
+    shutil.rmtree(out, ignore_errors=True)
+    return results
+
+
+def _clear(night: Path, out: Path) -> None:
+    shutil.rmtree(out, ignore_errors=True)
+    warm(night)
