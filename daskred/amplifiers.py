@@ -10,6 +10,7 @@ import operator
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from itertools import combinations
 from typing import cast
 
@@ -30,7 +31,7 @@ from daskred.detector import (
 from daskred.errors import FrameError
 from daskred.facts import parse_number, positive
 from daskred.fitsfile import Hdu
-from daskred.frames import Image
+from daskred.frames import Facts, Image
 from daskred.header import Header
 
 _OPERATORS: dict[type[ast.operator], Callable[[int, int], int]] = {
@@ -43,7 +44,7 @@ _OPERATORS: dict[type[ast.operator], Callable[[int, int], int]] = {
 
 
 def preparation_of(
-    path: str, hdus: Sequence[Hdu], images: Sequence[Image], camera: Camera
+    path: str, hdus: Sequence[Hdu], images: Sequence[Image], camera: Camera, facts: Facts
 ) -> Preparation:
     """Return how a frame was read out, and what is done to its pixels before they are calibrated.
 
@@ -55,6 +56,8 @@ def preparation_of(
         Its units, and those that hold pixels.
     camera
         The rules.
+    facts
+        What the headers say.
 
     Raises
     ------
@@ -63,6 +66,8 @@ def preparation_of(
         above its pixels, or a gain that is needed is not known.
     """
     rules = camera.detector
+    if _is_simple(hdus, images, camera):
+        return _simple(images[0], facts.gain_e_per_adu, facts.read_noise_e, facts.saturation_adu)
     if camera.amplifiers:
         amplifiers = [_by_rule(path, hdus, images, camera, rule) for rule in camera.amplifiers]
         amplifiers = _placed(path, amplifiers, camera.amplifiers)
@@ -103,6 +108,38 @@ def preparation_of(
     if rules.unit == "electron":
         _check_gains(path, hdus, images, camera, amplifiers)
     return preparation
+
+
+def _is_simple(hdus: Sequence[Hdu], images: Sequence[Image], camera: Camera) -> bool:
+    """Whether there is one image, and nothing tells sections of it: the most usual case."""
+    rules = camera.detector
+    if len(images) > 1 or images[0].hdu or camera.amplifiers or rules.unit != "adu":
+        return False
+    cards = (*rules.data_cards, *rules.overscan_cards)
+    plain = not rules.bleed_rows and not rules.crosstalk
+    return plain and not any(card in hdus[0].header for card in cards)
+
+
+@lru_cache(maxsize=64)
+def _simple(
+    image: Image, gain: float | None, noise: float | None, limit: float | None
+) -> Preparation:
+    """Return the preparation that does nothing, of one image."""
+    section = whole(image.shape)
+    if limit is None and image.dtype.kind in "iu":
+        limit = float(np.iinfo(image.dtype).max)
+    amplifier = Amplifier(
+        name=image.name,
+        image=0,
+        data=section,
+        overscan=(),
+        target=0,
+        place=section,
+        gain_e_per_adu=gain,
+        read_noise_e=noise,
+        saturation_adu=limit,
+    )
+    return Preparation((amplifier,), (image.name,), (image.shape,), None)
 
 
 def _crosstalk(

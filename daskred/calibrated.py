@@ -5,21 +5,25 @@ Frames that need none of this are calibrated band by band, in `daskred.tasks`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from daskred.checksum import sum_of_rows
 from daskred.correction import LoadedMasters, MasterFiles, read_images
 from daskred.detector import Preparation
 from daskred.errors import FrameError, RequestError
 from daskred.fitsfile import read_first_header
+from daskred.fitspixels import band_rows, bands_of
 from daskred.fitswrite import as_bands
 from daskred.frames import Frame
 from daskred.kernels.correct import calibrate
+from daskred.kernels.flat import mark_saturated
 from daskred.kernels.noise import calibrated_sigma, knows_noise, signal_variance
+from daskred.kernels.scratch import scratch
 from daskred.planes import BAD, COSMIC, INTERPOLATED, NO_DATA, SATURATED, Plane
 from daskred.prepared import read_prepared
 
@@ -90,15 +94,25 @@ def calibrate_frame(frame: Frame, files: MasterFiles, dtype: str, extras: Extras
         When it cannot be read or prepared, or the bad pixels are of another shape.
     """
     how = readout_of(frame)
-    ready = read_prepared(frame, how, dtype)
     bad = _bad_pixels(extras.bad_pixels, frame) if extras.bad_pixels else None
+    source = _Source(frame, dtype)
     images: list[NDArray[Any]] = []
     planes: list[Plane] = []
     n_cosmics = 0
     for number, own in enumerate(files.load(len(how.shapes), extras.uncertainty)):
-        signal = ready.images[number]
-        value = calibrate(signal, own.dark, own.divisor, np.empty(signal.shape, dtype))
-        mask = ready.saturated[number].astype("u1") * np.uint8(SATURATED)
+        shape = how.shapes[number]
+        value = scratch(f"calibrated image {number}", shape, dtype)
+        mask = scratch(f"mask {number}", shape, "u1")
+        sigma = scratch(f"uncertainty {number}", shape, "f4") if extras.uncertainty else None
+        for first_row, signal, full in source.bands(number):
+            rows = slice(first_row, first_row + len(signal))
+            masters = own.rows(rows)
+            calibrate(signal, masters.dark, masters.divisor, value[rows])
+            np.multiply(full, np.uint8(SATURATED), out=mask[rows])
+            if sigma is not None:
+                _uncertainty(signal, value[rows], how, (number, first_row), masters, sigma[rows])
+            if extras.cosmics == "no":
+                _mark_no_data(mask[rows], value[rows])
         if bad is not None:
             mask |= bad[number]
         if extras.cosmics != "no":
@@ -106,31 +120,70 @@ def calibrate_frame(frame: Frame, files: MasterFiles, dtype: str, extras: Extras
             n_cosmics += int(np.count_nonzero(hit))
             mask[hit] |= COSMIC
             if extras.cosmics == "clean":
-                value = np.where(hit, cleaned, value).astype(dtype)
+                np.copyto(value, cleaned, where=hit, casting="same_kind")
                 mask[hit] |= INTERPOLATED
-        mask[~np.isfinite(value)] |= NO_DATA
-        if extras.uncertainty:
-            sigma = _uncertainty(signal, value, how, number, own)
+            _mark_no_data(mask, value)
+        if sigma is not None:
             planes.append(Plane("UNCERT", number, as_bands(sigma, is_data=False)))
         if extras.mask:
             planes.append(Plane("MASK", number, as_bands(mask, is_data=False)))
         images.append(value)
     looked = None if extras.cosmics == "no" else n_cosmics
-    return Calibrated(images, planes, ready.raw_sum, looked)
+    return Calibrated(images, planes, source.raw_sum, looked)
+
+
+def _mark_no_data(mask: NDArray[np.uint8], value: NDArray[Any]) -> None:
+    finite = np.isfinite(value, out=scratch("finite", value.shape, "?"))
+    if not finite.all():
+        mask[~finite] |= NO_DATA
+
+
+class _Source:
+    """The pixels of a frame ready to be calibrated, in bands of rows that fit the cache."""
+
+    def __init__(self, frame: Frame, dtype: str) -> None:
+        self._frame = frame
+        self._how = readout_of(frame)
+        self._ready = read_prepared(frame, self._how, dtype) if frame.is_prepared else None
+        self.raw_sum = self._ready.raw_sum if self._ready else 0
+
+    def bands(self, number: int) -> Iterator[tuple[int, NDArray[Any], NDArray[np.bool_]]]:
+        """Yield first row, pixels, and where they are saturated, of each band of an image."""
+        if self._ready:
+            pixels, full = self._ready.images[number], self._ready.saturated[number]
+            step = band_rows(pixels.shape)
+            for start in range(0, len(pixels), step):
+                yield start, pixels[start : start + step], full[start : start + step]
+            return
+        image = self._frame.images[number]
+        first = sum(one.shape[0] for one in self._frame.images[:number])
+        limit = self._how.amplifiers[number].saturation_adu  # one amplifier is all of an image
+        start = 0
+        for raw in bands_of(self._frame.path, image):
+            self.raw_sum = (self.raw_sum + sum_of_rows(raw, first + start)) % 2**64
+            full = scratch("saturated", raw.shape, "?")
+            mark_saturated(raw, limit, full)
+            yield start, raw, full
+            start += len(raw)
 
 
 def _uncertainty(
     signal: NDArray[Any],
     value: NDArray[Any],
     how: Preparation,
-    number: int,
+    place: tuple[int, int],
     masters: LoadedMasters,
-) -> NDArray[np.float32]:
-    """Return one standard deviation of each calibrated pixel."""
-    above = signal if masters.zero is None else signal - masters.zero
-    variance = signal_variance(above, how, number)
-    return calibrated_sigma(
-        value, variance, masters.dark_sigma, masters.divisor, masters.flat_sigma
+    out: NDArray[np.float32],
+) -> None:
+    """Write one standard deviation of each calibrated pixel of a band; place is image and row."""
+    above = signal
+    if masters.zero is not None:
+        above = scratch("signal above bias", signal.shape, value.dtype)
+        np.subtract(signal, masters.zero, out=above, casting="same_kind")
+    own = scratch("variance", signal.shape, value.dtype)
+    variance = signal_variance(above, how, *place, out=own)
+    calibrated_sigma(
+        value, variance, masters.dark_variance, masters.divisor, masters.flat_variance, out
     )
 
 

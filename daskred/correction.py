@@ -69,15 +69,20 @@ class MasterFiles:
 class LoadedMasters:
     """The masters of one image, ready for use: what to subtract, and what to divide by.
 
-    Where uncertainties are wanted, also those (one standard deviation), and the level above which
-    a pixel's signal makes noise; None where that is zero.
+    Where uncertainties are wanted, also their variances, and the level above which a pixel's signal
+    makes noise; None where that is zero.
     """
 
     dark: NDArray[Any] | None
     divisor: NDArray[Any] | None
-    dark_sigma: NDArray[Any] | None = None
-    flat_sigma: NDArray[Any] | None = None
+    dark_variance: NDArray[Any] | None = None
+    flat_variance: NDArray[Any] | None = None
     zero: NDArray[Any] | None = None
+
+    def rows(self, rows: slice) -> LoadedMasters:
+        """Return a band of them."""
+        planes = (self.dark, self.divisor, self.dark_variance, self.flat_variance, self.zero)
+        return LoadedMasters(*(None if plane is None else plane[rows] for plane in planes))
 
 
 def data_images(path: str, plane: str = "") -> list[Image]:
@@ -122,12 +127,16 @@ def _load(files: MasterFiles, n_images: int, sigmas: bool) -> tuple[LoadedMaster
             LoadedMasters(
                 dark=effective_dark(dark, bias, files.scale),
                 divisor=None if flat is None else divisor(flat, in_place=True),
-                dark_sigma=effective_sigma(dark_sigma, bias_sigma, files.scale),
-                flat_sigma=flat_sigma,
+                dark_variance=_squared(effective_sigma(dark_sigma, bias_sigma, files.scale)),
+                flat_variance=_squared(flat_sigma),
                 zero=zeros[number],
             )
         )
     return tuple(loaded)
+
+
+def _squared(sigma: NDArray[Any] | None) -> NDArray[Any] | None:
+    return None if sigma is None else np.square(sigma)
 
 
 class DarkBands:

@@ -93,7 +93,7 @@ class MasterNoise:
         return sum(shape[0] * shape[1] for shape in self.how.shapes)
 
     def _variance(self, signal: Band, number: int, first_row: int) -> Band:
-        return signal_variance(signal, self.how, number, first_row)
+        return signal_variance(signal, self.how, number, first_row).astype("f8")
 
     def _band(
         self,

@@ -190,8 +190,8 @@ def _describe(path: str, name: str, hdus: Sequence[Hdu], camera: Camera, state: 
     headers = _telling_headers(hdus)
     facts = facts_of(path, headers, camera)
     sample = _sample(path, images[0])
-    detector = preparation_of(path, hdus, images, camera)
-    is_prepared = detector.changes_pixels(tuple(image.shape for image in images))
+    detector = preparation_of(path, hdus, images, camera, facts)
+    is_prepared = _changes(detector, tuple(image.shape for image in images))
     kind, reason = kind_of(name, headers, facts.exptime_s, camera)
     frame = Frame(
         path=path,
@@ -209,6 +209,11 @@ def _describe(path: str, name: str, hdus: Sequence[Hdu], camera: Camera, state: 
         is_prepared=is_prepared,
     )
     return Description(frame, None, sample)
+
+
+@lru_cache(maxsize=256)
+def _changes(detector: Preparation, shapes: tuple[tuple[int, int], ...]) -> bool:
+    return detector.changes_pixels(shapes)
 
 
 @lru_cache(maxsize=256)

@@ -68,6 +68,8 @@ def _zero_of(frame: Frame, biases: Sequence[Master], camera: Camera) -> str | No
 
 def _of_other_sections(frames: Sequence[Frame]) -> dict[str, str]:
     """Return, by path, why frames do not go with the others: they are read out in another way."""
+    if not any(frame.is_prepared for frame in frames):
+        return {}
     groups: dict[Hashable, list[Frame]] = {}
     for frame in frames:
         common = tuple(getattr(frame.facts, criterion) for criterion in AGREE)

@@ -249,5 +249,5 @@ def test_uncertainties_of_quotients_are_those_of_an_experiment() -> None:
     flat = 0.8 + rng.normal(0, 0.004, n)
     scatter = np.std((signal - dark) / flat)
     one = np.ones(1)
-    (sigma,) = calibrated_sigma(950 / 0.8 * one, 144 * one, 3 * one, 0.8 * one, 0.004 * one)
+    (sigma,) = calibrated_sigma(950 / 0.8 * one, 144 * one, 9 * one, 0.8 * one, 0.004**2 * one)
     assert sigma == pytest.approx(scatter, rel=0.01)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from daskred.kernels.reject import Method, Rejection, combine_frames
 
 Tiles = tuple[NDArray[Any], ...]
 # Of all frames at once: what is made of them takes several times as much.
-_CHUNK_VALUES = 2**20
+_CHUNK_VALUES = 2**22
 
 
 def median_tile(tile: NDArray[Any]) -> Tiles:
@@ -55,13 +56,30 @@ def combined_tile(
     precision
         What values are rounded to.
     """
-    parts = [
-        combine_frames(
-            tile[:, rows], method, rejection, limits=limits, noise=noise, precision=precision
+    plain = method == "median" and rejection.method == "none"
+    parts = []
+    for rows in _chunks(tile.shape):
+        own = tile[:, rows]
+        if plain and _all_good(own, limits):
+            parts.append(_of_all(median_over_frames(own), len(tile)))
+            continue
+        one = combine_frames(
+            own, method, rejection, limits=limits, noise=noise, precision=precision
         )
-        for rows in _chunks(tile.shape)
-    ]
-    return _joined([(one.value, one.n_used, one.n_rejected) for one in parts])
+        parts.append((one.value, one.n_used, one.n_rejected))
+    return _joined(parts)
+
+
+def _all_good(tile: NDArray[Any], limits: Sequence[float]) -> bool:
+    """Whether all frames have a value everywhere, and none is saturated."""
+    lowest = min((limit for limit in limits if not math.isnan(limit)), default=math.inf)
+    highest = float(tile.max())  # NaN where there is one
+    return highest < lowest and (tile.dtype.kind in "iu" or math.isfinite(float(tile.min())))
+
+
+def _of_all(value: NDArray[Any], n_frames: int) -> Tiles:
+    """Return a combination of all values."""
+    return value, np.full(value.shape, n_frames, "u2"), np.zeros(value.shape, "u2")
 
 
 def combined_flat_tile(
@@ -87,12 +105,16 @@ def combined_flat_tile(
     if noise is not None:
         level = float(np.mean(levels))
         noise = noise[0] / level**2, noise[1] / level
+    plain = method == "median" and rejection.method == "none"
     for rows in _chunks(tile.shape):
-        lit = np.empty((len(tile), *tile[0, rows].shape))
-        for row, raw, plane, level, limit in zip(
-            lit, tile[:, rows], which, levels, limits, strict=True
-        ):
-            np.subtract(raw, darks[plane, rows], out=row)
+        own, planes = tile[:, rows], darks[:, rows]
+        if plain and _all_good(own, limits):
+            value = flat_tile(own, planes, which=which, levels=levels, precision=precision)
+            parts.append(_of_all(value, len(tile)))
+            continue
+        lit = np.empty(own.shape)
+        for row, raw, plane, level, limit in zip(lit, own, which, levels, limits, strict=True):
+            np.subtract(raw, planes[plane], out=row)
             row /= level
             row[raw >= limit] = np.nan
         one = combine_frames(lit, method, rejection, noise=noise, precision=precision)
@@ -107,4 +129,6 @@ def _chunks(shape: tuple[int, ...]) -> Iterator[slice]:
 
 
 def _joined(parts: Sequence[Tiles]) -> Tiles:
+    if len(parts) == 1:
+        return parts[0]
     return tuple(np.concatenate(own) for own in zip(*parts, strict=True))

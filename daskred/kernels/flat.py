@@ -21,14 +21,29 @@ def count_saturated(raw: NDArray[Any], limit: float) -> int:
     >>> count_saturated(np.array([1, 65535], "u2"), 65535.0)
     1
     """
-    level: Any = limit
-    if raw.dtype.kind in "iu":
-        if limit > np.iinfo(raw.dtype).max:
-            return 0
-        # Integers are compared as such, which is several times faster.
-        level = raw.dtype.type(math.ceil(limit))
-    reached = np.greater_equal(raw, level, out=scratch("saturated", raw.shape, "?"))
+    reached = scratch("saturated", raw.shape, "?")
+    mark_saturated(raw, limit, reached)
     return int(np.count_nonzero(reached))
+
+
+def mark_saturated(raw: NDArray[Any], limit: float | None, out: NDArray[np.bool_]) -> None:
+    """Tell which pixels reach a level, ADU; none where there is no such level.
+
+    Examples
+    --------
+    >>> reached = np.empty(2, "?")
+    >>> mark_saturated(np.array([1, 65535], "u2"), 65535.0, reached)
+    >>> reached.tolist()
+    [False, True]
+    """
+    level: Any = limit
+    if raw.dtype.kind in "iu" and limit is not None:
+        # Integers are compared as such, which is several times faster.
+        level = None if limit > np.iinfo(raw.dtype).max else raw.dtype.type(math.ceil(limit))
+    if level is None:
+        out[...] = False
+    else:
+        np.greater_equal(raw, level, out=out)
 
 
 def flat_tile(

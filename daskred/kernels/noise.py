@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daskred.detector import Amplifier, Overscan, Preparation, Section
+from daskred.kernels.scratch import scratch
 
 Pixels = NDArray[np.floating[Any]]
 # With more values the variance of a median is within 0.3 % of its limit.
@@ -99,8 +100,12 @@ def noise_terms(amplifier: Amplifier, how: Preparation) -> tuple[float, float]:
 
 
 def signal_variance(
-    signal: Pixels, how: Preparation, target: int, first_row: int = 0
-) -> NDArray[np.float64]:
+    signal: Pixels,
+    how: Preparation,
+    target: int,
+    first_row: int = 0,
+    out: Pixels | None = None,
+) -> Pixels:
     """Return the variance that read noise and photons give to single pixels.
 
     Parameters
@@ -111,6 +116,8 @@ def signal_variance(
         Tells gain and read noise of each amplifier.
     target, first_row
         Which image, and which of its rows comes first.
+    out
+        Where the result goes, in its precision; float64 where None.
 
     Raises
     ------
@@ -124,17 +131,18 @@ def signal_variance(
     >>> signal_variance(np.array([[100.0]]), Preparation((amplifier,), ("",), ((1, 1),)), 0)
     array([[66.]])
     """
-    variance = np.full(signal.shape, np.nan)
-    for one in how.amplifiers:
-        if one.target != target:
-            continue
+    variance = np.empty(signal.shape) if out is None else out
+    amplifiers = [one for one in how.amplifiers if one.target == target]
+    if len(amplifiers) > 1:
+        variance[...] = np.nan  # between amplifiers, where nobody reads
+    for one in amplifiers:
         floor, slope = noise_terms(one, how)
         rows = _rows_within(one.place, first_row, len(signal))
         columns = slice(*one.place.columns)
-        own = np.maximum(signal[rows, columns], 0.0, dtype="f8")
+        own = variance[rows, columns]
+        np.maximum(signal[rows, columns], 0.0, out=own, casting="same_kind")
         own *= slope
         own += floor
-        variance[rows, columns] = own
     return variance
 
 
@@ -172,10 +180,11 @@ def combined_part(method: str, n_used: NDArray[Any] | int) -> NDArray[np.float64
 def calibrated_sigma(
     value: Pixels,
     variance: Pixels,
-    dark_sigma: Pixels | None,
+    dark_variance: Pixels | None,
     divisor: Pixels | None,
-    flat_sigma: Pixels | None,
-) -> NDArray[np.float32]:
+    flat_variance: Pixels | None,
+    out: Pixels | None = None,
+) -> Pixels:
     """Return the uncertainty of ``(signal - dark) / flat``, one standard deviation.
 
     Parameters
@@ -183,25 +192,30 @@ def calibrated_sigma(
     value
         The calibrated pixels.
     variance
-        Of the signal.
-    dark_sigma, flat_sigma
-        Of the masters, one standard deviation, or None.
+        Of the signal; overwritten.
+    dark_variance, flat_variance
+        Of the masters, or None.
     divisor
         The master flat, or None.
+    out
+        Where the result goes.
 
     Examples
     --------
     >>> one = np.ones(1)
-    >>> calibrated_sigma(10 * one, 3 * one, one, 2 * one, 0.1 * one)
-    array([1.118034], dtype=float32)
+    >>> calibrated_sigma(10 * one, 3 * one, one, 2 * one, 0.01 * one)
+    array([1.11803399])
     """
-    total = variance.astype("f8")
-    if dark_sigma is not None:
-        total += np.square(dark_sigma, dtype="f8")
+    total = variance
+    if dark_variance is not None:
+        total += dark_variance
+    if divisor is not None and flat_variance is not None:
+        part = scratch("variance of a flat", value.shape, value.dtype)
+        np.multiply(value, value, out=part)
+        part *= flat_variance
+        total += part
+    sigma = np.sqrt(total, out=total if out is None else out, casting="same_kind")
     if divisor is not None:
-        if flat_sigma is not None:
-            total += np.square(np.multiply(value, flat_sigma, dtype="f8"))
-        with np.errstate(invalid="ignore", divide="ignore"):
-            total /= np.square(divisor, dtype="f8")
-    sigma: NDArray[np.float32] = np.sqrt(total).astype("f4")
+        with np.errstate(invalid="ignore"):
+            sigma /= divisor
     return sigma
