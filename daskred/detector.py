@@ -21,7 +21,7 @@ _RANGE = r"\s*(\d+)\s*:\s*(\d+)\s*"
 _SECTION = re.compile(rf"\s*\[{_RANGE},{_RANGE}\]\s*")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Section:
     """A rectangle of pixels, zero-based, its ends excluded.
 
@@ -93,7 +93,7 @@ def parse_section(text: str) -> Section | None:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Overscan:
     """How the level of an overscan is measured.
 
@@ -115,7 +115,7 @@ class Overscan:
     reject_sigma: float = 3.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Amplifier:
     """What one amplifier reads out.
 
@@ -153,7 +153,7 @@ class Amplifier:
     linearity_table: tuple[tuple[float, float], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Preparation:
     """What is done to a frame before it is calibrated, amplifier by amplifier.
 

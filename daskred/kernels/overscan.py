@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.polynomial import chebyshev, legendre
 from numpy.typing import NDArray
 
 from daskred.detector import Overscan
@@ -79,6 +78,8 @@ def _fitted(levels: Levels, how: Overscan) -> Levels:
 def _curve(place: Levels, levels: Levels, kept: NDArray[np.bool_], how: Overscan) -> Levels:
     if how.fit == "constant" or len(levels) == 1:
         return np.full(len(levels), levels[kept].mean())
+    from numpy.polynomial import chebyshev, legendre  # few cameras need it, and it takes a while
+
     degree = min(how.order, int(np.count_nonzero(kept)) - 1)
     x, y = place[kept], levels[kept]
     if how.fit == "legendre":

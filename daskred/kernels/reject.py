@@ -93,6 +93,7 @@ class _Sorted:
         # Sums of differences from one value of each pixel do not cancel.
         origin = self.take(np.maximum(self.n_good - 1, 0) // 2)
         self.origin = np.where(self.n_good > 0, origin, 0)
+        self._all_sums: tuple[Values, Values] | None = None
 
     def only(self, which: Places) -> _Sorted:
         """Return some of the pixels."""
@@ -124,6 +125,19 @@ class _Sorted:
 
     def sums(self, low: Places, high: Places) -> tuple[Values, Values]:
         """Return sum and sum of squares of differences from the origin, over ranks low to high."""
+        if self._all_sums is None:
+            self._all_sums = self._sums(np.zeros_like(low), self.n_good)
+        cut = np.flatnonzero((low > 0) | (high < self.n_good))
+        if not cut.size:
+            return self._all_sums
+        # Few pixels have lost values; those of the others are known.
+        first, second = (total.copy() for total in self._all_sums)
+        own = self.only(cut)
+        own.origin = self.origin[cut]
+        first[cut], second[cut] = own._sums(low[cut], high[cut])
+        return first, second
+
+    def _sums(self, low: Places, high: Places) -> tuple[Values, Values]:
         first, second = np.zeros(self.n_pixels), np.zeros(self.n_pixels)
         step = np.empty(self.n_pixels)
         # Between these ranks every pixel has values; at the ends some have.
@@ -228,15 +242,16 @@ def _interval(
             bounds = centre - how.low * np.abs(centre), centre + how.high * np.abs(centre)
             return _inside(values, low, high, bounds)
     active, own = np.arange(values.n_pixels), values
+    changed = active
     for _ in range(how.iterations):
+        if changed is not active:  # only pixels that have lost values may lose more
+            active, own = active[changed], own.only(changed)
         bounds = _bounds(own, low[active], high[active], how, noise)
         low_now, high_now = _inside(own, low[active], high[active], bounds)
         changed = np.flatnonzero((low_now != low[active]) | (high_now != high[active]))
         if not changed.size:
             break
-        # Only pixels that have lost values may lose more.
-        active, own = active[changed], own.only(changed)
-        low[active], high[active] = low_now[changed], high_now[changed]
+        low[active[changed]], high[active[changed]] = low_now[changed], high_now[changed]
     return low, high
 
 
