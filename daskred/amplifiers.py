@@ -102,7 +102,12 @@ def preparation_of(
         shapes=tuple(shapes),
         overscan=overscan,
         unit=cast(Unit, rules.unit),
-        crosstalk=_crosstalk(path, hdus[0].header, rules.crosstalk, len(amplifiers)),
+        crosstalk=_crosstalk(
+            path,
+            hdus[0].header,
+            rules.crosstalk if rules.crosstalk_correction else (),
+            len(amplifiers),
+        ),
         bleed_rows=rules.bleed_rows,
     )
     if rules.unit == "electron":
@@ -260,8 +265,8 @@ def _by_rule(
         gain_e_per_adu=known(rule.gain_e_per_adu, "gain_e_per_adu"),
         read_noise_e=known(rule.read_noise_e, "read_noise_e"),
         saturation_adu=rule.saturation_adu or _saturation(headers, camera, image),
-        linearity=rule.linearity,
-        linearity_table=rule.linearity_table,
+        linearity=rule.linearity if camera.detector.linearity else (),
+        linearity_table=rule.linearity_table if camera.detector.linearity else (),
     )
 
 

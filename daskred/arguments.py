@@ -74,6 +74,12 @@ def _add_detector(parser: argparse.ArgumentParser) -> None:
         "--overscan-order", type=_positive, metavar="N", help="its degree; of a spline, how close"
     )
     group.add_argument(
+        "--overscan-reject-sigma",
+        type=float,
+        metavar="X",
+        help="levels so many deviations from the curve do not count (3)",
+    )
+    group.add_argument(
         "--trim",
         action=argparse.BooleanOptionalAction,
         help="cut off what sees no light (yes)",
@@ -82,6 +88,22 @@ def _add_detector(parser: argparse.ArgumentParser) -> None:
         "--assemble",
         action=argparse.BooleanOptionalAction,
         help="put amplifiers in images of their own together into one (no)",
+    )
+    group.add_argument(
+        "--linearity",
+        action=argparse.BooleanOptionalAction,
+        help="make pixels linear, where the camera file tells how (yes)",
+    )
+    group.add_argument(
+        "--crosstalk-correction",
+        action=argparse.BooleanOptionalAction,
+        help="take crosstalk back, where the camera file tells how much (yes)",
+    )
+    group.add_argument(
+        "--bleed-rows",
+        type=_count,
+        metavar="N",
+        help="how far along columns the neighbours of saturated pixels count as saturated (0)",
     )
     group.add_argument("--unit", choices=("adu", "electron"), help="of the products' pixels (adu)")
 
@@ -155,6 +177,11 @@ def _add_allowances(parser: argparse.ArgumentParser) -> None:
         "--scale-dark-up",
         action="store_true",
         help="scale a shorter dark up by exposure time, where there is a bias",
+    )
+    parser.add_argument(
+        "--dark-model",
+        action="store_true",
+        help="where no dark has the exposure time, fit a line through those that there are",
     )
 
 
@@ -231,6 +258,11 @@ def command_line(
         choices=_NORMALIZE,
         default="mode",
         help="how the level of a flat is measured (mode: the peak of a smoothed histogram)",
+    )
+    sub.add_argument(
+        "--normalize-amplifiers",
+        action="store_true",
+        help="divide master flats by the level of each amplifier, not of the whole detector",
     )
     sub.add_argument(
         "--dtype", choices=("float32", "float64"), default="float32", help="pixels of products"

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daskred.calibrated import readout_of
-from daskred.correction import MasterFiles, read_images
+from daskred.correction import read_images
 from daskred.errors import RequestError
 from daskred.fitswrite import as_bands, write_atomically
 from daskred.frames import Frame
@@ -25,7 +25,7 @@ from daskred.prepared import read_prepared
 from daskred.progress import Progress, Silent
 from daskred.provenance import KEY_CARD
 from daskred.reduce import reduce_night
-from daskred.standing import master_path
+from daskred.standing import files_of, master_path
 
 MASK_FILE = "BadPixels.fits"
 # Limits, in robust deviations of all pixels; and what part of the typical response is dead.
@@ -241,14 +241,9 @@ def _mark_nonlinear(
 
 def _lit(one: Input, out: Path) -> Images:
     """Read a flat, less its dark."""
-
-    def path(name: str | None) -> str | None:
-        return str(master_path(out, name)) if name else None
-
     how = readout_of(one.frame)
     images = read_prepared(one.frame, how, "f8").images
-    own = one.correction
-    files = MasterFiles(dark=path(own.dark), bias=path(own.bias), scale=own.dark_scale)
+    files = files_of(out, one.correction)
     for image, masters in zip(images, files.load(len(images)), strict=True):
         if masters.dark is not None:
             image -= masters.dark

@@ -35,7 +35,7 @@ from daskred.prepared import read_prepared
 from daskred.progress import Progress, Silent
 from daskred.provenance import KEY_CARD
 from daskred.reduce import reduce_night
-from daskred.standing import master_path
+from daskred.standing import files_of, master_path
 
 RESULTS = "characterization.json"
 DARK_MODEL = "DarkModel.fits"
@@ -240,11 +240,7 @@ def _transfer(
         inputs.sort(key=lambda one: one.frame.facts.exptime_s or 0.0)
         parts = []
         for one in inputs:
-            files = MasterFiles(
-                dark=_path(out, one.correction.dark),
-                bias=_path(out, one.correction.bias),
-                scale=one.correction.dark_scale,
-            )
+            files = files_of(out, one.correction)
             parts.append((one.frame.facts.exptime_s, _parts(one.frame, how, files)))
             progress.advance(1)
             for name, own in zip(names, parts[-1][1], strict=True):
@@ -258,10 +254,6 @@ def _transfer(
                 parts = [] if first_s == second_s else parts[1:]
     progress.end()
     return points, levels
-
-
-def _path(out: Path, name: str | None) -> str | None:
-    return str(master_path(out, name)) if name else None
 
 
 def _gain(

@@ -44,12 +44,11 @@ def _worker_kind(arguments: argparse.Namespace) -> Literal["auto", "processes", 
 
 def _open(arguments: argparse.Namespace) -> Night:
     """Open the night that the arguments name."""
-    from daskred.cameras import read_camera
+    from daskred.cameras import DETECTOR_OPTIONS, read_camera
     from daskred.night import open_night, parse_kinds
 
     camera = read_camera(arguments.camera)
-    rules = ("overscan", "overscan_fit", "overscan_order", "trim", "assemble", "unit")
-    given = {name: getattr(arguments, name, None) for name in rules}
+    given = {name: getattr(arguments, name, None) for name in DETECTOR_OPTIONS}
     changed = {name: value for name, value in given.items() if value is not None}
     return open_night(
         *arguments.night,
@@ -65,6 +64,7 @@ def _allowances(arguments: argparse.Namespace) -> Allowances:
         missing_dark=arguments.missing_dark,
         missing_flat=arguments.missing_flat,
         scale_dark_up=arguments.scale_dark_up,
+        dark_model=arguments.dark_model,
     )
 
 
@@ -110,6 +110,7 @@ def _reduce(arguments: argparse.Namespace) -> int:
 
     options = Options(
         normalize=arguments.normalize,
+        normalize_amplifiers=arguments.normalize_amplifiers,
         dtype=arguments.dtype,
         processed_by=arguments.processed_by,
         allow=_allowances(arguments),

@@ -20,6 +20,7 @@ from daskred.blocks import (
 )
 from daskred.calibrated import readout_of
 from daskred.correction import DarkBands, MasterFiles
+from daskred.detector import Section
 from daskred.errors import FrameError, FramesError
 from daskred.execute import Executor
 from daskred.frames import Frame, Image
@@ -55,6 +56,33 @@ def _saturation(frame: Frame, prepared: bool) -> float:
 
 
 @dataclass(frozen=True)
+class Level:
+    """What a master is divided by in the end.
+
+    Parameters
+    ----------
+    whole
+        The level of the whole detector; 1 for masters that are no flats.
+    parts
+        Of amplifiers, where each is divided by its own: image, place, level.
+    """
+
+    whole: float = 1.0
+    parts: tuple[tuple[int, Section, float], ...] = ()
+
+    def of(self, number: int, first_row: int, shape: tuple[int, ...]) -> Any:
+        """Return the level of a band of an image: a number, or one for each pixel."""
+        if not self.parts:
+            return self.whole
+        levels = np.full(shape, self.whole)
+        for image, place, own in self.parts:
+            if image == number:
+                rows = slice(*np.clip(np.array(place.rows) - first_row, 0, shape[0]).tolist())
+                levels[rows, slice(*place.columns)] = own
+        return levels
+
+
+@dataclass(frozen=True)
 class Combined:
     """The pixels of a master.
 
@@ -73,7 +101,7 @@ class Combined:
     """
 
     rasters: list[Raster]
-    level: float
+    level: Level
     sums: list[int]
     counts: list[list[Raster]] = field(default_factory=list)
     levels: tuple[float, ...] = ()
@@ -173,7 +201,10 @@ class Combiner:
 
         combined = self._combined(master, readable, function, darks, options)
         try:
-            own = self._own_level(master, combined.rasters)
+            own = Level(
+                self._own_level(master, combined.rasters),
+                self._amplifier_levels(master, combined.rasters),
+            )
             return replace(combined, level=own, levels=tuple(options["levels"]))
         except BaseException:
             combined.remove()
@@ -189,7 +220,7 @@ class Combiner:
     ) -> Combined:
         """Combine all images of frames; what else an image needs comes by its number."""
         frames = readable.frames
-        combined = Combined([], 1.0, [0] * len(frames))
+        combined = Combined([], Level(), [0] * len(frames))
         try:
             for number, image in enumerate(frames[0].images):
                 stack, planes = FrameStack(frames, number), planes_of(number)
@@ -244,11 +275,20 @@ class Combiner:
         method = self.options.normalize
         step = sampling_step(sum(one.shape[0] * one.shape[1] for one in rasters), method)
         own = level(np.concatenate([one.every(step).reshape(-1) for one in rasters]), method)
-        if not own > 0:
-            text = f"{master.name} cannot be normalised: its level is {own:g}"
-            errors = tuple(FrameError(one.frame.path, text) for one in master.inputs)
-            raise FramesError(errors)
-        return own
+        return _positive(own, master)
+
+    def _amplifier_levels(
+        self, master: Master, rasters: Sequence[Raster]
+    ) -> tuple[tuple[int, Section, float], ...]:
+        """Return the level of each amplifier, where that is wanted."""
+        if not self.options.normalize_amplifiers:
+            return ()
+        levels = []
+        for one in readout_of(master.inputs[0].frame).amplifiers:
+            pixels = rasters[one.target].every(1)[one.place.slices]
+            own = level(pixels.reshape(-1), self.options.normalize)
+            levels.append((one.target, one.place, _positive(own, master)))
+        return tuple(levels)
 
     def _precision(self, frame: Frame) -> str:
         """Return what the quotients of flats are rounded to before their median.
@@ -295,6 +335,14 @@ class Combiner:
         if errors:
             raise FramesError(tuple(errors))
         return levels
+
+
+def _positive(own: float, master: Master) -> float:
+    """Return a level that a master can be divided by; name its frames where it cannot."""
+    if not own > 0:
+        text = f"{master.name} cannot be normalised: its level is {own:g}"
+        raise FramesError(tuple(FrameError(one.frame.path, text) for one in master.inputs))
+    return own
 
 
 def _fault(measured: tuple[float, float] | FrameError) -> str:

@@ -7,9 +7,9 @@ travels with the tasks; each process reads them once.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from daskred.fitsfile import images_of, read_hdus
 from daskred.fitspixels import bands_of, read_rows
 from daskred.frames import Image
 from daskred.kernels.correct import calibrate as calibrate_pixels
-from daskred.kernels.correct import divisor, effective_dark, effective_sigma
+from daskred.kernels.correct import divisor, effective_dark, effective_sigma, sum_of_terms
 from daskred.planes import is_plane
 from daskred.stack import map_pixels
 
@@ -40,6 +40,8 @@ class MasterFiles:
         Paths, or None.
     scale
         The factor for the dark current.
+    terms
+        Instead of dark and bias: paths and factors whose sum is subtracted.
     written_ns
         When the files were written: files made anew are read anew.
     zero
@@ -52,6 +54,7 @@ class MasterFiles:
     bias: str | None = None
     flat: str | None = None
     scale: float = 1.0
+    terms: tuple[tuple[str, float], ...] = ()
     written_ns: tuple[int, ...] = ()
     zero: str | None = None
     contents: tuple[str, ...] = ()
@@ -63,6 +66,32 @@ class MasterFiles:
         """
         with _loading:
             return _load(self, n_images, sigmas)
+
+    def subtracted(
+        self, read: Callable[[str], NDArray[Any] | None], variance: bool = False
+    ) -> NDArray[Any] | None:
+        """Return what is subtracted from frames, or its variance; None for nothing.
+
+        Parameters
+        ----------
+        read
+            Returns pixels, or uncertainties, of a master's file; None where it has none.
+        variance
+            Whether uncertainties are read.
+        """
+        if self.terms:
+            found = [(read(path), factor) for path, factor in self.terms]
+            planes = [(plane, factor) for plane, factor in found if plane is not None]
+            if not planes:
+                return None
+            if variance:
+                planes = [(np.square(plane, dtype="f8"), factor**2) for plane, factor in planes]
+            return sum_of_terms(*zip(*planes, strict=True))
+        dark, bias = (read(path) if path else None for path in (self.dark, self.bias))
+        if not variance:
+            return effective_dark(dark, bias, self.scale)
+        sigma = effective_sigma(dark, bias, self.scale)
+        return None if sigma is None else np.square(sigma)
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,34 +138,33 @@ def read_images(path: str, plane: str = "") -> list[NDArray[Any]]:
 
 @lru_cache(maxsize=1)
 def _load(files: MasterFiles, n_images: int, sigmas: bool) -> tuple[LoadedMasters, ...]:
-    def images(path: str | None, plane: str = "") -> list[Any]:
-        found: list[Any] = list(read_images(path, plane)) if path else []
-        return found or [None] * n_images
+    @cache
+    def images(path: str, plane: str = "") -> list[NDArray[Any]]:
+        return read_images(path, plane)
 
-    darks, biases, flats = images(files.dark), images(files.bias), images(files.flat)
-    zeros = images(files.zero if sigmas else None)
-    of_sigmas = [
-        images(path if sigmas else None, "UNCERT") for path in (files.dark, files.bias, files.flat)
-    ]
+    def one(path: str | None, number: int, plane: str = "") -> NDArray[Any] | None:
+        found = images(path, plane) if path else []
+        return found[number] if found else None
+
     loaded = []
     for number in range(n_images):
-        dark, bias = darks[number], biases[number]
-        dark_sigma, bias_sigma, flat_sigma = (planes[number] for planes in of_sigmas)
-        flat = flats[number]
+        flat = one(files.flat, number)
+        dark_variance = flat_sigma = zero = None
+        if sigmas:
+            uncertainty = partial(one, number=number, plane="UNCERT")
+            dark_variance = files.subtracted(uncertainty, variance=True)
+            flat_sigma = one(files.flat, number, "UNCERT")
+            zero = one(files.zero, number)
         loaded.append(
             LoadedMasters(
-                dark=effective_dark(dark, bias, files.scale),
+                dark=files.subtracted(partial(one, number=number)),
                 divisor=None if flat is None else divisor(flat, in_place=True),
-                dark_variance=_squared(effective_sigma(dark_sigma, bias_sigma, files.scale)),
-                flat_variance=_squared(flat_sigma),
-                zero=zeros[number],
+                dark_variance=dark_variance,
+                flat_variance=None if flat_sigma is None else np.square(flat_sigma),
+                zero=zero,
             )
         )
     return tuple(loaded)
-
-
-def _squared(sigma: NDArray[Any] | None) -> NDArray[Any] | None:
-    return None if sigma is None else np.square(sigma)
 
 
 class DarkBands:
@@ -151,7 +179,7 @@ class DarkBands:
     shape
         Its rows and columns.
     plane
-        ``UNCERT`` for the uncertainty instead.
+        ``UNCERT`` for its variance instead.
     """
 
     dtype = np.dtype("f8")
@@ -165,7 +193,6 @@ class DarkBands:
     ) -> None:
         self._files = tuple(files)
         self._image = image
-        self._effective = effective_sigma if plane else effective_dark
         self._plane = plane
         self.shape = (len(files), *shape)
 
@@ -174,15 +201,13 @@ class DarkBands:
         start, stop = rows.start, rows.stop
         planes = np.zeros((self.shape[0], stop - start, self.shape[2]))
         for plane, files in zip(planes, self._files, strict=True):
-            dark, bias = (self._rows(path, start, stop) for path in (files.dark, files.bias))
-            own = self._effective(dark, bias, files.scale)
+            read = partial(self._rows, start=start, stop=stop)
+            own = files.subtracted(read, variance=bool(self._plane))
             if own is not None:
                 plane[...] = own
         return planes
 
-    def _rows(self, path: str | None, start: int, stop: int) -> NDArray[Any] | None:
-        if path is None:
-            return None
+    def _rows(self, path: str, start: int, stop: int) -> NDArray[Any] | None:
         images = data_images(path, self._plane)
         if not images:
             return None

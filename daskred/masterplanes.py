@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from daskred.combine import Level
 from daskred.correction import DarkBands, MasterFiles
 from daskred.detector import Preparation
 from daskred.fitswrite import Bands
@@ -33,7 +34,7 @@ class MasterNoise:
         nobody tells.
     levels
         Of flats, their levels; empty for other masters.
-    own_level
+    level
         Of a flat, what it is divided by in the end.
     dark
         Of flats, the masters that are subtracted.
@@ -43,7 +44,7 @@ class MasterNoise:
     method: str
     zero: MasterFiles | None = None
     levels: tuple[float, ...] = ()
-    own_level: float = 1.0
+    level: Level = field(default_factory=Level)
     dark: MasterFiles | None = None
 
     def sigma(
@@ -74,15 +75,16 @@ class MasterNoise:
         if self.zero is None and not self._above_bias:
             current = zeros
         floor = self._variance(zeros, number, first_row)
-        photons = self._variance(value * self.own_level, number, first_row) - floor
+        own_level = self.level.of(number, first_row, value.shape)
+        photons = self._variance(value * own_level, number, first_row) - floor
         variance = part * (second * self._variance(current, number, first_row) + first * photons)
         # The master dark is the same in every flat, so that nothing averages its noise.
-        dark_sigma = self._band(self.dark, value, number, first_row, "UNCERT")
-        variance += second * dark_sigma**2
+        variance += second * self._band(self.dark, value, number, first_row, "UNCERT")
         # The level itself is as uncertain as a median of all pixels.
-        typical = float(np.nanmedian(variance))
-        variance += value**2 * (np.pi / 2 * typical / max(self._n_pixels, 1))
-        return _root(variance / self.own_level**2)
+        known = variance[np.isfinite(variance)]
+        typical = float(np.median(known)) if known.size else 0.0
+        variance += value**2 * (np.pi / 2 * typical / self._n_pixels)
+        return _root(variance / own_level**2)
 
     @property
     def _above_bias(self) -> bool:
@@ -103,7 +105,7 @@ class MasterNoise:
         first_row: int,
         plane: str = "",
     ) -> Band:
-        """Return rows of what masters subtract, or of its uncertainty; zero where there is none."""
+        """Return rows of what masters subtract, or of its variance; zero where there is none."""
         if files is None:
             return np.zeros_like(like)
         bands = DarkBands([files], number, self.how.shapes[number], plane)
@@ -116,33 +118,37 @@ def _root(variance: Band) -> NDArray[np.float32]:
 
 
 def master_bands(
-    raster: Raster, dtype: str, own_level: float, on_bad: Callable[[int], None]
+    raster: Raster, number: int, dtype: str, level: Level, on_bad: Callable[[int], None]
 ) -> Bands:
     """Return an image of a master, divided by its level, as it is written.
 
     Parameters
     ----------
-    raster
-        The image.
+    raster, number
+        The image, and which it is.
     dtype
         Of the product.
-    own_level
+    level
         What it is divided by.
     on_bad
         Called with the number of pixels that are zero or negative, band by band.
     """
 
     def bands() -> Iterator[NDArray[np.floating]]:
-        for divided in _divided(raster, own_level):
+        for divided in _divided(raster, number, level):
             on_bad(int(np.count_nonzero(divided <= 0)))
             yield divided.astype(dtype)
 
     return Bands(raster.shape, np.dtype(dtype), bands())
 
 
-def _divided(raster: Raster, own_level: float) -> Iterator[Band]:
+def _divided(raster: Raster, number: int, level: Level) -> Iterator[Band]:
+    row = 0
     for band in raster.bands():
-        yield band if own_level == 1 else np.divide(band, own_level, dtype="f8")
+        plain = level.whole == 1 and not level.parts
+        own = level.of(number, row, band.shape)
+        yield band if plain else np.divide(band, own, dtype="f8")
+        row += len(band)
 
 
 def mask_plane(raster: Raster, number: int) -> Plane:
@@ -173,7 +179,7 @@ def uncertainty_plane(raster: Raster, used: Raster, number: int, noise: MasterNo
 
     def bands() -> Iterator[NDArray[np.float32]]:
         row = 0
-        values = _divided(raster, noise.own_level)
+        values = _divided(raster, number, noise.level)
         for value, n_used in zip(values, used.bands(), strict=True):
             yield noise.sigma(value.astype("f8"), n_used, number, row)
             row += len(value)

@@ -99,6 +99,8 @@ def _dark_correction(
         if same:
             best = min(same, key=lambda pair: abs(pair[0] - exptime_s))[1]
             return Correction(dark=best.name)
+        if allow.dark_model and (terms := _line_through(of_time, bias, exptime_s)):
+            return Correction(terms=terms)
         longer = [pair for pair in of_time if pair[0] > exptime_s]
         shorter = [pair for pair in of_time if 0 < pair[0] < exptime_s]
         scalable = longer or (shorter if allow.scale_dark_up else [])
@@ -114,13 +116,39 @@ def _dark_correction(
     if exptime_s is None:
         text = f"its header tells no exposure time, so no dark can be chosen; {way_out}"
         raise RefusedError(text)
-    if usable and not bias:
+    if len(usable) > 1 and exptime_s < max(float(d.facts.exptime_s or 0) for d in usable):
+        text += ", and no bias to scale one by exposure time" if not bias else ""
+        way_out = f"--dark-model fits a line through them, {way_out}"
+    elif usable and not bias:
         text += ", and no bias to scale it by exposure time"
     elif usable:
         way_out = f"--scale-dark-up scales the shorter one, {way_out}"
     elif bias:
         way_out = f"--missing-dark subtracts {bias.name} alone"
     raise RefusedError(f"{text}; {way_out}")
+
+
+def _line_through(
+    darks: Sequence[tuple[float, Master]], bias: Master | None, exptime_s: float
+) -> tuple[tuple[str, float], ...]:
+    """Return the factors of masters that make the dark of an exposure time.
+
+    It is the straight line through them over exposure time, each with the weight of its number of
+    frames; none where there are fewer than two times, or the line would have to be extended.
+    """
+    points = [(0.0, bias)] if bias else []
+    points += sorted(darks, key=lambda pair: pair[0])
+    times = [time for time, _ in points]
+    if len(set(times)) < 2 or exptime_s > max(times):
+        return ()
+    total = sum(len(master.inputs) for _, master in points)
+    weights = [len(master.inputs) / total for _, master in points]
+    middle = sum(w * t for w, t in zip(weights, times, strict=True))
+    spread = sum(w * (t - middle) ** 2 for w, t in zip(weights, times, strict=True))
+    return tuple(
+        (master.name, weight * (1 + (exptime_s - middle) * (time - middle) / spread))
+        for (time, master), weight in zip(points, weights, strict=True)
+    )
 
 
 def flat_for(

@@ -53,6 +53,8 @@ class Options:
         What is wanted beside calibrated pixels; see `daskred.calibrated.Extras`.
     counts
         Whether masters tell how many frames each pixel is made of, and how many were rejected.
+    normalize_amplifiers
+        Whether master flats are divided by the level of each amplifier, not of the whole detector.
     compress
         How calibrated frames are packed; see `daskred.pack.pack`. Masters are not, since bands of
         them are read.
@@ -73,6 +75,7 @@ class Options:
     rejection: Rejection = field(default_factory=Rejection)
     extras: Extras = field(default_factory=Extras)
     counts: bool = False
+    normalize_amplifiers: bool = False
     compress: Packing = "none"
     log_level: Level = "info"
 
@@ -107,4 +110,5 @@ class Options:
     @property
     def arithmetic(self) -> list[Any]:
         """What of these options changes pixels or planes, as plain data."""
-        return [self.dtype, self.combine, asdict(self.rejection), asdict(self.extras), self.counts]
+        own = [self.dtype, self.combine, asdict(self.rejection), asdict(self.extras), self.counts]
+        return [*own, self.normalize_amplifiers]

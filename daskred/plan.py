@@ -29,11 +29,15 @@ class Allowances:
         Science frames without a matching flat are calibrated without one.
     scale_dark_up
         A shorter dark may be scaled up by exposure time.
+    dark_model
+        Frames without a dark of their exposure time, and shorter than the longest dark, get the
+        straight line through all master darks (and the bias) over exposure time.
     """
 
     missing_dark: bool = False
     missing_flat: bool = False
     scale_dark_up: bool = False
+    dark_model: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,9 @@ class Correction:
         it before.
     flat
         The master flat, or None.
+    terms
+        Instead of dark and bias: masters and factors whose sum is subtracted, as of a straight line
+        through darks of several exposure times.
     zero
         The master bias, whether or not it is subtracted: what lies above it makes photon noise.
     """
@@ -59,12 +66,14 @@ class Correction:
     dark_scale: float = 1.0
     bias: str | None = None
     flat: str | None = None
+    terms: tuple[tuple[str, float], ...] = ()
     zero: str | None = None
 
     @property
     def masters(self) -> tuple[str, ...]:
         """All names."""
-        return tuple(name for name in (self.bias, self.dark, self.flat) if name)
+        fitted = [name for name, _ in self.terms]
+        return tuple(name for name in (*fitted, self.bias, self.dark, self.flat) if name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +191,7 @@ class Plan:
                     "product": science.product,
                     "masters": list(science.correction.masters),
                     "dark_scale": science.correction.dark_scale,
+                    "dark_terms": [list(term) for term in science.correction.terms],
                 }
                 for science in self.science
             ],

@@ -32,7 +32,7 @@ _REFERENCE_PIXEL = re.compile(r"(CRPIX|LTV)([12])[A-Z]?")
 
 # Cards that a product gets anew, so that no older ones contradict them.
 _OWN = re.compile(
-    rf"{KEY_CARD}|{CONTENT_CARD}|NCOMBINE|COMBINE|NORMALIZ|IMCMB\d+|CCDPROC|ZEROCOR|DARKCOR|FLATCOR|NANPIX|REJECT|NCOSMIC"
+    rf"{KEY_CARD}|{CONTENT_CARD}|NCOMBINE|COMBINE|NORMALIZ|IMCMB\d+|CCDPROC|ZEROCOR|DARKCOR|DARKC\d+|FLATCOR|NANPIX|REJECT|NCOSMIC"
 )
 
 
@@ -198,6 +198,12 @@ def _correction_cards(correction: Correction) -> list[str]:
             cards.append(_named("ZEROCOR", correction.bias, "bias of the dark"))
             scale = f" with scale={correction.dark_scale:.8g}"
         cards.append(_named("DARKCOR", correction.dark, "dark subtracted", scale))
+    if correction.terms:
+        cards.append(format_card("DARKCOR", "straight line over exposure time", "through masters"))
+        cards += [
+            _named(f"DARKC{number:03d}", name, "factor of a master", f" with scale={factor:.8g}")
+            for number, (name, factor) in enumerate(correction.terms, start=1)
+        ]
     if correction.flat:
         cards.append(_named("FLATCOR", correction.flat, "divided by"))
     return cards

@@ -34,6 +34,7 @@ from daskred.standing import (
     Expected,
     changed_ns,
     expected_products,
+    files_of,
     is_standing,
     master_path,
 )
@@ -141,19 +142,12 @@ class Run:
         return self._note(receipt, expected)
 
     def _files(self, correction: Correction, above_bias: bool = False) -> MasterFiles:
-        bias, dark, flat = (
-            str(master_path(self._out, name)) if name else None
-            for name in (correction.bias, correction.dark, correction.flat)
-        )
         zero = correction.zero or correction.bias or correction.dark
         masters = list(correction.masters)
         if self._options.extras.uncertainty and correction.zero:
             masters = list(dict.fromkeys([*masters, correction.zero]))
-        return MasterFiles(
-            dark=dark,
-            bias=bias,
-            flat=flat,
-            scale=correction.dark_scale,
+        return replace(
+            files_of(self._out, correction),
             written_ns=tuple(
                 master_path(self._out, name).stat().st_mtime_ns for name in correction.masters
             ),
@@ -187,8 +181,8 @@ class Run:
                 target,
                 master,
                 [
-                    master_bands(one, options.dtype, combined.level, bad.append)
-                    for one in combined.rasters
+                    master_bands(one, number, options.dtype, combined.level, bad.append)
+                    for number, one in enumerate(combined.rasters)
                 ],
                 expected.key,
                 content,
@@ -233,7 +227,7 @@ class Run:
 
     def _noise(self, master: Master, combined: Combined) -> MasterNoise:
         first = master.inputs[0]
-        zero = replace(first.correction, dark=None, bias=first.correction.zero, dark_scale=1.0)
+        zero = Correction(bias=first.correction.zero)
         is_flat = master.kind == "flat"
         above = _is_above_bias(first.frame) or zero.bias is None
         return MasterNoise(
@@ -241,7 +235,7 @@ class Run:
             method=self._options.combine,
             zero=None if above else self._files(zero),
             levels=combined.levels,
-            own_level=combined.level,
+            level=combined.level,
             dark=self._files(first.correction) if is_flat else None,
         )
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from daskred.correction import MasterFiles
 from daskred.errors import FrameError, RequestError
 from daskred.fitspixels import pixel_sum
 from daskred.frames import Frame
@@ -47,6 +48,21 @@ def master_path(out: Path, name: str) -> Path:
     return out / MASTERS_FOLDER / f"{name}.fits"
 
 
+def files_of(out: Path, correction: Correction) -> MasterFiles:
+    """Return the files of the masters that a correction names."""
+
+    def path(name: str | None) -> str | None:
+        return str(master_path(out, name)) if name else None
+
+    return MasterFiles(
+        dark=path(correction.dark),
+        bias=path(correction.bias),
+        flat=path(correction.flat),
+        scale=correction.dark_scale,
+        terms=tuple((str(master_path(out, name)), factor) for name, factor in correction.terms),
+    )
+
+
 def expected_products(plan: Plan, options: Options) -> Iterator[Expected]:
     """Yield what a plan makes: masters in their order, then calibrated frames."""
     keys: dict[str, str] = {}
@@ -58,7 +74,9 @@ def expected_products(plan: Plan, options: Options) -> Iterator[Expected]:
         names = [correction.bias, correction.dark, correction.flat]
         if uncertain:
             names.append(correction.zero)
-        return [[name and (name, keys[name]) for name in names], correction.dark_scale]
+        terms = [(name, keys[name], factor) for name, factor in correction.terms]
+        own = [[name and (name, keys[name]) for name in names], correction.dark_scale]
+        return [*own, terms] if terms else own
 
     def made_of(frame: Frame) -> list[str]:
         # Gains and limits matter where they are used; where pixels are prepared, they are digested.

@@ -106,6 +106,8 @@ def _correction_text(correction: Correction) -> str:
         parts.append(f"{correction.dark} scaled by {correction.dark_scale:.4g}, {correction.bias}")
     elif correction.dark or correction.bias:
         parts.append(str(correction.dark or correction.bias))
+    if correction.terms:
+        parts.append("line through " + ", ".join(name for name, _ in correction.terms))
     if correction.flat:
         parts.append(correction.flat)
     return ", ".join(parts) or "none"

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from daskred.blocks import block_tasks
 from daskred.calibrated import Extras
-from daskred.cameras import DetectorRules, read_camera
+from daskred.cameras import DETECTOR_OPTIONS, DetectorRules, read_camera
 from daskred.errors import FrameError, RequestError
 from daskred.execute import Executor, Workers, open_pool
 from daskred.fitsfile import wrong_sum
@@ -203,6 +203,7 @@ def _planned(
         allow = Allowances(**request["allow"])
         options = Options(
             normalize=request["normalize"],
+            normalize_amplifiers=request["normalize_amplifiers"],
             dtype=request["dtype"],
             processed_by=request["processed_by"],
             allow=allow,
@@ -250,7 +251,8 @@ def _mending(out: Path, request: Mapping[str, Any], findings: Sequence[Finding])
     command += _combining_options(request)
     for kind, pattern in request["kinds"]:
         command += ["--kind", f"{kind}={pattern}"]
-    switches = {**request["allow"], "masters_only": request["masters_only"]}
+    switches = dict(request["allow"])
+    switches |= {name: request[name] for name in ("masters_only", "normalize_amplifiers")}
     command += [f"--{name.replace('_', '-')}" for name, value in switches.items() if value]
     lines = [shlex.join(["cd", request["folder"]])]
     for one in findings:
@@ -265,13 +267,14 @@ def _detector_options(request: Mapping[str, Any]) -> list[str]:
     """Return the options that say otherwise than the camera's file."""
     usual = asdict(read_camera(request["camera"]).detector)
     found: list[str] = []
-    for name in ("overscan", "overscan_fit", "overscan_order", "unit"):
-        if request["detector"][name] != usual[name]:
-            found += [f"--{name.replace('_', '-')}", str(request["detector"][name])]
-    if request["detector"]["trim"] != usual["trim"]:
-        found.append("--trim" if usual["trim"] is False else "--no-trim")
-    if request["detector"]["assemble"] != usual["assemble"]:
-        found.append("--assemble" if usual["assemble"] is False else "--no-assemble")
+    for name, value in request["detector"].items():
+        option = f"{name.replace('_', '-')}"
+        if name not in DETECTOR_OPTIONS or value == usual[name]:
+            continue
+        if isinstance(value, bool):
+            found.append(f"--{option}" if value else f"--no-{option}")
+        else:
+            found += [f"--{option}", f"{value:g}" if isinstance(value, float) else str(value)]
     return found
 
 

@@ -26,6 +26,7 @@ from daskred import (
     reduce_night,
     simulate,
 )
+from daskred.planning import make_plan
 from daskred.reduce import Summary
 from daskred.runlog import RunLog
 from tests.conftest import NightMaker, WriteFits, tree
@@ -609,3 +610,30 @@ def test_going_without_on_request(make_night: NightMaker, tmp_path: Path) -> Non
 def test_unknown_options_list_the_known(option: dict[str, Any]) -> None:
     with pytest.raises(RequestError, match="there are"):
         Options(**option)
+
+
+def test_a_line_through_darks_is_the_dark_of_a_shorter_exposure(
+    make_night: NightMaker, tmp_path: Path
+) -> None:
+    times = (2.0, 6.0, 10.0)
+    for number in range(3):
+        for time in times:
+            make_night.add(f"d{time:g}-{number}.fits", "Dark Frame", 100 + 20 * time, time)
+    make_night.add("d10-3.fits", "Dark Frame", 300, 10.0)  # times weigh by their numbers
+    make_night.add("s-4.fits", "Light Frame", 900, 4.0, OBJECT="M 31")
+    make_night.add("s-12.fits", "Light Frame", 900, 12.0, OBJECT="M 31")
+    night = open_night(make_night.folder)
+    refused = {entry.name: entry.reason for entry in make_plan(night).left_out}
+    assert "--dark-model fits a line through them" in refused["s-4.fits"]
+    allow = Allowances(missing_flat=True, dark_model=True)
+    summary = reduce_night(night, tmp_path / "out", Options(allow=allow))
+    assert [entry.name for entry in summary.failed] == ["s-12.fits"]  # a line is not extended
+    masters = tmp_path / "out" / "masters"
+    planes = [fits.getdata(masters / f"MasterDark_{time:g}s.fits").astype("f8") for time in times]
+    stack = np.array(planes).reshape(3, -1)
+    rate, bias = np.polyfit(times, stack, 1, w=np.sqrt([3, 3, 4]))
+    expected = fits.getdata(make_night.folder / "s-4.fits") - (bias + 4 * rate).reshape(8, 12)
+    with fits.open(tmp_path / "out" / "s-4c.fits") as hdus:
+        np.testing.assert_allclose(hdus[0].data, expected, rtol=1e-6)
+        assert hdus[0].header["DARKCOR"] == "straight line over exposure time"
+        assert hdus[0].header["DARKC001"].startswith("MasterDark_2s.fits with scale=0.5869")

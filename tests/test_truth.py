@@ -227,3 +227,21 @@ def test_without_gain_there_are_no_uncertainties_and_the_run_says_so(
     assert any("without uncertainties" in message for message in said)
     with fits.open(tmp_path / summary.science[0].product) as hdus:
         assert [hdu.name for hdu in hdus] == ["PRIMARY", "MASK"]
+
+
+def test_amplifiers_are_normalised_one_by_one_on_request(two: Path, tmp_path: Path) -> None:
+    camera = read_camera(two / CAMERA_FILE)  # in ADU, amplifiers of unlike gain differ
+    night = open_night(two, camera=camera)
+    levels = {}
+    for asked in (False, True):
+        out = tmp_path / str(asked)
+        options = Options(extras=EXTRAS, normalize_amplifiers=asked, masters_only=True)
+        reduce_night(night, out, options)
+        with fits.open(out / "masters" / "MasterFlat_BG40.fits") as hdus:
+            halves = hdus[0].data[:, :128], hdus[0].data[:, 128:]
+            levels[asked] = [float(np.median(half)) for half in halves]
+            relative = np.median(hdus["UNCERT"].data / hdus[0].data)
+        assert relative == pytest.approx(np.sqrt(np.pi / 2 / 31 / 32000), rel=0.2)
+    ratio = levels[False][0] / levels[False][1]
+    assert ratio == pytest.approx(1.9 / 1.6, rel=0.03)
+    assert levels[True] == pytest.approx([1, 1], rel=0.02)

@@ -54,6 +54,8 @@ class DetectorRules:
     overscan_order: int
     overscan_reject_sigma: float
     trim: bool
+    linearity: bool
+    crosstalk_correction: bool
     assemble: bool
     unit: str
     bleed_rows: int
@@ -72,6 +74,11 @@ class DetectorRules:
         return cls(**frozen)
 
 
+# What the command line may say otherwise.
+DETECTOR_OPTIONS = (
+    *("overscan", "overscan_fit", "overscan_order", "overscan_reject_sigma", "trim", "linearity"),
+    *("crosstalk_correction", "assemble", "unit", "bleed_rows"),
+)
 _CHOICES: dict[str, tuple[str, ...]] = {
     "overscan": (*STATISTICS, "none"),
     "overscan_fit": FITS,

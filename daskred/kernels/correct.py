@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,20 @@ def effective_dark(dark: Pixels | None, bias: Pixels | None, scale: float) -> Pi
     current *= scale
     current += bias
     return current
+
+
+def sum_of_terms(planes: Sequence[Pixels], factors: Sequence[float]) -> Pixels:
+    """Return the sum of masters times factors, in float64.
+
+    Examples
+    --------
+    >>> sum_of_terms([np.array([100.0]), np.array([130.0])], [0.5, 0.5])
+    array([115.])
+    """
+    total = np.zeros(planes[0].shape)
+    for plane, factor in zip(planes, factors, strict=True):
+        total += np.multiply(plane, factor, dtype="f8")
+    return total
 
 
 def effective_sigma(dark: Pixels | None, bias: Pixels | None, scale: float) -> Pixels | None:
