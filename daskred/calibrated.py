@@ -52,6 +52,11 @@ class Extras:
     bad_pixels: str | None = None
     cosmics: Cosmics = "no"
 
+    @property
+    def pixel_bytes(self) -> int:
+        """What they take of memory for each pixel, their masters' uncertainties included."""
+        return 10 * bool(self) + 24 * self.uncertainty + 32 * (self.cosmics != "no")
+
     def __bool__(self) -> bool:
         return self.mask or self.uncertainty or self.cosmics != "no"
 

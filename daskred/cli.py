@@ -68,47 +68,15 @@ def _allowances(arguments: argparse.Namespace) -> Allowances:
     )
 
 
-def _print_plan(arguments: argparse.Namespace, night: Night) -> int:
-    """Print the plan; status 1 where a frame would be missing."""
-    from daskred.planning import make_plan
-
-    plan = make_plan(night, _allowances(arguments))
-    if arguments.json:
-        print(json.dumps(plan.to_dict(), indent=1))
-    else:
-        from daskred.options import Options
-        from daskred.reduce import plan_memory
-        from daskred.terminal import print_plan
-
-        used = plan.masters or plan.science
-        print_plan(plan, plan_memory(plan, Options(allow=_allowances(arguments))) if used else None)
-    return SOME_FAILED if any(entry.failed for entry in plan.left_out) else ALL_DONE
-
-
-def _plan(arguments: argparse.Namespace) -> int:
-    return _print_plan(arguments, _open(arguments))
-
-
-def _reduce(arguments: argparse.Namespace) -> int:
-    from daskred.execute import Workers
-
-    if arguments.json and not arguments.dry_run:
-        raise RequestError("--json goes with --dry-run: it prints the plan")
-    if not arguments.out:
-        raise RequestError("-o: an empty name is no folder")
-    night = _open(arguments)
-    if arguments.dry_run:
-        return _print_plan(arguments, night)
-
+def _options(arguments: argparse.Namespace) -> Options:
+    """Return how a night is to be reduced."""
     from daskred.calibrated import Extras
+    from daskred.execute import Workers
     from daskred.kernels.reject import Rejection
     from daskred.memory import parse_size
     from daskred.options import Options
-    from daskred.progress import Silent
-    from daskred.reduce import reduce_night
-    from daskred.terminal import TerminalProgress, print_failed, print_summary
 
-    options = Options(
+    return Options(
         normalize=arguments.normalize,
         normalize_amplifiers=arguments.normalize_amplifiers,
         dtype=arguments.dtype,
@@ -140,6 +108,44 @@ def _reduce(arguments: argparse.Namespace) -> int:
         compress=arguments.compress,
         log_level=arguments.log_level,
     )
+
+
+def _print_plan(arguments: argparse.Namespace, night: Night, options: Options) -> int:
+    """Print the plan; status 1 where a frame would be missing."""
+    from daskred.planning import make_plan
+
+    plan = make_plan(night, options.allow)
+    if arguments.json:
+        print(json.dumps(plan.to_dict(), indent=1))
+    else:
+        from daskred.reduce import plan_memory
+        from daskred.terminal import print_plan
+
+        used = plan.masters or plan.science
+        print_plan(plan, plan_memory(plan, options) if used else None)
+    return SOME_FAILED if any(entry.failed for entry in plan.left_out) else ALL_DONE
+
+
+def _plan(arguments: argparse.Namespace) -> int:
+    from daskred.options import Options
+
+    return _print_plan(arguments, _open(arguments), Options(allow=_allowances(arguments)))
+
+
+def _reduce(arguments: argparse.Namespace) -> int:
+    if arguments.json and not arguments.dry_run:
+        raise RequestError("--json goes with --dry-run: it prints the plan")
+    if not arguments.out:
+        raise RequestError("-o: an empty name is no folder")
+    night = _open(arguments)
+    if arguments.dry_run:
+        return _print_plan(arguments, night, _options(arguments))
+
+    from daskred.progress import Silent
+    from daskred.reduce import reduce_night
+    from daskred.terminal import TerminalProgress, print_failed, print_summary
+
+    options = _options(arguments)
     progress = Silent() if arguments.quiet else TerminalProgress()
     summary = reduce_night(night, arguments.out, options, progress)
     if arguments.quiet:

@@ -114,21 +114,21 @@ def _of_worker(
     itemsize: int,
     scaled_darks: bool,
     whole: bool,
-    beside: bool,
+    beside_bytes: int,
     plain: bool,
 ) -> int:
     """Return what one worker holds beside its tile: masters of a frame, and its working memory."""
     n_pixels = max((sum(i.n_pixels for i in frame.images) for frame in frames), default=0)
     # A dark and a divisor, and a mask while the divisor is made; to scale a dark takes its bias
     # and a result in float64 too.
-    masters = (2 * itemsize + 1 + (itemsize + 8 if scaled_darks else 0) + 12 * beside) * n_pixels
+    masters = (2 * itemsize + 1 + (itemsize + 8 if scaled_darks else 0)) * n_pixels
     # Packed and remote frames are read whole; a level that needs every pixel takes them thrice.
     packed = any(is_packed(frame) or is_remote(frame.path) for frame in frames)
-    # Frames that are prepared, or have a mask or uncertainties, are calibrated whole.
-    prepared = beside or any(frame.preparation for frame in frames)
-    of_frame = (16 * packed + 24 * whole + 48 * prepared) * n_pixels
+    # Frames that are prepared are so as a whole.
+    prepared = any(frame.is_prepared for frame in frames)
+    of_frame = (16 * packed + 24 * whole + 36 * prepared + beside_bytes) * n_pixels
     # Where more is asked for than a plain median, strips are sorted, and summed in float64.
-    sorting = SORTING_BYTES * (beside or not plain)
+    sorting = SORTING_BYTES * (not plain)
     return WORKER_BYTES + WORKING_BYTES + sorting + masters + of_frame
 
 
@@ -140,7 +140,7 @@ def budget(
     dtype_bytes: int = 4,
     scaled_darks: bool = False,
     whole: bool = False,
-    beside: bool = False,
+    beside_bytes: int = 0,
     plain: bool = True,
 ) -> Budget:
     """Return how many workers, and tiles of what size, fit into memory.
@@ -161,8 +161,8 @@ def budget(
         Whether darks are scaled, which takes float64.
     whole
         Whether levels need all pixels of a frame at once.
-    beside
-        Whether a mask, uncertainties or cosmic rays are wanted.
+    beside_bytes
+        What a mask, uncertainties or cosmic rays take of each pixel.
     plain
         Whether masters are plain medians.
 
@@ -172,7 +172,7 @@ def budget(
         When not even one worker fits; it names the least that would do.
     """
     limit = limit_bytes or available_bytes() // 2
-    own = _of_worker(frames, dtype_bytes, scaled_darks, whole, beside, plain)
+    own = _of_worker(frames, dtype_bytes, scaled_darks, whole, beside_bytes, plain)
     # One row of all frames of one exposure is the least that a median needs.
     widest = max(
         (i.shape[1] * max(i.dtype.itemsize, 4) for f in frames for i in f.images), default=0

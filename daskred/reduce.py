@@ -422,7 +422,7 @@ def plan_memory(plan: Plan, options: Options, on_cluster: bool = False) -> Budge
         dtype_bytes=np.dtype(options.dtype).itemsize,
         scaled_darks=any(one.dark_scale != 1 or one.terms for one in corrections),
         whole=options.normalize != "mode",
-        beside=bool(options.extras),
+        beside_bytes=options.extras.pixel_bytes,
         plain=options.plain_median,
     )
 

@@ -27,6 +27,7 @@ _STRIP_VALUES = 2**20
 # Of winsorised values: how far they are drawn in, and by how much that narrows a Gaussian.
 _WINSOR_SIGMA = 1.5
 _WINSOR_NARROWS = 1.134
+_WINSOR_ROUNDS = 10
 _MAD_OF_SIGMA = 1.482602218505602
 Values = NDArray[Any]
 Places = NDArray[np.intp]
@@ -130,6 +131,8 @@ class _Sorted:
         cut = np.flatnonzero((low > 0) | (high < self.n_good))
         if not cut.size:
             return self._all_sums
+        if cut.size > self.n_pixels // 2:
+            return self._sums(low, high)
         # Few pixels have lost values; those of the others are known.
         first, second = (total.copy() for total in self._all_sums)
         own = self.only(cut)
@@ -145,7 +148,7 @@ class _Sorted:
         for rank in range(int(low.min(initial=0)), int(high.max(initial=0))):
             np.subtract(self.ordered[rank], self.origin, out=step, dtype="f8")
             if not start <= rank < stop:
-                step[(rank < low) | (rank >= high)] = 0.0
+                np.copyto(step, 0.0, where=(rank < low) | (rank >= high))
             np.add(first, step, out=first)
             np.multiply(step, step, out=step)
             np.add(second, step, out=second)
@@ -290,21 +293,27 @@ def _winsorized_deviation(
 ) -> NDArray[np.float64]:
     """Return the deviation of values that are drawn in to 1.5 of it, until it stays."""
     _, scale = values.moments(low, high)
-    n = np.maximum(high - low, 1)
-    for _ in range(10):
-        bottom, top = centre - _WINSOR_SIGMA * scale, centre + _WINSOR_SIGMA * scale
-        first = np.clip(values.below(bottom), low, high)
-        last = np.clip(values.below(top, or_equal=True), first, high)
-        total, squares = values.sums(first, last)
-        for bound, number in ((bottom, first - low), (top, high - last)):
-            step = bound - values.origin
-            total = total + number * step
-            squares = squares + number * step**2
+    active, own = np.arange(values.n_pixels), values
+    for _ in range(_WINSOR_ROUNDS):
+        before, middle = scale[active], centre[active]
+        first_rank, last_rank = low[active], high[active]
+        bottom, top = middle - _WINSOR_SIGMA * before, middle + _WINSOR_SIGMA * before
+        first = np.clip(own.below(bottom), first_rank, last_rank)
+        last = np.clip(own.below(top, or_equal=True), first, last_rank)
+        total, squares = (one.copy() for one in own.sums(first, last))
+        for bound, number in ((bottom, first - first_rank), (top, last_rank - last)):
+            step = bound - own.origin
+            total += number * step
+            squares += number * step**2
+        n = np.maximum(last_rank - first_rank, 1)
         now = _WINSOR_NARROWS * np.sqrt(np.maximum(squares / n - (total / n) ** 2, 0.0))
-        settled = np.abs(now - scale) <= 5e-4 * scale
-        scale = now
-        if settled.all():
+        scale[active] = now
+        unsettled = np.flatnonzero(np.abs(now - before) > 5e-4 * before)
+        if not unsettled.size:
             break
+        if unsettled.size < len(active) // 2:
+            # Those that have settled stay as they are.
+            active, own = active[unsettled], own.only(unsettled)
     return scale
 
 
