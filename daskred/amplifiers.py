@@ -14,8 +14,6 @@ from functools import lru_cache
 from itertools import combinations
 from typing import cast
 
-import numpy as np
-
 from daskred.cameras import AmplifierRule, Camera
 from daskred.detector import (
     Amplifier,
@@ -28,12 +26,14 @@ from daskred.detector import (
     parse_section,
     whole,
 )
-from daskred.errors import FrameError
+from daskred.errors import FrameError, RequestError
 from daskred.facts import parse_number, positive
 from daskred.fitsfile import Hdu
 from daskred.frames import Facts, Image
 from daskred.header import Header
 
+# What headers say where there is no section.
+_NO_SECTION = re.compile(r"\s*(unknown|none|n/?a|null|undefined|\[?0:0,\s*0:0\]?)?\s*", re.I)
 _OPERATORS: dict[type[ast.operator], Callable[[int, int], int]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -68,12 +68,15 @@ def preparation_of(
     rules = camera.detector
     if _is_simple(hdus, images, camera):
         return _simple(images[0], facts.gain_e_per_adu, facts.read_noise_e, facts.saturation_adu)
+    if camera.amplifiers and not rules.trim:
+        raise RequestError("--no-trim: a camera file that tells amplifiers tells what is cut off")
     if camera.amplifiers:
-        amplifiers = [_by_rule(path, hdus, images, camera, rule) for rule in camera.amplifiers]
+        numbers = range(1, len(camera.amplifiers) + 1)
+        amplifiers = [_by_rule(path, hdus, images, camera, n) for n in numbers]
         amplifiers = _placed(path, amplifiers, camera.amplifiers)
     else:
         amplifiers = [_by_header(path, hdus, images, camera, n) for n in range(len(images))]
-    _check(path, amplifiers, images)
+    _check(path, amplifiers, camera)
     names = tuple(image.name for image in images)
     n_targets = len(images)
     if rules.assemble and len(amplifiers) > 1 and not camera.amplifiers:
@@ -131,8 +134,7 @@ def _simple(
 ) -> Preparation:
     """Return the preparation that does nothing, of one image."""
     section = whole(image.shape)
-    if limit is None and image.dtype.kind in "iu":
-        limit = float(np.iinfo(image.dtype).max)
+    limit = image.largest if limit is None else limit
     amplifier = Amplifier(
         name=image.name,
         image=0,
@@ -170,9 +172,7 @@ def _crosstalk(
 def _saturation(headers: Sequence[Header], camera: Camera, image: Image) -> float | None:
     """Return the level at which raw pixels are saturated: the header's, or their type's largest."""
     told = positive(headers, camera, "saturation_adu")
-    if told is None and image.dtype.kind in "iu":
-        return float(np.iinfo(image.dtype).max)
-    return told
+    return image.largest if told is None else told
 
 
 def _headers(hdus: Sequence[Hdu], image: Image) -> list[Header]:
@@ -181,12 +181,18 @@ def _headers(hdus: Sequence[Hdu], image: Image) -> list[Header]:
     return [own] if image.hdu == 0 else [own, hdus[0].header]
 
 
-def _section(headers: Sequence[Header], cards: Sequence[str]) -> tuple[str, Section] | None:
-    """Return the first card that tells a section, and the section; of an image's own header."""
+def _section(
+    path: str, header: Header, cards: Sequence[str], shape: tuple[int, int]
+) -> tuple[str, Section] | None:
+    """Return the first card that tells a section, and the section, of an image of a shape."""
     for card in cards:
-        value = headers[0].get(card)
-        if isinstance(value, str) and (section := parse_section(value)):
-            return f"{card} = {value!r}", section
+        value = header.get(card)
+        if value is None or _NO_SECTION.fullmatch(str(value)):
+            continue
+        section = parse_section(str(value), shape)
+        if section is None:
+            raise FrameError(path, f"{card} = {value!r} is no section like [x1:x2,y1:y2]")
+        return f"{card} = {value!r}", section
     return None
 
 
@@ -207,9 +213,9 @@ def _by_header(
     # What is packed keeps its sections; a name of their image is no part of them.
     data = whole(image.shape)
     overscan: tuple[Section, ...] = ()
-    if rules.trim and (told := _section(headers, rules.data_cards)):
+    if rules.trim and (told := _section(path, headers[0], rules.data_cards, image.shape)):
         data = _inside(path, told, image.shape)
-    told = _section(headers, rules.overscan_cards)
+    told = _section(path, headers[0], rules.overscan_cards, image.shape)
     if told and rules.overscan != "none":
         strip = _inside(path, told, image.shape)
         if rules.trim and strip.overlaps(data):
@@ -233,9 +239,10 @@ def _by_rule(
     hdus: Sequence[Hdu],
     images: Sequence[Image],
     camera: Camera,
-    rule: AmplifierRule,
+    number: int,
 ) -> Amplifier:
-    """Return the amplifier that a camera file tells of."""
+    """Return the amplifier that a camera file tells of; numbers count from 1."""
+    rule = camera.amplifiers[number - 1]
     if rule.image >= len(images):
         text = f"has {len(images)} images, and the camera's amplifier {rule.name!r} is in number"
         raise FrameError(path, f"{text} {rule.image + 1}")
@@ -256,7 +263,7 @@ def _by_rule(
     data = section(rule.data)
     place = section(rule.place) if rule.place else data
     return Amplifier(
-        name=rule.name,
+        name=rule.name or (str(number) if len(camera.amplifiers) > 1 else ""),
         image=rule.image,
         data=data,
         overscan=tuple(map(section, rule.overscan)) if camera.detector.overscan != "none" else (),
@@ -326,9 +333,12 @@ def _with_place(amplifier: Amplifier, place: Section, target: int) -> Amplifier:
     return replace(amplifier, place=place, target=target)
 
 
-def _check(path: str, amplifiers: Sequence[Amplifier], images: Sequence[Image]) -> None:
-    """Refuse an overscan that lies neither beside nor above its pixels."""
+def _check(path: str, amplifiers: Sequence[Amplifier], camera: Camera) -> None:
+    """Refuse an overscan that is none, and what needs one where there is none."""
     for one in amplifiers:
+        if (one.linearity or one.linearity_table) and not one.overscan:
+            text = "the camera's linearity is told for ADU above the bias, and needs an overscan"
+            raise FrameError(path, f"{text}; --no-linearity goes without")
         for strip in one.overscan:
             beside = strip.rows[0] <= one.data.rows[0] and one.data.rows[1] <= strip.rows[1]
             above = (
@@ -339,10 +349,9 @@ def _check(path: str, amplifiers: Sequence[Amplifier], images: Sequence[Image]) 
                     path, f"its overscan {strip} lies neither beside nor above its data {one.data}"
                 )
             for other in amplifiers:
-                if other.image == one.image and strip.overlaps(other.data) and not above:
+                if other.image == one.image and strip.overlaps(other.data) and camera.detector.trim:
                     text = f"its overscan {strip} overlaps pixels that see light, {other.data}"
-                    if one.data != whole(images[one.image].shape):
-                        raise FrameError(path, text)
+                    raise FrameError(path, text)
 
 
 def _assembled(
@@ -356,7 +365,7 @@ def _assembled(
     places = []
     for one in amplifiers:
         headers = _headers(hdus, images[one.image])
-        told = _section(headers, camera.detector.place_cards)
+        told = _section(path, headers[0], camera.detector.place_cards, images[one.image].shape)
         if told is None:
             cards = " or ".join(camera.detector.place_cards)
             raise FrameError(path, f"{one.name} has no {cards}, and cannot be assembled")

@@ -45,7 +45,9 @@ def _add_night(parser: argparse.ArgumentParser) -> None:
         "night", nargs="+", metavar="NIGHT", help="folders (with all below), files or patterns"
     )
     parser.add_argument(
-        "--camera", metavar="FILE", help="rules of a camera (TOML), on top of the common ones"
+        "--camera",
+        metavar="FILE",
+        help="rules of a camera (TOML) on top of the common ones, or the name of one that is known",
     )
     parser.add_argument(
         "--kind",
@@ -57,7 +59,7 @@ def _add_night(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_detector(parser: argparse.ArgumentParser) -> None:
+def _add_detector(parser: argparse.ArgumentParser, with_unit: bool = True) -> None:
     """Add what is done to pixels before they are calibrated; camera files tell the same."""
     group = parser.add_argument_group("the detector (what a camera file says, unless given)")
     group.add_argument(
@@ -105,7 +107,10 @@ def _add_detector(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="how far along columns the neighbours of saturated pixels count as saturated (0)",
     )
-    group.add_argument("--unit", choices=("adu", "electron"), help="of the products' pixels (adu)")
+    if with_unit:
+        group.add_argument(
+            "--unit", choices=("adu", "electron"), help="of the products' pixels (adu)"
+        )
 
 
 def _add_combining(parser: argparse.ArgumentParser) -> None:
@@ -130,17 +135,25 @@ def _add_combining(parser: argparse.ArgumentParser) -> None:
         metavar="X",
         help="deviations, numbers or parts (3)",
     )
+    group.add_argument("--reject-high", type=float, metavar="X", help="the same above the centre")
     group.add_argument(
-        "--reject-high", type=float, default=3.0, metavar="X", help="the same above the centre (3)"
+        "--reject-iterations",
+        type=_positive,
+        default=5,
+        metavar="N",
+        help="rounds of rejection at most (5)",
     )
     group.add_argument(
-        "--reject-iterations", type=_positive, default=5, metavar="N", help="at most (5)"
+        "--reject-centre",
+        choices=("median", "mean"),
+        default="median",
+        help="what sigma is measured from (median)",
     )
     group.add_argument(
-        "--reject-centre", choices=("median", "mean"), default="median", help="of sigma (median)"
-    )
-    group.add_argument(
-        "--reject-scale", choices=("mad", "std"), default="mad", help="of sigma (mad)"
+        "--reject-scale",
+        choices=("mad", "std"),
+        default="mad",
+        help="what sigma is: the scaled MAD, or the standard deviation (mad)",
     )
     group.add_argument("--mask", action="store_true", help="write the extension MASK")
     group.add_argument("--uncertainty", action="store_true", help="write the extension UNCERT")
@@ -284,6 +297,7 @@ def command_line(
 
     sub = command("plan", "Print what would be made from what, and why.", "daskred plan NIGHT")
     _add_night(sub)
+    _add_detector(sub)
     _add_allowances(sub)
     sub.add_argument("--json", action="store_true", help="as JSON")
 
@@ -328,7 +342,7 @@ def command_line(
     ):
         sub = command(name, text, f"daskred {name} NIGHT -o OUT")
         _add_night(sub)
-        _add_detector(sub)
+        _add_detector(sub, with_unit=False)
         sub.add_argument("-o", "--out", required=True, metavar="OUT", help=f"folder of {gives}")
         _add_workers(sub)
 

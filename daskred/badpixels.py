@@ -12,22 +12,21 @@ from numpy.typing import NDArray
 
 from daskred.calibrated import readout_of
 from daskred.correction import read_images
-from daskred.errors import RequestError
+from daskred.errors import FrameError, RequestError
 from daskred.fitswrite import as_bands, write_atomically
 from daskred.frames import Frame
 from daskred.header import Header, commentary, format_card
 from daskred.kernels.transfer import robust_limits
-from daskred.night import Night
+from daskred.night import LeftOut, Night
 from daskred.options import Options
 from daskred.plan import Allowances, Input, Master
 from daskred.planes import BAD, HOT, LEGEND, NONLINEAR, UNSTABLE
 from daskred.prepared import read_prepared
 from daskred.progress import Progress, Silent
-from daskred.provenance import KEY_CARD
+from daskred.provenance import KEY_CARD, check_own
 from daskred.reduce import reduce_night
-from daskred.standing import files_of, master_path
+from daskred.standing import MASK_FILE, files_of, master_path
 
-MASK_FILE = "BadPixels.fits"
 # Limits, in robust deviations of all pixels; and what part of the typical response is dead.
 HOT_SIGMA = 8.0
 UNSTABLE_SIGMA = 8.0
@@ -35,6 +34,7 @@ NONLINEAR_SIGMA = 8.0
 DEAD_RESPONSE = 0.5
 # Two flats are of unlike level, and tell of linearity, where one is so much brighter.
 _UNLIKE = 1.3
+_DIGITS = 1 / 12  # variance of rounding to whole ADU, the least that there can be
 Images = list[NDArray[Any]]
 
 
@@ -50,11 +50,14 @@ class BadPixels:
         The bits of each image.
     missing
         What could not be told, and why.
+    failed
+        Frames that could not be used.
     """
 
     path: Path
     masks: list[NDArray[np.uint8]]
     missing: tuple[str, ...]
+    failed: tuple[LeftOut, ...] = ()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -113,12 +116,17 @@ def find_bad_pixels(
     """
     progress = progress or Silent()
     out = Path(out)
+    try:
+        check_own(out / MASK_FILE)
+    except FrameError as error:
+        raise RequestError(str(error)) from error
+    if not night.select("dark") and not night.select("flat"):
+        raise RequestError("a mask of bad pixels needs darks or flats, and there are none")
     options = replace(options or Options(), masters_only=True, allow=Allowances(missing_dark=True))
-    plan = reduce_night(night, out, options, progress).plan
+    summary = reduce_night(night, out, options, progress)
+    plan = summary.plan
     darks = [master for master in plan.masters if master.kind == "dark"]
     flats = [master for master in plan.masters if master.kind == "flat"]
-    if not darks and not flats:
-        raise RequestError("a mask of bad pixels needs darks or flats, and there are none")
     layouts = {master.layout for master in (*darks, *flats)}
     if len(layouts) > 1:
         raise RequestError("the darks and flats are of several detectors; name those of one")
@@ -138,7 +146,7 @@ def find_bad_pixels(
         missing.append("dead and non-linear pixels: there are no flats")
     path = out / MASK_FILE
     _write(path, masks)
-    return BadPixels(path, masks, tuple(missing))
+    return BadPixels(path, masks, tuple(missing), summary.failed)
 
 
 def _mark_hot(masks: Images, dark: Master, out: Path) -> None:
@@ -182,15 +190,15 @@ def _mark_unstable(masks: Images, dark: Master, missing: list[str], progress: Pr
         # Noise grows with the signal: a straight line through medians of variance over level.
         typical, slope = _noise_line(mean, variance)
         expected = np.maximum(typical + slope * (mean - np.nanmedian(mean)), typical)
-        ratio = np.sqrt(variance / max(float(typical), 1e-12))
-        ratio /= np.sqrt(expected / max(float(typical), 1e-12))
+        ratio = np.sqrt(variance / expected)
         _, limit = robust_limits(ratio, UNSTABLE_SIGMA)
         mask[ratio > limit] |= UNSTABLE
 
 
 def _noise_line(mean: NDArray[Any], variance: NDArray[Any]) -> tuple[float, float]:
     """Return the variance of a typical pixel, and by how much it grows with the level."""
-    middle, typical = float(np.nanmedian(mean)), float(np.nanmedian(variance))
+    middle = float(np.nanmedian(mean))
+    typical = max(float(np.nanmedian(variance)), _DIGITS)
     _, bright = robust_limits(mean, 10.0)
     above = mean > bright
     if np.count_nonzero(above) < 8:

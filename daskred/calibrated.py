@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -162,7 +163,8 @@ class _Source:
             return
         image = self._frame.images[number]
         first = sum(one.shape[0] for one in self._frame.images[:number])
-        limit = self._how.amplifiers[number].saturation_adu  # one amplifier is all of an image
+        # Where nothing is prepared, one amplifier is all of an image.
+        (limit,) = (a.saturation_adu for a in self._how.amplifiers if a.target == number)
         start = 0
         for raw in bands_of(self._frame.path, image):
             self.raw_sum = (self.raw_sum + sum_of_rows(raw, first + start)) % 2**64
@@ -223,37 +225,35 @@ def find_cosmics(
     how, number
         Tell gain and read noise; which image.
     """
-    try:
-        from astroscrappy import detect_cosmics
-    except ImportError as error:
-        raise RequestError(
-            "cosmic rays are found by astroscrappy: pip install 'daskred[cosmics]'"
-        ) from error
+    from astroscrappy import detect_cosmics
+
     own = [one for one in how.amplifiers if one.target == number]
     noise = float(np.median([one.read_noise_e or _USUAL_READ_NOISE_E for one in own]))
     gain = float(np.median([one.gain_e_per_adu or 1.0 for one in own]))
     no_value = ~np.isfinite(value)
-    filled = np.where(no_value, 0.0, value).astype("f4")
+    gain = 1.0 if how.unit == "electron" else gain
+    electrons = np.where(no_value, 0.0, value * gain).astype("f4")
     hit, cleaned = detect_cosmics(
-        filled,
-        inmask=masked | no_value,
-        gain=1.0 if how.unit == "electron" else gain,
-        readnoise=noise,
-        satlevel=np.inf,
+        electrons, inmask=masked | no_value, gain=1.0, readnoise=noise, satlevel=np.inf
     )
-    if how.unit != "electron":
-        cleaned = cleaned / gain  # it returns electrons
-    return hit.astype(bool), cleaned
+    return hit.astype(bool), cleaned / gain
 
 
-def check_bad_pixels(path: str | None) -> None:
-    """Raise RequestError where bad pixels cannot be read."""
+def check_extras(extras: Extras) -> None:
+    """Raise RequestError where what is wanted beside the pixels cannot be had."""
+    if extras.cosmics != "no" and find_spec("astroscrappy") is None:
+        raise RequestError("cosmic rays are found by astroscrappy: pip install 'daskred[cosmics]'")
+    path = extras.bad_pixels
     if path is None:
         return
+    if not extras:
+        raise RequestError("--bad-pixels goes with --mask, or with --cosmics, which it guides")
     try:
-        read_images(path)
+        found = read_images(path)
     except FrameError as error:
         raise RequestError(f"--bad-pixels {error}") from error
+    if not found:
+        raise RequestError(f"--bad-pixels {path}: has no image that is no extension of a product")
 
 
 def first_of_unknown_noise(frames: Sequence[Frame]) -> Frame | None:

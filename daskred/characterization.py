@@ -28,17 +28,16 @@ from daskred.kernels.transfer import (
     robust_limits,
     transfer_points,
 )
-from daskred.night import Night
+from daskred.night import LeftOut, Night
 from daskred.options import Options
 from daskred.plan import Allowances, Master, Plan
 from daskred.prepared import read_prepared
 from daskred.progress import Progress, Silent
-from daskred.provenance import KEY_CARD
+from daskred.provenance import KEY_CARD, is_own
 from daskred.reduce import reduce_night
-from daskred.standing import files_of, master_path
+from daskred.standing import DARK_MODEL, files_of, master_path
 
 RESULTS = "characterization.json"
-DARK_MODEL = "DarkModel.fits"
 # Pixels whose dark rate lies so many robust deviations above the typical one are hot.
 HOT_SIGMA = 8.0
 # The photon transfer curve is straight well below saturation only.
@@ -97,6 +96,8 @@ class Characterization:
         Dark rates of each image, ADU per second; empty where darks do not tell.
     missing
         What could not be measured, and why.
+    failed
+        Frames that could not be used.
     """
 
     out: Path
@@ -104,6 +105,7 @@ class Characterization:
     points: dict[str, list[TransferPoints]]
     rates: list[NDArray[np.float64]]
     missing: tuple[str, ...]
+    failed: tuple[LeftOut, ...] = ()
 
 
 def characterize(
@@ -147,14 +149,19 @@ def characterize(
     """
     progress = progress or Silent()
     options = replace(options or Options(), masters_only=True, allow=Allowances(missing_dark=True))
-    summary = reduce_night(_calibration_only(night), out, options, progress)
-    plan = summary.plan
-    frames = [one.frame for master in plan.masters for one in master.inputs]
+    night = _calibration_only(night)
+    frames = list(night.raw)
+    if not frames:
+        raise RequestError("no bias frames, darks or flats: there is nothing to measure")
     how = readout_of(frames[0])
     if how.unit != "adu":
-        raise RequestError("a detector is measured in ADU: --unit adu")
+        raise RequestError("a detector is measured in ADU, not in electrons")
     if any(readout_of(frame).geometry != how.geometry for frame in frames):
         raise RequestError("the night has frames of several detectors or readouts; name one's")
+    for name in (RESULTS, DARK_MODEL):
+        _check_ours(Path(out) / name)
+    summary = reduce_night(night, out, options, progress)
+    plan = summary.plan
     missing: list[str] = []
     noises = _read_noises(plan, how, missing, progress)
     points, levels = _transfer(plan, how, Path(out), missing, progress)
@@ -167,19 +174,20 @@ def characterize(
         numbers.append(_numbers(name, noise, gain, points.get(name, []), levels.get(name, [])))
         if rates:
             numbers[-1] = _with_dark(numbers[-1], rates[amplifier.target][amplifier.place.slices])
-    found = Characterization(Path(out), tuple(numbers), points, rates, tuple(missing))
+        if points.get(name) and gain is None:
+            missing.append(f"gain of {name}: too few blocks of its flats are evenly lit")
+    failed = summary.failed
+    found = Characterization(Path(out), tuple(numbers), points, rates, tuple(missing), failed)
     _save(found)
     return found
 
 
 def _calibration_only(night: Night) -> Night:
-    """Return the night without its science frames, which need no shape of theirs."""
+    """Return the night without its science frames, whose shape the others need not have."""
     kinds = ("bias", "dark", "flat")
     frames = tuple(frame for frame in night.frames if frame.kind in kinds)
-    if not frames:
-        raise RequestError("no bias frames, darks or flats: there is nothing to measure")
-    paths = {frame.path for frame in frames}
-    left_out = tuple(one for one in night.left_out if one.path in paths)
+    others = {frame.path for frame in night.frames} - {frame.path for frame in frames}
+    left_out = tuple(one for one in night.left_out if one.path not in others)
     return replace(night, frames=frames, left_out=left_out)
 
 
@@ -197,7 +205,7 @@ def _parts(frame: Frame, how: Preparation, files: MasterFiles | None = None) -> 
 
 def _read_noises(
     plan: Plan, how: Preparation, missing: list[str], progress: Progress
-) -> list[float]:
+) -> list[float | None]:
     """Return the read noise of each amplifier, ADU; empty where nothing tells."""
     biases = [master for master in plan.masters if master.kind == "bias"]
     darks = sorted(
@@ -220,7 +228,8 @@ def _read_noises(
         before = parts
         progress.advance(1)
     progress.end()
-    return [float(one) for one in np.sqrt(np.mean(np.square(noises), axis=0))]
+    means = np.sqrt(np.nanmean(np.square(noises), axis=0)).tolist()
+    return [own if np.isfinite(own) else None for own in means]
 
 
 def _transfer(
@@ -234,6 +243,11 @@ def _transfer(
     if not any(len(master.inputs) > 1 for master in flats):
         missing.append("gain: needs two flats of one filter")
         return points, levels
+    if not how.is_above_bias and any(not i.correction.masters for m in flats for i in m.inputs):
+        text = "its flats have neither overscan, bias nor dark, so that their signal is not known"
+        missing.append(f"gain: {text}")
+        return points, levels
+    most_times = max(flats, key=lambda one: (len(_times(one)), len(one.inputs)))
     progress.begin("Photon transfer", sum(len(one.inputs) for one in flats), "flats")
     for master in flats:
         inputs = list(master.inputs)[: 2 * _MOST_PAIRS]
@@ -244,7 +258,7 @@ def _transfer(
             parts.append((one.frame.facts.exptime_s, _parts(one.frame, how, files)))
             progress.advance(1)
             for name, own in zip(names, parts[-1][1], strict=True):
-                if parts[-1][0]:
+                if parts[-1][0] and master is most_times:
                     levels[name].append((parts[-1][0], float(np.nanmedian(own))))
             if len(parts) == 2:
                 (first_s, first), (second_s, second) = parts
@@ -254,6 +268,10 @@ def _transfer(
                 parts = [] if first_s == second_s else parts[1:]
     progress.end()
     return points, levels
+
+
+def _times(master: Master) -> set[float | None]:
+    return {one.frame.facts.exptime_s for one in master.inputs}
 
 
 def _gain(
@@ -282,7 +300,9 @@ def _numbers(
         read_noise_e=noise * value if noise and value else None,
         gain_e_per_adu=value,
         gain_error=gain.error if gain else None,
-        highest_signal_adu=max((float(one.signal.max()) for one in points), default=None),
+        highest_signal_adu=max(
+            (float(p.signal.max()) for p in points if p.signal.size), default=None
+        ),
         full_well_adu=gain.full_well_adu if gain else None,
         linearity=_linearity(levels),
     )
@@ -293,7 +313,7 @@ def _linearity(levels: Sequence[tuple[float, float]]) -> tuple[tuple[float, floa
     times = sorted({time for time, _ in levels})
     if len(times) < 3:
         return ()
-    means = [float(np.mean([level for time, level in levels if time == own])) for own in times]
+    means = [float(np.nanmean([level for time, level in levels if time == own])) for own in times]
     slope = float(np.dot(times, means) / np.dot(times, times))
     return tuple((t, m / (slope * t) - 1) for t, m in zip(times, means, strict=True))
 
@@ -348,6 +368,21 @@ def _dark_model(
     return rates
 
 
+def _check_ours(path: Path) -> None:
+    """Refuse to write over a file that somebody else has put there."""
+    if not path.exists():
+        return
+    if path.suffix == ".json":
+        try:
+            ours = "amplifiers" in json.loads(path.read_text())
+        except (OSError, ValueError):
+            ours = False
+    else:
+        ours = is_own(path)
+    if not ours:
+        raise RequestError(f"{path}: stands there already, and daskred did not make it; move it")
+
+
 def _save(found: Characterization) -> None:
     """Write the numbers as JSON, whole or not at all."""
     text = json.dumps(
@@ -357,6 +392,7 @@ def _save(found: Characterization) -> None:
             "hot_sigma": HOT_SIGMA,
         },
         indent=1,
+        allow_nan=False,
     )
     part = found.out / f"{TEMPORARY_MARK}{secrets.token_hex(8)}"
     part.write_text(text + "\n")

@@ -16,7 +16,8 @@ from daskred.arguments import command_line
 from daskred.errors import DaskredError, RequestError
 
 if TYPE_CHECKING:
-    from daskred.night import Night
+    from daskred.kernels.reject import Rejection
+    from daskred.night import LeftOut, Night
     from daskred.options import Options
     from daskred.plan import Allowances
 
@@ -68,11 +69,28 @@ def _allowances(arguments: argparse.Namespace) -> Allowances:
     )
 
 
+def _rejection(arguments: argparse.Namespace) -> Rejection:
+    from daskred.kernels.reject import USUAL_LIMITS, Rejection
+
+    usual = Rejection()
+    low, high = USUAL_LIMITS.get(arguments.reject, (usual.low, usual.high))
+    try:
+        return Rejection(
+            arguments.reject,
+            low if arguments.reject_low is None else arguments.reject_low,
+            high if arguments.reject_high is None else arguments.reject_high,
+            arguments.reject_iterations,
+            arguments.reject_centre,
+            arguments.reject_scale,
+        )
+    except ValueError as error:
+        raise RequestError(f"--reject: {error}") from error
+
+
 def _options(arguments: argparse.Namespace) -> Options:
     """Return how a night is to be reduced."""
     from daskred.calibrated import Extras
     from daskred.execute import Workers
-    from daskred.kernels.reject import Rejection
     from daskred.memory import parse_size
     from daskred.options import Options
 
@@ -90,14 +108,7 @@ def _options(arguments: argparse.Namespace) -> Options:
         ),
         memory_bytes=parse_size(arguments.memory) if arguments.memory else None,
         combine=arguments.combine,
-        rejection=Rejection(
-            arguments.reject,
-            arguments.reject_low,
-            arguments.reject_high,
-            arguments.reject_iterations,
-            arguments.reject_centre,
-            arguments.reject_scale,
-        ),
+        rejection=_rejection(arguments),
         extras=Extras(
             arguments.mask,
             arguments.uncertainty,
@@ -282,7 +293,7 @@ def _characterize(arguments: argparse.Namespace) -> int:
     target = out / "characterization.png"
     save_picture(characterization_picture(found), target)
     stdout().print(f"table: {out / RESULTS}; picture: {target}", markup=False)
-    return ALL_DONE
+    return _told_failed(found.failed)
 
 
 def _mask(arguments: argparse.Namespace) -> int:
@@ -290,8 +301,19 @@ def _mask(arguments: argparse.Namespace) -> int:
     from daskred.terminal import TerminalProgress, print_bad_pixels
 
     night, options = _measured(arguments)
-    print_bad_pixels(find_bad_pixels(night, arguments.out, options, TerminalProgress()))
-    return ALL_DONE
+    found = find_bad_pixels(night, arguments.out, options, TerminalProgress())
+    print_bad_pixels(found)
+    return _told_failed(found.failed)
+
+
+def _told_failed(failed: Sequence[LeftOut]) -> int:
+    """Print the frames that could not be used, and return the status."""
+    from daskred.terminal import left_out_table, stdout
+
+    if not failed:
+        return ALL_DONE
+    stdout().print(left_out_table(failed))
+    return SOME_FAILED
 
 
 def _camera(arguments: argparse.Namespace) -> int:

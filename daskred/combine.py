@@ -19,7 +19,7 @@ from daskred.blocks import (
     tile_tasks,
 )
 from daskred.calibrated import readout_of
-from daskred.correction import DarkBands, MasterFiles
+from daskred.correction import DarkBands, MasterFiles, read_images
 from daskred.detector import Section
 from daskred.errors import FrameError, FramesError
 from daskred.execute import Executor
@@ -33,6 +33,7 @@ from daskred.kernels.combine import (
 )
 from daskred.kernels.level import level, sampling_step
 from daskred.kernels.noise import noise_terms
+from daskred.kernels.reject import Noise
 from daskred.options import Options
 from daskred.plan import Correction, Master
 from daskred.progress import Progress
@@ -44,15 +45,17 @@ from daskred.unpack import Readable, unpacked
 MAX_SATURATED = 0.05
 
 
-def _saturation(frame: Frame, prepared: bool) -> float:
-    """Return the level at which a frame is saturated, ADU: its header's, or its type's largest.
+def _saturation(frame: Frame, prepared: bool, number: int | None = None) -> float:
+    """Return the level at which an image of a frame, or any, is saturated, ADU.
 
-    NaN for a frame that has been prepared, whose saturated pixels are NaN.
+    A frame that has been prepared is not: its saturated pixels are NaN.
     """
-    if prepared:
-        return np.nan
-    limits = [one.saturation_adu for one in readout_of(frame).amplifiers]
-    return min((limit for limit in limits if limit is not None), default=np.inf)
+    limits = [
+        one.saturation_adu
+        for one in readout_of(frame).amplifiers
+        if one.saturation_adu is not None and number in (None, one.target)
+    ]
+    return np.inf if prepared else min(limits, default=np.inf)
 
 
 @dataclass(frozen=True)
@@ -152,23 +155,34 @@ class Combiner:
 
     def _ways(self, master: Master, readable: Readable) -> dict[str, Any]:
         """Return how frames are combined where it is not by a plain median."""
-        limits = [
-            _saturation(frame, number in readable.sums)
-            for number, frame in enumerate(readable.frames)
-        ]
-        how = readout_of(master.inputs[0].frame)
         noise = None
         if self.options.rejection.method == "noise":
-            terms = [noise_terms(one, how) for one in how.amplifiers]
-            noise = tuple(np.mean(terms, axis=0).tolist())
+            noise = self._noise(master)
         return {
             "method": self.options.combine,
             "rejection": self.options.rejection,
-            # Comparisons with NaN are false: there saturated pixels are none already.
-            "limits": limits,
             "noise": noise,
             "precision": self.options.dtype,
         }
+
+    def _noise(self, master: Master) -> Noise:
+        """Return what gain and read noise predict: of an average amplifier."""
+        first = master.inputs[0]
+        how = readout_of(first.frame)
+        terms = [noise_terms(one, how) for one in how.amplifiers]
+        floor, slope = np.mean(terms, axis=0).tolist()
+        if master.kind == "bias":
+            return floor, 0.0, 0.0
+        if master.kind == "flat" or how.is_above_bias:
+            return floor, slope, 0.0
+        if first.correction.zero is None:
+            text = "has neither overscan nor bias, without which nobody knows its signal: --reject"
+            errors = [
+                FrameError(one.frame.path, f"{text} noise cannot be") for one in master.inputs
+            ]
+            raise FramesError(tuple(errors))
+        planes = read_images(self.files(Correction(bias=first.correction.zero)).bias or "")
+        return floor, slope, float(np.nanmedian(np.concatenate([p.reshape(-1) for p in planes])))
 
     def flat(self, master: Master) -> Combined:
         """Return what flats over their levels combine to, and its own level.
@@ -224,14 +238,16 @@ class Combiner:
         try:
             for number, image in enumerate(frames[0].images):
                 stack, planes = FrameStack(frames, number), planes_of(number)
+                if not self.options.plain_median:
+                    options = {**options, "limits": _limits(readable, number)}
                 rasters, sums = self._image(master, image, function, stack, planes, options)
                 combined.rasters.append(rasters[0])
                 if len(rasters) > 1:
                     combined.counts.append(rasters[1:])
                 for place, own in enumerate(sums):
                     combined.sums[place] = (combined.sums[place] + own) % 2**64
-            for place, own in readable.sums.items():
-                combined.sums[place] = own
+            for place, facts in readable.prepared.items():
+                combined.sums[place] = facts.sum
         except BaseException:
             combined.remove()
             raise
@@ -306,7 +322,7 @@ class Combiner:
         frames = readable.frames
         by_way: dict[Correction, list[tuple[int, Frame, float]]] = {}
         for number, (one, frame) in enumerate(zip(master.inputs, frames, strict=True)):
-            flat = (number, frame, _saturation(frame, number in readable.sums))
+            flat = (number, frame, _saturation(frame, number in readable.prepared))
             by_way.setdefault(one.correction, []).append(flat)
         levels = [0.0] * len(frames)
         errors = []
@@ -324,7 +340,8 @@ class Combiner:
                 )
                 for task, measured in self.executor.run(tasks):
                     for (number, _, _), found in zip(task.items, measured, strict=True):
-                        reason = _fault(found)
+                        facts = readable.prepared.get(number)
+                        reason = _fault(found, facts.saturated if facts else 0.0)
                         if reason:
                             errors.append(FrameError(master.inputs[number].frame.path, reason))
                         else:
@@ -337,6 +354,14 @@ class Combiner:
         return levels
 
 
+def _limits(readable: Readable, number: int) -> list[float]:
+    """Return the level at which each frame's so-many-th image is saturated."""
+    return [
+        _saturation(frame, place in readable.prepared, number)
+        for place, frame in enumerate(readable.frames)
+    ]
+
+
 def _positive(own: float, master: Master) -> float:
     """Return a level that a master can be divided by; name its frames where it cannot."""
     if not own > 0:
@@ -345,11 +370,11 @@ def _positive(own: float, master: Master) -> float:
     return own
 
 
-def _fault(measured: tuple[float, float] | FrameError) -> str:
-    """Return why a flat is none, or nothing."""
+def _fault(measured: tuple[float, float] | FrameError, before: float) -> str:
+    """Return why a flat is none, or nothing; before it was prepared, a part was saturated."""
     if isinstance(measured, FrameError):
         return measured.reason
-    own, saturated = measured
+    own, saturated = measured[0], max(measured[1], before)
     if not own > 0:
         return f"has no light: its level less the dark is {own:g} ADU"
     if saturated > MAX_SATURATED:

@@ -45,7 +45,10 @@ class MasterFiles:
     written_ns
         When the files were written: files made anew are read anew.
     zero
-        The file of the master above which a pixel's signal makes noise; None where that is zero.
+        The file of the master above which a pixel's signal makes noise; None where that is zero,
+        or told by the next.
+    zero_terms
+        Paths and factors whose sum is that level.
     contents
         For each of the masters used the digest of what it was made from.
     """
@@ -57,6 +60,7 @@ class MasterFiles:
     terms: tuple[tuple[str, float], ...] = ()
     written_ns: tuple[int, ...] = ()
     zero: str | None = None
+    zero_terms: tuple[tuple[str, float], ...] = ()
     contents: tuple[str, ...] = ()
 
     def load(self, n_images: int, sigmas: bool = False) -> tuple[LoadedMasters, ...]:
@@ -149,15 +153,19 @@ def _load(files: MasterFiles, n_images: int, sigmas: bool) -> tuple[LoadedMaster
     loaded = []
     for number in range(n_images):
         flat = one(files.flat, number)
+        dark = files.subtracted(partial(one, number=number))
         dark_variance = flat_sigma = zero = None
         if sigmas:
             uncertainty = partial(one, number=number, plane="UNCERT")
             dark_variance = files.subtracted(uncertainty, variance=True)
             flat_sigma = one(files.flat, number, "UNCERT")
             zero = one(files.zero, number)
+            if files.zero_terms:
+                at_zero = MasterFiles(terms=files.zero_terms)
+                zero = at_zero.subtracted(partial(one, number=number))
         loaded.append(
             LoadedMasters(
-                dark=files.subtracted(partial(one, number=number)),
+                dark=dark,
                 divisor=None if flat is None else divisor(flat, in_place=True),
                 dark_variance=dark_variance,
                 flat_variance=None if flat_sigma is None else np.square(flat_sigma),
@@ -278,7 +286,7 @@ def calibrate(
     else:
         pixels = map_pixels(_calibrate_arrays, science.data, *planes, dtype=dtype, **options)
     result = science.copy(data=pixels)
-    result.attrs["units"] = "adu"
+    result.attrs.setdefault("units", "adu")
     for name, master in masters.items():
         result.attrs[name] = str(master.name or f"master_{name}")
     return result

@@ -18,6 +18,7 @@ Unit = Literal["adu", "electron"]
 UNITS: tuple[Unit, ...] = get_args(Unit)
 
 _RANGE = r"\s*(\d+)\s*:\s*(\d+)\s*"
+_STARRED = re.compile(r"\s*\[([^,]+),([^,]+)\]\s*")
 _SECTION = re.compile(rf"\s*\[{_RANGE},{_RANGE}\]\s*")
 
 
@@ -72,8 +73,10 @@ def whole(shape: tuple[int, int]) -> Section:
     return Section((0, shape[0]), (0, shape[1]))
 
 
-def parse_section(text: str) -> Section | None:
+def parse_section(text: str, shape: tuple[int, int] | None = None) -> Section | None:
     """Return the section that a text tells, or None where it tells none.
+
+    An asterisk, as IRAF has it, is all of an axis, where a shape is given.
 
     Examples
     --------
@@ -82,6 +85,12 @@ def parse_section(text: str) -> Section | None:
     >>> str(parse_section("[1025:2048,3072:2049]")), parse_section("UNKNOWN")
     ('[1025:2048,3072:2049]', None)
     """
+    if shape is not None and (starred := _STARRED.fullmatch(text)):
+        ranges = [
+            own if "*" not in own else f"1:{length}"
+            for own, length in zip(starred.groups(), (shape[1], shape[0]), strict=True)
+        ]
+        text = f"[{','.join(ranges)}]"
     match = _SECTION.fullmatch(text)
     if not match:
         return None
@@ -191,6 +200,11 @@ class Preparation:
             for one in self.amplifiers
         )
 
+    @property
+    def is_above_bias(self) -> bool:
+        """Whether what comes out is less the bias level, since every amplifier has an overscan."""
+        return bool(self.overscan and all(one.overscan for one in self.amplifiers))
+
     def changes_pixels(self, raw_shapes: tuple[tuple[int, int], ...]) -> bool:
         """Whether what comes out is not what the file holds."""
         plain = all(
@@ -204,6 +218,7 @@ class Preparation:
         return (
             not plain
             or bool(self.crosstalk)
+            or self.bleed_rows > 0
             or self.unit == "electron"
             or self.shapes != raw_shapes
             or any(one.overscan and self.overscan for one in self.amplifiers)

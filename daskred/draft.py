@@ -49,15 +49,16 @@ def draft_camera(paths: Sequence[str]) -> str:
     if not samples:
         raise RequestError(f"no FITS frame can be read of {', '.join(paths)}")
     name, headers, shapes = samples[0]
+    everything = [header for _, own, _ in samples for header in own]
     lines = [
         "# Rules of a new camera, on top of the common ones; `daskred reduce NIGHT --camera FILE`.",
         f"# Drafted from {', '.join(sample[0] for sample in samples)}.",
-        f'name = "{_camera_name(headers, camera)}"',
+        f'name = "{_camera_name(everything, camera)}"',
         "",
         "# What the common rules read from these headers. Where a line is wrong, or says that",
         '# nothing is found, name the right card: as exptime_s = ["EXPOSED"].',
         "[facts]",
-        *_fact_lines(headers, camera),
+        *_fact_lines(everything, camera),
         "",
         *_detector_lines(headers, shapes),
         "",

@@ -84,6 +84,14 @@ class Image:
         return self.disk_dtype.newbyteorder("=")
 
     @property
+    def largest(self) -> float | None:
+        """The largest value that the stored integers can tell; None of floats."""
+        if self.bitpix < 0:
+            return None
+        top = 255 if self.bitpix == 8 else 2 ** (self.bitpix - 1) - 1
+        return self.bzero + self.bscale * top
+
+    @property
     def n_pixels(self) -> int:
         """Number of pixels."""
         return self.shape[0] * self.shape[1]

@@ -64,19 +64,23 @@ class MasterNoise:
         part = combined_part(self.method, n_used)
         zeros = np.zeros_like(value)
         if not self.levels:
-            above = value - self._band(self.zero, value, number, first_row)
-            if self.zero is None and not self._above_bias:
+            one = value / np.maximum(n_used, 1) if self.method == "sum" else value
+            above = one - self._band(self.zero, value, number, first_row)
+            if self.zero is None and not self.how.is_above_bias:
                 above = zeros
             return _root(part * self._variance(above, number, first_row))
         first = float(np.mean(1 / np.array(self.levels)))
         second = float(np.mean(1 / np.array(self.levels) ** 2))
         dark = self._band(self.dark, value, number, first_row)
         current = np.maximum(dark - self._band(self.zero, value, number, first_row), 0.0)
-        if self.zero is None and not self._above_bias:
+        if self.zero is None and not self.how.is_above_bias:
             current = zeros
         floor = self._variance(zeros, number, first_row)
         own_level = self.level.of(number, first_row, value.shape)
-        photons = self._variance(value * own_level, number, first_row) - floor
+        lit = value * own_level
+        if self.method == "sum":
+            lit = lit / np.maximum(n_used, 1)
+        photons = self._variance(lit, number, first_row) - floor
         variance = part * (second * self._variance(current, number, first_row) + first * photons)
         # The master dark is the same in every flat, so that nothing averages its noise.
         variance += second * self._band(self.dark, value, number, first_row, "UNCERT")
@@ -85,10 +89,6 @@ class MasterNoise:
         typical = float(np.median(known)) if known.size else 0.0
         variance += value**2 * (np.pi / 2 * typical / self._n_pixels)
         return _root(variance / own_level**2)
-
-    @property
-    def _above_bias(self) -> bool:
-        return bool(self.how.overscan and all(one.overscan for one in self.how.amplifiers))
 
     @property
     def _n_pixels(self) -> int:

@@ -100,7 +100,8 @@ def _dark_correction(
             best = min(same, key=lambda pair: abs(pair[0] - exptime_s))[1]
             return Correction(dark=best.name)
         if allow.dark_model and (terms := _line_through(of_time, bias, exptime_s)):
-            return Correction(terms=terms)
+            zero = () if bias else _line_through(of_time, bias, 0.0)
+            return Correction(terms=terms, zero_terms=zero)
         longer = [pair for pair in of_time if pair[0] > exptime_s]
         shorter = [pair for pair in of_time if 0 < pair[0] < exptime_s]
         scalable = longer or (shorter if allow.scale_dark_up else [])
@@ -117,7 +118,7 @@ def _dark_correction(
         text = f"its header tells no exposure time, so no dark can be chosen; {way_out}"
         raise RefusedError(text)
     if len(usable) > 1 and exptime_s < max(float(d.facts.exptime_s or 0) for d in usable):
-        text += ", and no bias to scale one by exposure time" if not bias else ""
+        text += ", and no bias to scale one by exposure time"
         way_out = f"--dark-model fits a line through them, {way_out}"
     elif usable and not bias:
         text += ", and no bias to scale it by exposure time"
@@ -134,7 +135,7 @@ def _line_through(
     """Return the factors of masters that make the dark of an exposure time.
 
     It is the straight line through them over exposure time, each with the weight of its number of
-    frames; none where there are fewer than two times, or the line would have to be extended.
+    frames; none where there are fewer than two times, or beyond the longest of them.
     """
     points = [(0.0, bias)] if bias else []
     points += sorted(darks, key=lambda pair: pair[0])

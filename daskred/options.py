@@ -108,7 +108,15 @@ class Options:
         return self.plain_median and not self.extras
 
     @property
-    def arithmetic(self) -> list[Any]:
-        """What of these options changes pixels or planes, as plain data."""
-        own = [self.dtype, self.combine, asdict(self.rejection), asdict(self.extras), self.counts]
-        return [*own, self.normalize_amplifiers]
+    def of_masters(self) -> list[Any]:
+        """What of these options changes masters or their planes, as plain data."""
+        beside = [self.extras.mask, self.extras.uncertainty, self.counts]
+        own = [self.dtype, self.combine, asdict(self.rejection), self.normalize_amplifiers]
+        return [*own, *beside]
+
+    @property
+    def of_science(self) -> list[Any]:
+        """What of these options changes calibrated frames or their planes, as plain data."""
+        extras = asdict(self.extras)
+        del extras["bad_pixels"]  # its content counts, and not its name
+        return [self.dtype, extras, self.compress]

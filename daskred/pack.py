@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from daskred.checksum import add_checksums, checksum_of, encode_checksum
+from daskred.errors import DaskredError
 from daskred.fitsfile import read_hdus, read_unit
 from daskred.header import BLOCK, format_card
 
@@ -20,6 +21,10 @@ SUFFIXES: dict[Packing, str] = {"none": "", "gzip": ".gz", "rice": ".fz", "lossl
 QUANTIZE_LEVEL = 16.0
 _SEED = 1
 _LEVEL = 6  # of gzip: more takes longer and gains little on noise
+
+
+class PackingError(DaskredError):
+    """A product cannot be packed."""
 
 
 def pack(plain: Path, target: Path, how: Packing) -> None:
@@ -48,6 +53,10 @@ def pack(plain: Path, target: Path, how: Packing) -> None:
     try:
         _write_tiles(plain, bare, how)
         _add_sums(bare, target)
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # of astropy, which has its own ideas of some cameras' cards
+        raise PackingError(str(error)) from error
     finally:
         bare.unlink(missing_ok=True)
 

@@ -58,6 +58,8 @@ class Correction:
     terms
         Instead of dark and bias: masters and factors whose sum is subtracted, as of a straight line
         through darks of several exposure times.
+    zero_terms
+        The same for no exposure time, where there are terms and no bias.
     zero
         The master bias, whether or not it is subtracted: what lies above it makes photon noise.
     """
@@ -67,6 +69,7 @@ class Correction:
     bias: str | None = None
     flat: str | None = None
     terms: tuple[tuple[str, float], ...] = ()
+    zero_terms: tuple[tuple[str, float], ...] = ()
     zero: str | None = None
 
     @property

@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from daskred.detector import Preparation
 from daskred.fitsfile import Hdu, read_hdus, read_unit
 from daskred.fitswrite import Bands, LateCards, Unit, write_atomically
 from daskred.frames import Frame, Image
@@ -25,9 +26,11 @@ from daskred.planes import Plane, plane_units
 from daskred.provenance import CONTENT_CARD, KEY_CARD
 
 # Cards that are true of raw pixels only, where pixels have been prepared.
-_OF_RAW_PIXELS = re.compile(r"BIASSEC|TRIMSEC|DATASEC|OVERSCAN|TRIM|LINCORR|XTALKCOR|GAINCOR")
+_OF_RAW_PIXELS = re.compile(
+    r"BIASSEC|TRIMSEC|DATASEC|OVERSCAN|TRIM|LINCORR|XTALKCOR|GAINCOR|SATURATE|SATLEVEL|MAXLIN"
+)
 _OF_PARTS = re.compile(r"DETSEC|CCDSEC|AMPSEC|NEXTEND")
-_OF_GAIN = re.compile(r"E?GAIN")
+_OF_GAIN = re.compile(r"E?GAIN\d?|CCDGAIN|GAINMODE")
 _REFERENCE_PIXEL = re.compile(r"(CRPIX|LTV)([12])[A-Z]?")
 
 # Cards that a product gets anew, so that no older ones contradict them.
@@ -40,14 +43,15 @@ def _content_card(content: str) -> str:
     return format_card(CONTENT_CARD, content, "of all pixels it was made from")
 
 
-def _kept(header: Header, compressed: bool, prepared: bool = False) -> Header:
+def _kept(header: Header, compressed: bool, how: Preparation | None) -> Header:
     """Return a header without what no longer holds."""
 
     def unwanted(keyword: str) -> bool:
         return bool(
             is_structural(keyword, compressed)
             or _OWN.fullmatch(keyword)
-            or (prepared and _OF_RAW_PIXELS.fullmatch(keyword))
+            or (how and _OF_RAW_PIXELS.fullmatch(keyword))
+            or (how and how.unit == "electron" and _OF_GAIN.fullmatch(keyword))
         )
 
     kept = header.without(unwanted)
@@ -74,9 +78,6 @@ def _moved(header: Header, frame: Frame, number: int) -> Header:
     how = frame.preparation
     if how is None:
         return header
-    if how.unit == "electron":
-        header = header.without(lambda keyword: bool(_OF_GAIN.fullmatch(keyword)))
-        header = header.plus([format_card("GAIN", 1.0, "pixels are electrons")])
     if len(how.names) != len(frame.images):
         return header  # put together: its reference pixel was that of the whole
     first = next(one for one in how.amplifiers if one.target == number)
@@ -134,8 +135,10 @@ def _units(
     # The first unit of the product gets the new cards.
     images, how = frame.images, frame.preparation
     new = [*_preparation_cards(frame), *cards]
-    if how and how.unit == "electron" and unit is None:
+    in_electrons = how is not None and how.unit == "electron"
+    if in_electrons and unit is None:
         unit = "electron"
+        new.append(format_card("GAIN", 1.0, "pixels are electrons"))
     if len(pixels) < len(images):
         return _assembled_units(path, hdus, frame, pixels[0], new, unit, others)
     by_hdu = {
@@ -148,13 +151,13 @@ def _units(
             continue
         if hdu.index in by_hdu:
             number, own = by_hdu[hdu.index]
-            header = _kept(hdu.header, images[number].compressed, how is not None)
+            header = _kept(hdu.header, images[number].compressed, how)
             header = _moved(header, frame, number)
             header = _with_unit(header, "adu" if unit is None else unit, replace=unit is not None)
             units.append((header.plus(new), own))
             new = []
         elif hdu.index == 0:
-            units.append((_kept(hdu.header, False, how is not None).plus(new), None))
+            units.append((_kept(hdu.header, False, how).plus(new), None))
             new = []
         elif others:
             # Tables and the like go with the frame, to the byte.
@@ -173,7 +176,7 @@ def _assembled_units(
 ) -> list[Unit]:
     """Lay out amplifiers that were put together: one image, under the primary header."""
     parts = {image.hdu for image in frame.images}
-    header = _kept(hdus[0].header, False, prepared=True)
+    header = _kept(hdus[0].header, False, frame.preparation)
     header = header.without(lambda keyword: bool(_OF_PARTS.fullmatch(keyword)))
     header = _moved(header, frame, 0)
     header = _with_unit(header, "adu" if unit is None else unit, replace=unit is not None)

@@ -5,12 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
-import re
 import secrets
-import shutil
 import time
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +15,15 @@ from typing import Any
 import numpy as np
 
 from daskred import __version__
-from daskred.calibrated import check_bad_pixels, first_of_unknown_noise
+from daskred.calibrated import check_extras
+from daskred.checks import (
+    check_plan,
+    check_same_night,
+    check_space,
+    check_sum,
+    folder_of_products,
+    with_known_noise,
+)
 from daskred.errors import FrameError, FramesError, RequestError, RunError
 from daskred.execute import Executor, Workers, active_client, open_pool
 from daskred.fitswrite import TEMPORARY_MARK
@@ -29,9 +34,7 @@ from daskred.plan import MASTERS_FOLDER, Plan
 from daskred.planning import make_plan
 from daskred.progress import Progress, Silent
 from daskred.run import Run
-from daskred.runlog import LoggedProgress, RunLog, read_log
-from daskred.standing import expected_products, has_key
-from daskred.storage import is_remote
+from daskred.runlog import LoggedProgress, RunLog
 from daskred.tasks import Receipt
 
 # On a cluster each worker is asked whether it has what a task needs; here nothing is cut short.
@@ -73,61 +76,6 @@ def _remove_parts(out: Path, plan: Plan) -> None:
         for part in folder.glob(f"{TEMPORARY_MARK}*"):
             if part.is_file():
                 part.unlink(missing_ok=True)
-
-
-def folder_of_products(out: str | Path) -> Path:
-    """Return the folder of products; make it where it is missing.
-
-    Raises
-    ------
-    RequestError
-        When it cannot be made or written.
-    """
-    if is_remote(str(out)):
-        raise RequestError(f"-o {out}: products are written to a folder of this machine; name one")
-    out = Path(out).absolute()
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise RequestError(f"-o {out}: is, or lies in, a file; name a folder") from error
-    except OSError as error:
-        raise RequestError(f"-o {out}: cannot be made: {error.strerror}") from error
-    for folder in (out, out / MASTERS_FOLDER):
-        if folder.exists() and not os.access(folder, os.W_OK | os.X_OK):
-            raise RequestError(f"-o {folder}: no permission to write there; name another folder")
-    return out
-
-
-def check_plan(plan: Plan, masters_only: bool) -> None:
-    """Raise RequestError for a plan that has nothing to do."""
-    kinds = [frame.kind for frame in plan.frames]
-    if masters_only:
-        if not plan.masters:
-            raise RequestError("no masters can be made: there are no calibration frames to use")
-    elif "science" not in kinds or not any(
-        f.kind == "science" and f.path not in _set_aside(plan) for f in plan.frames
-    ):
-        raise RequestError(
-            f"no science frames: {_counted(plan)};"
-            " --kind science='PATTERN' names them, --masters-only makes the masters alone,"
-            " daskred plan tells why each frame is what it is"
-        )
-
-
-def _counted(plan: Plan) -> str:
-    """Say what frames there are, and the first of those that are none."""
-    kinds = Counter(frame.kind for frame in plan.frames)
-    parts = [f"{number} {kind}" for kind, number in sorted(kinds.items())]
-    known = {frame.path for frame in plan.frames}
-    broken = [entry for entry in plan.left_out if entry.path not in known]
-    if broken:
-        parts.append(f"{len(broken)} that are none ({broken[0].name} {broken[0].reason})")
-    return f"the night has {', '.join(parts)}"
-
-
-def _set_aside(plan: Plan) -> set[str]:
-    """Paths of the frames that need no calibration, as masters and duplicates."""
-    return {entry.path for entry in plan.left_out if not entry.failed}
 
 
 def reduce_night(
@@ -178,8 +126,9 @@ def reduce_night(
     progress = progress or Silent()
     plan = make_plan(night, options.allow)
     check_plan(plan, options.masters_only)
-    options = _with_known_noise(plan, options, progress)
-    check_bad_pixels(options.extras.bad_pixels)
+    check_sum(plan, options)
+    options = with_known_noise(plan, options, progress)
+    check_extras(options.extras)
     client = _cluster_client(options.workers)
     memory = plan_memory(plan, options, on_cluster=client is not None)
     check_space(Path(out), plan, options)
@@ -220,21 +169,6 @@ def reduce_night(
                     log.left_out(entry)
                 log.write("end", outcome=outcome, **_throughput(run, time.monotonic() - start))
     return summary
-
-
-def _with_known_noise(plan: Plan, options: Options, progress: Progress) -> Options:
-    """Return the options without uncertainties, where nobody tells gain and read noise."""
-    frames = [one.frame for master in plan.masters for one in master.inputs]
-    frames += [one.frame for one in plan.science]
-    wanted = options.extras.uncertainty or options.rejection.method == "noise"
-    unknown = first_of_unknown_noise(frames) if wanted else None
-    if unknown is None:
-        return options
-    text = f"{unknown.name}: neither its header nor the camera's file tells gain and read noise"
-    if options.rejection.method == "noise":
-        raise RequestError(f"{text}, which a rejection by noise needs")
-    progress.say(f"{text}; the products are written without uncertainties")
-    return replace(options, extras=replace(options.extras, uncertainty=False))
 
 
 def _cluster_client(workers: Workers | None) -> Any:
@@ -345,61 +279,6 @@ def _carried_out(
                 f"stopped: {error.filename or 'a product'}: {error.strerror or error};"
                 " what is done stays, the same command goes on from there"
             ) from error
-
-
-def check_space(out: Path, plan: Plan, options: Options) -> None:
-    """Raise RequestError where the products that are missing do not fit on the disk."""
-    beside = 4 * options.extras.uncertainty + options.extras.mask
-    itemsize = np.dtype(options.dtype).itemsize + beside
-    layouts = [(master.product, master.layout) for master in plan.masters]
-    if not options.masters_only:
-        layouts += [(options.product(one.product), one.frame.layout) for one in plan.science]
-    needed = sum(
-        itemsize * sum(shape[0] * shape[1] for _, shape in layout)
-        for product, layout in layouts
-        if not (out / product).exists()
-    )
-    there = next(folder for folder in (out, *out.absolute().parents) if folder.is_dir())
-    free = shutil.disk_usage(there).free
-    if needed > free:
-        raise RequestError(
-            f"-o {out}: has {free // 10**6} MB free, and the products need {-(-needed // 10**6)} MB"
-        )
-
-
-def check_same_night(out: Path, night: Night, plan: Plan, options: Options) -> None:
-    """Raise RequestError where products of another night would be replaced.
-
-    Nights may have frames and masters of the same names; a night that was moved is the same.
-    """
-    runs = [record for record in read_log(out) if record["event"] == "run"]
-    if not runs:
-        return
-    earlier = _roots(runs[-1].get("folder", ""), runs[-1].get("sources", ()))
-    now = _roots(night.folder, night.sources)
-    if any(_is_below(one, other) or _is_below(other, one) for one in earlier for other in now):
-        return
-    for expected in expected_products(plan, options):
-        if (out / expected.product).exists() and not has_key(expected, out):
-            raise RequestError(
-                f"-o {out}: holds products of another night ({', '.join(sorted(earlier))}), as"
-                f" {expected.product}; name another folder, or both nights at once; --overwrite"
-                " replaces them"
-            )
-
-
-def _roots(folder: str, sources: Iterable[str]) -> set[str]:
-    """Return the folders and files that sources name; of a pattern the folder before it."""
-    roots = set()
-    for source in sources:
-        fixed = re.split(r"[*?\[]", source)[0]
-        root = source if fixed == source else fixed.rpartition("/")[0]
-        roots.add(root if is_remote(source) else os.path.normpath(Path(folder, root)))
-    return roots
-
-
-def _is_below(path: str, folder: str) -> bool:
-    return path == folder or path.startswith(f"{folder.rstrip('/')}/")
 
 
 def plan_memory(plan: Plan, options: Options, on_cluster: bool = False) -> Budget:

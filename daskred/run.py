@@ -15,7 +15,6 @@ from daskred.correction import MasterFiles
 from daskred.errors import FrameError, FramesError, RequestError
 from daskred.execute import Executor
 from daskred.frames import Frame
-from daskred.kernels.reject import Rejection
 from daskred.masterplanes import (
     MasterNoise,
     count_planes,
@@ -148,10 +147,13 @@ class Run:
             masters = list(dict.fromkeys([*masters, correction.zero]))
         return replace(
             files_of(self._out, correction),
-            written_ns=tuple(
-                master_path(self._out, name).stat().st_mtime_ns for name in correction.masters
-            ),
             zero=None if above_bias or zero is None else str(master_path(self._out, zero)),
+            zero_terms=()
+            if above_bias
+            else tuple(
+                (str(master_path(self._out, name)), factor)
+                for name, factor in correction.zero_terms
+            ),
             contents=self._contents(masters),
         )
 
@@ -309,15 +311,14 @@ class Run:
 
 def _is_above_bias(frame: Frame) -> bool:
     """Whether a frame comes less its overscan, so that its pixels are above the bias level."""
-    how = frame.preparation
-    return bool(how and how.overscan and all(one.overscan for one in how.amplifiers))
+    return readout_of(frame).is_above_bias
 
 
 def _combining(options: Options) -> list[str]:
     """Return in words how frames are combined, and what is left out before."""
     how = options.rejection
     if options.combine == "clipped-mean" and how.method == "none":
-        how = Rejection("sigma")
+        how = replace(how, method="sigma")
     if how.method == "none":
         return [options.combine]
     text = f"{how.method} low={how.low:g} high={how.high:g}"

@@ -233,7 +233,7 @@ def open_frames(
                 f"{frame.name} and {frames[0].name} differ in the shapes or names of their images;"
                 " frames that are opened together must share them"
             )
-    names = [one.name for one in frames[0].images]
+    names = [name for name, _ in frames[0].layout]
     if isinstance(image, str):
         if image not in names:
             raise RequestError(f"no image {image!r}; there are {', '.join(map(repr, names))}")
@@ -241,9 +241,9 @@ def open_frames(
     if not 0 <= image < len(names):
         raise RequestError(f"no image {image}; there are {len(names)}")
     if tiled:
-        one = frames[0].images[image]
-        row_bytes = len(frames) * one.shape[1] * one.dtype.itemsize
-        n_rows = rows_per_tile(row_bytes, one.shape[0], TILE_BLOCK_BYTES, n_parts=4)
+        shape = frames[0].layout[image][1]
+        row_bytes = len(frames) * shape[1] * FrameStack(frames, image).dtype.itemsize
+        n_rows = rows_per_tile(row_bytes, shape[0], TILE_BLOCK_BYTES, n_parts=4)
         data = stack_tiles(frames, image, n_rows)
     else:
         data = stack_frames(frames, image, frames_per_block(frames, 4))
@@ -252,7 +252,7 @@ def open_frames(
         dims=("frame", "y", "x"),
         coords=_coordinates(frames),
         name=names[image] or "pixels",
-        attrs={"units": "adu"},
+        attrs={"units": frames[0].preparation.unit if frames[0].preparation else "adu"},
     )
 
 
@@ -261,6 +261,6 @@ def open_images(frames: Sequence[Frame], *, tiled: bool = False) -> dict[str, xr
     if not frames:
         raise RequestError("no frames to open")
     return {
-        image.name: open_frames(frames, image=number, tiled=tiled)
-        for number, image in enumerate(frames[0].images)
+        name: open_frames(frames, image=number, tiled=tiled)
+        for number, (name, _) in enumerate(frames[0].layout)
     }

@@ -17,6 +17,10 @@ from daskred.plan import MASTERS_FOLDER, Correction, Plan
 from daskred.provenance import content_of, key_of, read_content, stands
 from daskred.storage import is_remote
 
+# Files beside the products, which other commands write.
+DARK_MODEL = "DarkModel.fits"
+MASK_FILE = "BadPixels.fits"
+
 
 @dataclass(frozen=True, slots=True)
 class Expected:
@@ -60,13 +64,16 @@ def files_of(out: Path, correction: Correction) -> MasterFiles:
         flat=path(correction.flat),
         scale=correction.dark_scale,
         terms=tuple((str(master_path(out, name)), factor) for name, factor in correction.terms),
+        written_ns=tuple(
+            master_path(out, name).stat().st_mtime_ns
+            for name in (*correction.masters, *((correction.zero,) if correction.zero else ()))
+        ),
     )
 
 
 def expected_products(plan: Plan, options: Options) -> Iterator[Expected]:
     """Yield what a plan makes: masters in their order, then calibrated frames."""
     keys: dict[str, str] = {}
-    arithmetic = [*options.arithmetic, digest_of(options.extras.bad_pixels)]
 
     uncertain = options.extras.uncertainty
 
@@ -78,13 +85,15 @@ def expected_products(plan: Plan, options: Options) -> Iterator[Expected]:
         own = [[name and (name, keys[name]) for name in names], correction.dark_scale]
         return [*own, terms] if terms else own
 
+    of_science = [*options.of_science, digest_of(options.extras.bad_pixels)]
+
     def made_of(frame: Frame) -> list[str]:
         # Gains and limits matter where they are used; where pixels are prepared, they are digested.
         return [frame.digest] if options.is_plain else [frame.digest, repr(frame.detector)]
 
     for master in plan.masters:
         keys[master.name] = key_of(
-            [master.name, master.kind, arithmetic, options.processed_by],
+            [master.name, master.kind, options.of_masters, options.processed_by],
             options.normalize if master.kind == "flat" else None,
             [
                 [one.frame.basename, *made_of(one.frame), data_of(one.correction)]
@@ -102,7 +111,7 @@ def expected_products(plan: Plan, options: Options) -> Iterator[Expected]:
         return
     for one in plan.science:
         key = key_of(
-            [*made_of(one.frame), one.product, options.compress, arithmetic, options.processed_by],
+            [*made_of(one.frame), one.product, of_science, options.processed_by],
             data_of(one.correction),
             options.normalize if one.correction.flat else None,
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import math
 import os
 import platform
 import time
@@ -26,7 +25,7 @@ from daskred.kernels.correct import calibrate
 from daskred.kernels.flat import count_saturated
 from daskred.kernels.level import level, sampling_step
 from daskred.kernels.scratch import scratch
-from daskred.pack import Packing
+from daskred.pack import Packing, PackingError
 from daskred.plan import Correction
 from daskred.products import write_calibrated
 from daskred.provenance import content_of
@@ -226,6 +225,8 @@ def _calibrate(
         return _calibrate_bands(job, files, dtype, processed_by, packing)
     except FrameError as error:
         return error
+    except PackingError as error:
+        return FrameError(job.frame.path, f"its product cannot be packed: {error}")
     except OSError as error:
         if error.errno != errno.ENAMETOOLONG:
             raise
@@ -278,8 +279,7 @@ def measure_flats(
     Parameters
     ----------
     flats
-        Places in their master, frames, and the level at which each is saturated, ADU; NaN where
-        saturated pixels are NaN.
+        Places in their master, frames, and the level at which each is saturated, ADU.
     files
         What is subtracted.
     method
@@ -303,10 +303,7 @@ def _measure(frame: Frame, limit: float, files: MasterFiles, method: str) -> tup
     for image, own in zip(frame.images, files.load(len(frame.images)), strict=True):
         start = 0
         for raw in bands_of(frame.path, image):
-            if math.isnan(limit):  # where frames are prepared, saturated pixels have no value
-                n_saturated += int(np.count_nonzero(np.isnan(raw)))
-            else:
-                n_saturated += count_saturated(raw, limit)
+            n_saturated += count_saturated(raw, limit)
             # The rows that the whole image's sample has, whatever the height of bands.
             rows = slice(-start % step, None, step)
             dark = 0.0 if own.dark is None else own.dark[start : start + len(raw)][rows]

@@ -37,16 +37,32 @@ class Readable:
     ----------
     frames
         In the order in which they were given.
-    sums
-        Of those that were prepared, by their number: the sum of their raw pixels.
+    prepared
+        What is known of those that were prepared, by their number.
     """
 
     frames: list[Frame]
-    sums: dict[int, int]
+    prepared: dict[int, RawFacts]
 
 
-def prepare(frame: Frame, target: Path, dtype: str) -> tuple[Frame, int]:
-    """Prepare a frame into a file; return the frame that lies there, and the sum of its raw pixels.
+@dataclass(frozen=True)
+class RawFacts:
+    """What only the raw pixels of a prepared frame tell.
+
+    Parameters
+    ----------
+    sum
+        Of the pixels; see `daskred.fitspixels.pixel_sum`.
+    saturated
+        What part of those that amplifiers read is saturated.
+    """
+
+    sum: int
+    saturated: float
+
+
+def spool(frame: Frame, target: Path, dtype: str) -> tuple[Frame, RawFacts]:
+    """Prepare a frame into a file; return the frame that lies there, and what it tells no more.
 
     Saturated pixels become NaN there.
 
@@ -57,17 +73,20 @@ def prepare(frame: Frame, target: Path, dtype: str) -> tuple[Frame, int]:
     """
     ready = read_prepared(frame, frame.preparation, dtype)
     images = []
+    n_read = n_saturated = 0
     with target.open("xb") as plain:
         for (name, shape), pixels, saturated in zip(
             frame.layout, ready.images, ready.saturated, strict=True
         ):
+            n_read += int(np.count_nonzero(np.isfinite(pixels)))
+            n_saturated += int(np.count_nonzero(saturated))
             pixels[saturated] = np.nan
             bitpix = -8 * pixels.itemsize
             image = Image(name, 0, shape, bitpix, 1.0, 0.0, None, plain.tell(), compressed=False)
             plain.write(pixels.astype(image.disk_dtype).data)
             images.append(image)
     own = replace(frame, path=str(target), images=tuple(images), is_prepared=False)
-    return own, ready.raw_sum
+    return own, RawFacts(ready.raw_sum, n_saturated / max(n_read, 1))
 
 
 def unpack(frame: Frame, target: Path) -> Frame:
@@ -107,13 +126,13 @@ def _pieces(path: str) -> Iterator[bytes]:
 
 def _unpack_block(
     items: Sequence[tuple[int, Frame, Path]], dtype: str
-) -> list[tuple[Frame, int | None] | FrameError]:
-    unpacked: list[tuple[Frame, int | None] | FrameError] = []
+) -> list[tuple[Frame, RawFacts | None] | FrameError]:
+    unpacked: list[tuple[Frame, RawFacts | None] | FrameError] = []
     for _, frame, target in items:
         target.unlink(missing_ok=True)  # as a worker leaves it that dies
         try:
             if frame.preparation:
-                unpacked.append(prepare(frame, target, dtype))
+                unpacked.append(spool(frame, target, dtype))
             else:
                 unpacked.append((unpack(frame, target), None))
         except FrameError as error:
@@ -158,9 +177,9 @@ def unpacked(
                 errors.append(found)
             else:
                 number = task.items[0][0]
-                plain.frames[number], raw_sum = found
-                if raw_sum is not None:
-                    plain.sums[number] = raw_sum
+                plain.frames[number], facts = found
+                if facts:
+                    plain.prepared[number] = facts
             progress.advance(1)
         progress.end()
         if errors:

@@ -23,7 +23,14 @@ from daskred.planning import make_plan
 from daskred.progress import Progress, Silent
 from daskred.provenance import is_own
 from daskred.runlog import LOG_NAME, read_log, undisturbed
-from daskred.standing import Expected, expected_products, has_key, is_standing
+from daskred.standing import (
+    DARK_MODEL,
+    MASK_FILE,
+    Expected,
+    expected_products,
+    has_key,
+    is_standing,
+)
 from daskred.storage import is_remote
 
 _PER_TASK = 16
@@ -106,6 +113,7 @@ def _products(out: Path, plan: Plan, expected: Sequence[Expected]) -> list[tuple
     for path in sorted(out.rglob("*")):
         name = path.relative_to(out).as_posix()
         named = path.suffix.lower() in _SUFFIXES and not path.name.startswith(".")
+        named = named and path.name not in (DARK_MODEL, MASK_FILE)  # of other commands
         if named and name not in found and str(path) not in raw and is_own(path):
             found[name] = path
     return [(name, str(path)) for name, path in found.items()]
@@ -274,7 +282,7 @@ def _detector_options(request: Mapping[str, Any]) -> list[str]:
         if isinstance(value, bool):
             found.append(f"--{option}" if value else f"--no-{option}")
         else:
-            found += [f"--{option}", f"{value:g}" if isinstance(value, float) else str(value)]
+            found += [f"--{option}", str(value)]
     return found
 
 
@@ -288,7 +296,7 @@ def _combining_options(request: Mapping[str, Any]) -> list[str]:
         if rejection[name] != usual[name]:
             found += [
                 option,
-                f"{rejection[name]:g}" if name in ("low", "high") else str(rejection[name]),
+                str(rejection[name]),
             ]
     extras = request["extras"]
     found += [f"--{name}" for name in ("mask", "uncertainty") if extras[name]]

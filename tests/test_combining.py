@@ -114,10 +114,10 @@ def test_percentiles_are_parts_of_the_median() -> None:
 
 def test_the_noise_model_rejects_what_it_does_not_allow() -> None:
     values = stack()
-    noise = (20.0, 0.08)
+    noise = (20.0, 0.08, 100.0)
 
     def width(column: Column) -> Any:
-        return np.sqrt(noise[0] + noise[1] * max(np.median(column), 0))
+        return np.sqrt(noise[0] + noise[1] * max(np.median(column) - noise[2], 0))
 
     mean, number = column_by_column(values, clip(np.median, width, 3, 3, 5))
     found = combine_frames(values, "mean", Rejection("noise"), noise=noise)

@@ -20,6 +20,7 @@ ORDER = [
         "kernels.level",
         "kernels.correct",
         "kernels.flat",
+        "kernels.ordered",
         "kernels.reject",
         "kernels.noise",
         "kernels.overscan",
@@ -46,7 +47,7 @@ ORDER = [
     ["blocks", "stack", "masters", "correction", "calibrated", "tasks"],
     ["runlog", "pools", "execute", "cluster"],
     ["options", "standing", "unpack", "combine", "masterplanes", "memory"],
-    ["run", "reduce", "verification", "characterization", "badpixels", "draft"],
+    ["checks", "run", "reduce", "verification", "characterization", "badpixels", "draft"],
     ["write", "display", "inspection", "demo"],
     ["terminal", "arguments", "cli"],
 ]

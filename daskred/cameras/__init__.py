@@ -5,12 +5,14 @@ The tables and keys are those of ``default.toml``, which explains them.
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from importlib.resources import files
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -66,6 +68,10 @@ class DetectorRules:
             if getattr(self, name) not in known:
                 text = f"{name} = {getattr(self, name)!r} in [detector]: there are"
                 raise RequestError(f"{text} {', '.join(known)}")
+        for name in ("overscan_order", "overscan_reject_sigma", "bleed_rows"):
+            value = getattr(self, name)
+            if not 0 <= value < math.inf:
+                raise RequestError(f"{name} = {value:g} in [detector] must not be negative")
 
     @classmethod
     def of(cls, table: Mapping[str, Any]) -> DetectorRules:
@@ -254,13 +260,58 @@ def _check_detector(source: str, table: Mapping[str, Any]) -> None:
             if key not in keys:
                 text = f"unknown key {key!r} in [[amplifier]]; there are {', '.join(keys)}"
                 raise RequestError(f"{source}: {text}")
-        if not isinstance(one.get("data"), str):
+        if "data" not in one:
             raise RequestError(f"{source}: an [[amplifier]] needs data, a section")
-        for key in ("gain_e_per_adu", "read_noise_e", "saturation_adu"):
-            value = one.get(key, 1.0)
-            if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
-                text = f"{key} = {value!r} in [[amplifier]] must be a positive number"
+        for key, value in one.items():
+            needed, is_one = _AMPLIFIER_VALUES[key]
+            if not is_one(value):
+                text = f"{key} = {value!r} in [[amplifier]] must be {needed}"
                 raise RequestError(f"{source}: {text}")
+    rows = detector.get("crosstalk", [])
+    if not all(isinstance(row, list) and all(map(_is_number_or_card, row)) for row in rows):
+        raise RequestError(f"{source}: crosstalk in [detector] must be rows of numbers or cards")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_number_or_card(value: Any) -> bool:
+    return isinstance(value, str) or _is_number(value)
+
+
+def _is_positive(value: Any) -> bool:
+    return _is_number(value) and value > 0
+
+
+def _is_string(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _are(is_one: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, list) and all(map(is_one, value))
+
+
+def _is_rising_table(value: Any) -> bool:
+    if not isinstance(value, list) or len(value) < 2:
+        return False
+    if not all(_are(_is_number)(row) and len(row) == 2 for row in value):
+        return False
+    return all(a[0] < b[0] and a[1] < b[1] for a, b in pairwise(value))
+
+
+_AMPLIFIER_VALUES: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "data": ("a section, as text", _is_string),
+    "name": ("a text", _is_string),
+    "place": ("a section, as text", _is_string),
+    "image": ("a number, 0 for the first", lambda value: type(value) is int and value >= 0),
+    "overscan": ("a list of sections", _are(_is_string)),
+    "gain_e_per_adu": ("a positive number", _is_positive),
+    "read_noise_e": ("a positive number", _is_positive),
+    "saturation_adu": ("a positive number", _is_positive),
+    "linearity": ("a list of coefficients", _are(_is_number)),
+    "linearity_table": ("pairs of measured and linear ADU, both rising", _is_rising_table),
+}
 
 
 def _is_text(item: Any, nested: bool) -> bool:

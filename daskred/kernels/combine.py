@@ -11,7 +11,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from daskred.kernels.flat import flat_tile
 from daskred.kernels.median import median_over_frames
-from daskred.kernels.reject import Method, Rejection, combine_frames
+from daskred.kernels.reject import Method, Noise, Rejection, combine_frames
 
 Tiles = tuple[NDArray[Any], ...]
 # Of all frames at once: what is made of them takes several times as much.
@@ -40,7 +40,7 @@ def combined_tile(
     method: Method,
     rejection: Rejection,
     limits: Sequence[float],
-    noise: tuple[float, float] | None,
+    noise: Noise | None,
     precision: DTypeLike = "f8",
 ) -> Tiles:
     """Return what frames combine to, how many values were used, and how many rejected.
@@ -72,7 +72,7 @@ def combined_tile(
 
 def _all_good(tile: NDArray[Any], limits: Sequence[float]) -> bool:
     """Whether all frames have a value everywhere, and none is saturated."""
-    lowest = min((limit for limit in limits if not math.isnan(limit)), default=math.inf)
+    lowest = min(limits)
     highest = float(tile.max())  # NaN where there is one
     return highest < lowest and (tile.dtype.kind in "iu" or math.isfinite(float(tile.min())))
 
@@ -91,7 +91,7 @@ def combined_flat_tile(
     method: Method,
     rejection: Rejection,
     limits: Sequence[float],
-    noise: tuple[float, float] | None,
+    noise: Noise | None,
     precision: DTypeLike = "f8",
 ) -> Tiles:
     """Do the same with flats, each less its dark and divided by its level.
@@ -104,7 +104,7 @@ def combined_flat_tile(
     parts = []
     if noise is not None:
         level = float(np.mean(levels))
-        noise = noise[0] / level**2, noise[1] / level
+        noise = noise[0] / level**2, noise[1] / level, 0.0
     plain = method == "median" and rejection.method == "none"
     for rows in _chunks(tile.shape):
         own, planes = tile[:, rows], darks[:, rows]

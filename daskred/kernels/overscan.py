@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -49,25 +50,41 @@ def overscan_levels(strip: NDArray[Any], how: Overscan) -> Levels:
     >>> overscan_levels(np.array([[10, 11, 12], [20, 22, 90]], "u2"), Overscan("median"))
     array([11., 22.])
     """
+    whole = strip.dtype.kind in "iu" or bool(np.isfinite(strip).all())
     match how.statistic:
-        case "median":
+        case "median" if whole:
             levels = np.median(strip, axis=1).astype("f8")
-        case "mean":
+        case "mean" if whole:
             levels = strip.mean(axis=1, dtype="f8")
-        case "clipped-mean":
+        case "clipped-mean" if whole:
             levels = _clipped_mean(strip)
+        case _:
+            levels = _without_gaps(strip, how)
     return levels if how.fit == "none" else _fitted(levels, how)
+
+
+def _without_gaps(strip: NDArray[Any], how: Overscan) -> Levels:
+    """Return the levels of rows some of whose pixels have no value; NaN where none has."""
+    levels = np.full(len(strip), np.nan)
+    plain = replace(how, fit="none")
+    for place, row in enumerate(strip):
+        known = row[np.isfinite(row)]
+        if known.size:
+            levels[place] = overscan_levels(known[np.newaxis], plain)[0]
+    return levels
 
 
 def _fitted(levels: Levels, how: Overscan) -> Levels:
     """Return a smooth curve through levels, those far from it left out."""
     place = np.linspace(-1, 1, len(levels)) if len(levels) > 1 else np.zeros(1)
-    kept = np.ones(len(levels), bool)
+    kept = known = np.isfinite(levels)
+    if not known.any():
+        return levels
     curve = _curve(place, levels, kept, how)
     for _ in range(_MOST_ROUNDS if how.reject_sigma else 0):
         residual = levels - curve
         sigma = float(np.std(residual[kept]))
-        now = np.abs(residual) <= how.reject_sigma * sigma
+        now = known & (np.abs(residual) <= how.reject_sigma * sigma)
         if (now == kept).all() or np.count_nonzero(now) <= how.order + 1:
             break
         kept = now
@@ -92,6 +109,6 @@ def _curve(place: Levels, levels: Levels, kept: NDArray[np.bool_], how: Overscan
     steps = np.diff(y)
     sigma = 1.4826 * np.median(np.abs(steps - np.median(steps))) / np.sqrt(2) if len(y) > 1 else 0.0
     if len(y) <= 3 or sigma <= 0:
-        return np.interp(place, x, y)
+        return np.asarray(np.interp(place, x, y))
     spline = UnivariateSpline(x, y, w=np.full(len(y), 1 / sigma), k=3, s=len(y) / max(how.order, 1))
     return np.asarray(spline(place), "f8")

@@ -1,6 +1,7 @@
-"""From raw pixels to those that are calibrated: crosstalk, overscan, trim, linearity, gain.
+"""From raw pixels to those that are calibrated: overscan, crosstalk, trim, linearity, gain.
 
-In the order of physics; saturation is told from raw pixels, before anything is done to them.
+Saturation is told from raw pixels, before anything is done to them; crosstalk is a part of the
+signals above the overscan's level, so that it is taken back with that level known.
 """
 
 from __future__ import annotations
@@ -134,7 +135,9 @@ def _linear(
                 f" its pixels {highest:g}"
             )
         # Below the table, as noise around zero is, one ADU stays one ADU.
-        return np.where(signal < measured[0], signal, np.interp(signal, measured, linear))
+        below = signal + (linear[0] - measured[0])
+        inside = np.interp(signal, measured, linear)
+        return np.asarray(np.where(signal < measured[0], below, inside))
     if amplifier.linearity:
         total = np.zeros_like(signal)
         for coefficient in reversed(amplifier.linearity):

@@ -7,14 +7,16 @@ means and deviations of any interval cost two look-ups.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from daskred.kernels.median import NETWORK_COLUMN_BYTES, sort_rows
+from daskred.kernels.ordered import Ordered, Places
 from daskred.kernels.scratch import scratch
 
 Method = Literal["median", "mean", "clipped-mean", "sum", "lower-median"]
@@ -28,9 +30,8 @@ _STRIP_VALUES = 2**20
 _WINSOR_SIGMA = 1.5
 _WINSOR_NARROWS = 1.134
 _WINSOR_ROUNDS = 10
-_MAD_OF_SIGMA = 1.482602218505602
 Values = NDArray[Any]
-Places = NDArray[np.intp]
+Noise = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,27 @@ class Rejection:
     centre: Literal["median", "mean"] = "median"
     scale: Literal["mad", "std"] = "mad"
 
+    def __post_init__(self) -> None:
+        for name in ("low", "high"):
+            value = getattr(self, name)
+            if not 0 <= value < math.inf:
+                raise ValueError(f"{name} = {value:g} is no limit: it is positive, or zero")
+        if self.method == "percentile" and self.low > 1:
+            raise ValueError(f"low = {self.low:g} is no part of a median: 0.1 is a tenth")
+        if self.iterations < 1:
+            raise ValueError(f"{self.iterations} iterations reject nothing")
+        for name, value, known in (
+            ("method", self.method, REJECTS),
+            ("centre", self.centre, ("median", "mean")),
+            ("scale", self.scale, ("mad", "std")),
+        ):
+            if value not in known:
+                raise ValueError(f"{name} = {value!r}: there are {', '.join(known)}")
+
+
+# What --reject means where nobody gives numbers.
+USUAL_LIMITS: dict[Reject, tuple[float, float]] = {"minmax": (1.0, 1.0), "percentile": (0.1, 0.1)}
+
 
 @dataclass(frozen=True, eq=False)
 class Combination:
@@ -80,154 +102,7 @@ class Combination:
     n_rejected: NDArray[np.uint16]
 
 
-class _Sorted:
-    """A strip of sorted values ``(frame, pixel)``, infinite where there is none."""
-
-    def __init__(self, ordered: Values) -> None:
-        self.ordered = ordered
-        self.n_frames, self.n_pixels = ordered.shape
-        self._flat = ordered.reshape(-1)
-        self._at = np.arange(self.n_pixels)
-        self.n_good = np.full(self.n_pixels, self.n_frames)
-        if np.isinf(ordered[-1]).any():
-            self.n_good = self.below(np.full(self.n_pixels, np.inf))
-        # Sums of differences from one value of each pixel do not cancel.
-        origin = self.take(np.maximum(self.n_good - 1, 0) // 2)
-        self.origin = np.where(self.n_good > 0, origin, 0)
-        self._all_sums: tuple[Values, Values] | None = None
-
-    def only(self, which: Places) -> _Sorted:
-        """Return some of the pixels."""
-        return _Sorted(np.ascontiguousarray(self.ordered[:, which]))
-
-    def take(self, rank: Places) -> Values:
-        """Return the value of a rank, of each pixel."""
-        return np.asarray(self._flat[rank * self.n_pixels + self._at])
-
-    def below(self, bound: Values, or_equal: bool = False) -> Places:
-        """Return how many values are below a bound, or equal to it."""
-        own = bound.astype(self.ordered.dtype)
-        if own.dtype != bound.dtype:
-            # Compared in their own type, which is several times faster, and none on the wrong side.
-            rounded = own.astype(bound.dtype)
-            wrong = rounded > bound if or_equal else rounded < bound
-            step = np.nextafter(own, -np.inf if or_equal else np.inf, dtype=own.dtype)
-            own = np.where(wrong, step, own)
-        compare = np.less_equal if or_equal else np.less
-        found = np.empty(self.n_pixels, "?")
-        total: Places = np.zeros(self.n_pixels, np.intp)
-        for start in range(0, self.n_frames, 255):
-            count = np.zeros(self.n_pixels, "u1")
-            for row in self.ordered[start : start + 255]:
-                compare(row, own, out=found)
-                np.add(count, found.view("u1"), out=count)
-            total += count
-        return total
-
-    def sums(self, low: Places, high: Places) -> tuple[Values, Values]:
-        """Return sum and sum of squares of differences from the origin, over ranks low to high."""
-        if self._all_sums is None:
-            self._all_sums = self._sums(np.zeros_like(low), self.n_good)
-        cut = np.flatnonzero((low > 0) | (high < self.n_good))
-        if not cut.size:
-            return self._all_sums
-        if cut.size > self.n_pixels // 2:
-            return self._sums(low, high)
-        # Few pixels have lost values; those of the others are known.
-        first, second = (total.copy() for total in self._all_sums)
-        own = self.only(cut)
-        own.origin = self.origin[cut]
-        first[cut], second[cut] = own._sums(low[cut], high[cut])
-        return first, second
-
-    def _sums(self, low: Places, high: Places) -> tuple[Values, Values]:
-        first, second = np.zeros(self.n_pixels), np.zeros(self.n_pixels)
-        step = np.empty(self.n_pixels)
-        # Between these ranks every pixel has values; at the ends some have.
-        start, stop = int(low.max(initial=0)), int(high.min(initial=self.n_frames))
-        for rank in range(int(low.min(initial=0)), int(high.max(initial=0))):
-            np.subtract(self.ordered[rank], self.origin, out=step, dtype="f8")
-            if not start <= rank < stop:
-                np.copyto(step, 0.0, where=(rank < low) | (rank >= high))
-            np.add(first, step, out=first)
-            np.multiply(step, step, out=step)
-            np.add(second, step, out=second)
-        return first, second
-
-    def median(self, low: Places, high: Places) -> NDArray[np.float64]:
-        """Return the median over ranks low to high."""
-        n = np.maximum(high - low, 1)
-        lower, upper = self._ranks(low + (n - 1) // 2), self._ranks(low + n // 2)
-        return (self.take(lower).astype("f8") + self.take(upper)) / 2
-
-    def _ranks(self, ranks: Places) -> Places:
-        return np.asarray(np.minimum(ranks, self.n_frames - 1))
-
-    def mean(self, low: Places, high: Places) -> NDArray[np.float64]:
-        """Return the mean over ranks low to high."""
-        total, _ = self.sums(low, high)
-        return np.asarray(self.origin + total / np.maximum(high - low, 1))
-
-    def moments(self, low: Places, high: Places) -> tuple[Values, Values]:
-        """Return mean and standard deviation over ranks low to high."""
-        n = np.maximum(high - low, 1)
-        total, squares = self.sums(low, high)
-        mean = total / n
-        return self.origin + mean, np.sqrt(np.maximum(squares / n - mean**2, 0.0))
-
-    def mad(self, low: Places, high: Places, centre: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the scaled median absolute deviation from a centre, over ranks low to high.
-
-        Deviations fall towards the centre and rise behind it: of two sorted lists, the value of a
-        rank is found by halving.
-        """
-        n = np.maximum(high - low, 1)
-        if low.max(initial=0) == 0 and high.min(initial=0) == self.n_frames:
-            ranks = {(self.n_frames - 1) // 2, self.n_frames // 2}
-            own = [self._deviation_of_all(centre, rank) for rank in ranks]
-            return np.asarray(_MAD_OF_SIGMA * np.mean(own, axis=0))
-        split = np.clip(self.below(centre), low, high)
-        lower = self._rank_of_two(low, split, high, centre, (n - 1) // 2)
-        upper = self._rank_of_two(low, split, high, centre, n // 2)
-        return _MAD_OF_SIGMA * (lower + upper) / 2
-
-    def _deviation_of_all(self, centre: Values, rank: int) -> NDArray[np.float64]:
-        """Return the deviation of a rank: that of the narrowest run of so many values and one."""
-        least = np.full(self.n_pixels, np.inf)
-        below, above = np.empty(self.n_pixels), np.empty(self.n_pixels)
-        for first in range(self.n_frames - rank):
-            np.subtract(centre, self.ordered[first], out=below)
-            np.subtract(self.ordered[first + rank], centre, out=above)
-            np.maximum(below, above, out=below)
-            np.minimum(least, below, out=least)
-        return least
-
-    def _rank_of_two(
-        self, low: Places, split: Places, high: Places, centre: Values, rank: Places
-    ) -> NDArray[np.float64]:
-        """Return the deviation of a rank, among those below and those above the split."""
-
-        def left(number: Places) -> NDArray[np.float64]:
-            value = self.take(np.clip(split - 1 - number, 0, self.n_frames - 1))
-            return np.asarray(np.where(number < split - low, centre - value, np.inf))
-
-        def right(number: Places) -> NDArray[np.float64]:
-            value = self.take(np.clip(split + number, 0, self.n_frames - 1))
-            return np.asarray(np.where(number < high - split, value - centre, np.inf))
-
-        fewest = np.maximum(rank - (high - split), 0)
-        most = np.minimum(rank, split - low)
-        for _ in range(max(self.n_frames.bit_length(), 1)):
-            middle = (fewest + most) // 2
-            more = (middle < most) & (left(middle) < right(rank - middle - 1))
-            fewest = np.where(more, middle + 1, fewest)
-            most = np.where(more, most, middle)
-        return np.minimum(left(fewest), right(rank - fewest))
-
-
-def _interval(
-    values: _Sorted, how: Rejection, noise: tuple[float, float] | None
-) -> tuple[Places, Places]:
+def _interval(values: Ordered, how: Rejection, noise: Noise | None) -> tuple[Places, Places]:
     """Return the ranks of the values that stay."""
     low, high = np.zeros(values.n_pixels, np.intp), values.n_good.copy()
     match how.method:
@@ -259,7 +134,7 @@ def _interval(
 
 
 def _bounds(
-    values: _Sorted, low: Places, high: Places, how: Rejection, noise: tuple[float, float] | None
+    values: Ordered, low: Places, high: Places, how: Rejection, noise: Noise | None
 ) -> tuple[Values, Values]:
     """Return between what the values of each pixel must lie."""
     mean = scale = np.empty(0)
@@ -270,7 +145,8 @@ def _bounds(
     if how.method == "noise":
         if noise is None:
             raise ValueError("rejection by noise needs gain and read noise")
-        scale = np.sqrt(noise[0] + noise[1] * np.maximum(centre, 0.0))
+        floor, slope, zero = noise
+        scale = np.sqrt(floor + slope * np.maximum(centre - zero, 0.0))
     elif how.method == "winsorized":
         scale = _winsorized_deviation(values, low, high, centre)
     elif how.scale == "mad":
@@ -279,7 +155,7 @@ def _bounds(
 
 
 def _inside(
-    values: _Sorted, low: Places, high: Places, bounds: tuple[Values, Values]
+    values: Ordered, low: Places, high: Places, bounds: tuple[Values, Values]
 ) -> tuple[Places, Places]:
     """Draw an interval in to bounds; where nothing would stay, it is left as it is."""
     own_low = np.maximum(low, values.below(bounds[0]))
@@ -289,7 +165,7 @@ def _inside(
 
 
 def _winsorized_deviation(
-    values: _Sorted, low: Places, high: Places, centre: NDArray[np.float64]
+    values: Ordered, low: Places, high: Places, centre: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Return the deviation of values that are drawn in to 1.5 of it, until it stays."""
     _, scale = values.moments(low, high)
@@ -326,7 +202,7 @@ def combine_frames(
     scales: Sequence[float] = (),
     weights: Sequence[float] = (),
     limits: Sequence[float] = (),
-    noise: tuple[float, float] | None = None,
+    noise: Noise | None = None,
     precision: DTypeLike = "f8",
 ) -> Combination:
     """Combine frames pixel by pixel.
@@ -347,7 +223,8 @@ def combine_frames(
     limits
         For each frame the level at which raw values are saturated, and no values.
     noise
-        Variance of a value of zero, and by how much it grows with the value: for ``noise``.
+        Variance without signal, by how much it grows with the signal, and the value that is no
+        signal: for ``noise``.
     precision
         float32 or float64, which values are rounded to before they are sorted.
 
@@ -367,7 +244,7 @@ def combine_frames(
         raise ValueError(f"weights have no meaning for a {method}")
     rejection = rejection or Rejection()
     if method == "clipped-mean" and rejection.method == "none":
-        rejection = Rejection("sigma")
+        rejection = replace(rejection, method="sigma")
     pixels = tile.reshape(len(tile), -1)
     n_frames, n_pixels = pixels.shape
     dtype = np.dtype(precision)
@@ -396,7 +273,7 @@ def combine_frames(
         n_own = where.stop - start
         rows = scratch("combined rows", (n_frames + 1, width), dtype)[:, :n_own]
         fill(rows[:-1], where)
-        values = _Sorted(_sorted(rows))
+        values = Ordered(_sorted(rows))
         with np.errstate(invalid="ignore"):  # of pixels without any value
             low, high = _interval(values, rejection, noise)
         n = high - low

@@ -6,6 +6,7 @@ photon transfer curve: its slope is the inverse gain (Janesick 2001, Scientific 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 Plane = NDArray[np.float64]
 # A block is small enough for its signal to be even, and large enough for its variance.
 BLOCK = 32
+_FEW = 100
 _EVEN = 0.5  # the signal of a block may vary by so much of it
 _CLIP_SIGMA = 5.0
 _SIGMA_OF_MAD = 1.482602218505602
@@ -26,12 +28,22 @@ def _clipped_variance(difference: Plane) -> float:
 
     What is common to a row, as the noise of its overscan level, is no noise of pixels.
     """
-    values = difference - np.mean(difference, axis=1, keepdims=True)
-    middle = np.median(values)
-    width = _CLIP_SIGMA * _SIGMA_OF_MAD * np.median(np.abs(values - middle))
-    inside = np.abs(values - middle) <= width
+    finite = np.isfinite(difference)
+    numbers = np.count_nonzero(finite, axis=1)
+    filled = np.where(finite, difference, 0.0)
+    values = filled - (filled.sum(axis=1) / np.maximum(numbers, 1))[:, np.newaxis]
+    if not finite.any():
+        return float("nan")
+    middle = np.median(values[finite])
+    low, high = np.percentile(values[finite], [1, 99])
+    central = values[finite & (values >= low) & (values <= high)]
+    # Of whole numbers that are mostly alike the MAD is nearly nothing.
+    sigma = max(_SIGMA_OF_MAD * np.median(np.abs(values[finite] - middle)), np.std(central))
+    width = _CLIP_SIGMA * sigma
+    inside = finite & (np.abs(values - middle) <= width)
     n = np.count_nonzero(inside)
-    lost = len(values) * n / values.size  # one degree of freedom for each row's mean
+    # One degree of freedom goes with each row's mean.
+    lost = np.count_nonzero(numbers) * n / np.count_nonzero(finite)
     if n - lost < 1:
         return float("nan")
     return float(np.sum(np.square(values - middle), where=inside) / (n - lost))
@@ -73,17 +85,25 @@ def transfer_points(first: Plane, second: Plane) -> TransferPoints:
     first, second
         Shape ``(y, x)``, ADU above bias and dark.
     """
-    ratio = float(np.median(first) / np.median(second))
+    good = np.isfinite(first) & np.isfinite(second)
+    if not good.any():
+        return TransferPoints(np.empty(0), np.empty(0))
+    ratio = float(np.median(first[good]) / np.median(second[good]))
     difference = first - ratio * second
     signals, variances = [], []
     for y in range(0, first.shape[0] - BLOCK // 2, BLOCK):
         for x in range(0, first.shape[1] - BLOCK // 2, BLOCK):
             own = difference[y : y + BLOCK, x : x + BLOCK]
             lit = first[y : y + BLOCK, x : x + BLOCK]
-            along, across = (np.median(lit, axis=axis) for axis in (0, 1))
-            if max(np.ptp(along), np.ptp(across)) > _EVEN * np.median(lit):
+            known = np.isfinite(own)
+            if np.count_nonzero(known) < known.size / 2:
+                continue
+            typical = float(np.median(lit[known]))
+            whole = np.where(known, lit, typical)
+            along, across = (np.median(whole, axis=axis) for axis in (0, 1))
+            if max(np.ptp(along), np.ptp(across)) > _EVEN * typical:
                 continue  # as at the end of a slit: noise of several levels is no noise of one
-            signals.append(float(np.mean(lit)))
+            signals.append(float(np.mean(lit[known])))
             # Of a level ratio r, photons make (1 + r) times the variance, and the rest 1 + r**2.
             variances.append(_clipped_variance(own) / (1 + ratio))
     return TransferPoints(np.array(signals), np.array(variances))
@@ -176,12 +196,22 @@ def fit_rate(planes: Sequence[Plane], times_s: Sequence[float], weights: Sequenc
 def robust_limits(values: NDArray[Any], n_sigma: float) -> tuple[float, float]:
     """Return the median of values less and plus so many robust deviations.
 
+    The deviation is the scaled MAD; where that is small, as of whole numbers that are mostly
+    alike, the standard deviation of the central 98 %.
+
     Examples
     --------
     >>> robust_limits(np.array([1.0, 2.0, 3.0]), 1.0)  # doctest: +ELLIPSIS
     (0.517397781494..., 3.482602218505...)
     """
     finite = values[np.isfinite(values)]
+    if not finite.size:
+        return math.nan, math.nan
     middle = float(np.median(finite))
-    width = n_sigma * _SIGMA_OF_MAD * float(np.median(np.abs(finite - middle)))
-    return middle - width, middle + width
+    low, high = np.percentile(finite, [1, 99])
+    central = finite[(finite >= low) & (finite <= high)]
+    sigma = max(
+        _SIGMA_OF_MAD * float(np.median(np.abs(finite - middle))),
+        float(np.std(central)) if central.size > _FEW else 0.0,
+    )
+    return middle - n_sigma * sigma, middle + n_sigma * sigma

@@ -1,0 +1,162 @@
+"""What is looked at before a run: whether there is something to do, and whether it can be done."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from daskred.calibrated import first_of_unknown_noise
+from daskred.errors import RequestError
+from daskred.night import Night
+from daskred.options import Options
+from daskred.plan import MASTERS_FOLDER, Plan
+from daskred.progress import Progress
+from daskred.runlog import read_log
+from daskred.standing import expected_products, has_key
+from daskred.storage import is_remote
+
+
+def folder_of_products(out: str | Path) -> Path:
+    """Return the folder of products; make it where it is missing.
+
+    Raises
+    ------
+    RequestError
+        When it cannot be made or written.
+    """
+    if is_remote(str(out)):
+        raise RequestError(f"-o {out}: products are written to a folder of this machine; name one")
+    out = Path(out).absolute()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise RequestError(f"-o {out}: is, or lies in, a file; name a folder") from error
+    except OSError as error:
+        raise RequestError(f"-o {out}: cannot be made: {error.strerror}") from error
+    for folder in (out, out / MASTERS_FOLDER):
+        if folder.exists() and not os.access(folder, os.W_OK | os.X_OK):
+            raise RequestError(f"-o {folder}: no permission to write there; name another folder")
+    return out
+
+
+def check_plan(plan: Plan, masters_only: bool) -> None:
+    """Raise RequestError for a plan that has nothing to do."""
+    kinds = [frame.kind for frame in plan.frames]
+    if masters_only:
+        if not plan.masters:
+            raise RequestError("no masters can be made: there are no calibration frames to use")
+    elif "science" not in kinds or not any(
+        f.kind == "science" and f.path not in _set_aside(plan) for f in plan.frames
+    ):
+        raise RequestError(
+            f"no science frames: {_counted(plan)};"
+            " --kind science='PATTERN' names them, --masters-only makes the masters alone,"
+            " daskred plan tells why each frame is what it is"
+        )
+
+
+def _counted(plan: Plan) -> str:
+    """Say what frames there are, and the first of those that are none."""
+    kinds = Counter(frame.kind for frame in plan.frames)
+    parts = [f"{number} {kind}" for kind, number in sorted(kinds.items())]
+    known = {frame.path for frame in plan.frames}
+    broken = [entry for entry in plan.left_out if entry.path not in known]
+    if broken:
+        parts.append(f"{len(broken)} that are none ({broken[0].name} {broken[0].reason})")
+    return f"the night has {', '.join(parts)}"
+
+
+def _set_aside(plan: Plan) -> set[str]:
+    """Paths of the frames that need no calibration, as masters and duplicates."""
+    return {entry.path for entry in plan.left_out if not entry.failed}
+
+
+def check_sum(plan: Plan, options: Options) -> None:
+    """Refuse to calibrate one exposure by the sum of several."""
+    if options.combine != "sum":
+        return
+    used = next((master.name for master in plan.masters if master.needs), None)
+    if plan.science and not options.masters_only:
+        used = used or "the science frames"
+    if used:
+        raise RequestError(
+            f"--combine sum: {used} would be calibrated by the sum of several exposures; sums are"
+            " for masters that nothing needs: --masters-only, of one kind of frames"
+        )
+
+
+def with_known_noise(plan: Plan, options: Options, progress: Progress) -> Options:
+    """Return the options without uncertainties, where nobody tells gain and read noise."""
+    frames = [one.frame for master in plan.masters for one in master.inputs]
+    frames += [one.frame for one in plan.science]
+    wanted = options.extras.uncertainty or options.rejection.method == "noise"
+    unknown = first_of_unknown_noise(frames) if wanted else None
+    if unknown is None:
+        return options
+    text = f"{unknown.name}: neither its header nor the camera's file tells gain and read noise"
+    if options.rejection.method == "noise":
+        raise RequestError(f"{text}, which a rejection by noise needs")
+    progress.say(f"{text}; the products are written without uncertainties")
+    return replace(options, extras=replace(options.extras, uncertainty=False))
+
+
+def check_space(out: Path, plan: Plan, options: Options) -> None:
+    """Raise RequestError where the products that are missing do not fit on the disk."""
+    beside = 4 * options.extras.uncertainty + options.extras.mask
+    itemsize = np.dtype(options.dtype).itemsize + beside
+    layouts = [(master.product, master.layout) for master in plan.masters]
+    if not options.masters_only:
+        layouts += [(options.product(one.product), one.frame.layout) for one in plan.science]
+    needed = sum(
+        itemsize * sum(shape[0] * shape[1] for _, shape in layout)
+        for product, layout in layouts
+        if not (out / product).exists()
+    )
+    there = next(folder for folder in (out, *out.absolute().parents) if folder.is_dir())
+    free = shutil.disk_usage(there).free
+    if needed > free:
+        raise RequestError(
+            f"-o {out}: has {free // 10**6} MB free, and the products need {-(-needed // 10**6)} MB"
+        )
+
+
+def check_same_night(out: Path, night: Night, plan: Plan, options: Options) -> None:
+    """Raise RequestError where products of another night would be replaced.
+
+    Nights may have frames and masters of the same names; a night that was moved is the same.
+    """
+    runs = [record for record in read_log(out) if record["event"] == "run"]
+    if not runs:
+        return
+    earlier = _roots(runs[-1].get("folder", ""), runs[-1].get("sources", ()))
+    now = _roots(night.folder, night.sources)
+    if any(_is_below(one, other) or _is_below(other, one) for one in earlier for other in now):
+        return
+    for expected in expected_products(plan, options):
+        if (out / expected.product).exists() and not has_key(expected, out):
+            raise RequestError(
+                f"-o {out}: holds products of another night ({', '.join(sorted(earlier))}), as"
+                f" {expected.product}; name another folder, or both nights at once; --overwrite"
+                " replaces them"
+            )
+
+
+def _roots(folder: str, sources: Iterable[str]) -> set[str]:
+    """Return the folders and files that sources name; of a pattern the folder before it."""
+    roots = set()
+    for source in sources:
+        fixed = re.split(r"[*?\[]", source)[0]
+        root = source if fixed == source else fixed.rpartition("/")[0]
+        roots.add(root if is_remote(source) else os.path.normpath(Path(folder, root)))
+    return roots
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(f"{folder.rstrip('/')}/")
