@@ -20,8 +20,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from daskred.badpixels import BadPixels as BadPixels
+    from daskred.badpixels import find_bad_pixels as find_bad_pixels
+    from daskred.calibrated import Extras as Extras
     from daskred.cameras import Camera as Camera
     from daskred.cameras import read_camera as read_camera
+    from daskred.characterization import Characterization as Characterization
+    from daskred.characterization import characterize as characterize
     from daskred.correction import calibrate as calibrate
     from daskred.errors import DaskredError as DaskredError
     from daskred.errors import FrameError as FrameError
@@ -32,6 +37,8 @@ if TYPE_CHECKING:
     from daskred.frames import Facts as Facts
     from daskred.frames import Frame as Frame
     from daskred.frames import Image as Image
+    from daskred.kernels.reject import Rejection as Rejection
+    from daskred.kernels.reject import combine_frames as combine_frames
     from daskred.masters import master_bias as master_bias
     from daskred.masters import master_dark as master_dark
     from daskred.masters import master_flat as master_flat
@@ -57,6 +64,13 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "BadPixels": "badpixels",
+    "find_bad_pixels": "badpixels",
+    "Extras": "calibrated",
+    "Characterization": "characterization",
+    "characterize": "characterization",
+    "Rejection": "kernels.reject",
+    "combine_frames": "kernels.reject",
     "calibrate": "correction",
     "Camera": "cameras",
     "read_camera": "cameras",

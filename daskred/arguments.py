@@ -131,9 +131,8 @@ def _add_combining(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--reject-low",
         type=float,
-        default=3.0,
         metavar="X",
-        help="deviations, numbers or parts (3)",
+        help="below the centre: deviations (3), numbers of values (1), or parts of it (0.1)",
     )
     group.add_argument("--reject-high", type=float, metavar="X", help="the same above the centre")
     group.add_argument(

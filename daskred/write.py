@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from daskred.cameras import read_camera
+from daskred.cameras import Camera, read_camera
 from daskred.correction import data_images, read_images
 from daskred.errors import FrameError, RequestError
 from daskred.frames import Frame
@@ -68,7 +68,10 @@ def _by_frame(array: xr.DataArray) -> da.Array:
 
 
 def write_frames(
-    calibrated: xr.DataArray | Mapping[str, xr.DataArray], out: str | Path
+    calibrated: xr.DataArray | Mapping[str, xr.DataArray],
+    out: str | Path,
+    *,
+    camera: Camera | None = None,
 ) -> list[Receipt]:
     """Compute and write calibrated frames, each with its own header, atomically and concurrently.
 
@@ -80,6 +83,9 @@ def write_frames(
     out
         The folder of products. A frame's product is named after it, with a ``c`` before the
         extension, in the folder that it has below the folder that all share.
+
+    camera
+        The rules under which the frames were opened; the default ones where None.
 
     Returns
     -------
@@ -116,10 +122,11 @@ def write_frames(
     if any([str(path) for path in array["file"].values] != paths for array in arrays):
         raise RequestError("the arrays of a mosaic must hold the same frames in the same order")
     correction = Correction(dark=first.attrs.get("dark"), flat=first.attrs.get("flat"))
-    jobs = [_job(path, paths, Path(out).absolute(), correction) for path in paths]
+    camera = camera or read_camera()
+    jobs = [_job(path, paths, Path(out).absolute(), correction, camera) for path in paths]
     if len({job.product for job in jobs}) < len(jobs):
         raise RequestError("two frames would become one product; write them to different folders")
-    layouts = {tuple(image.name for image in job.frame.images) for job in jobs}
+    layouts = {tuple(name for name, _ in job.frame.layout) for job in jobs}
     order = list(layouts.pop())
     if layouts or (sorted(order) != sorted(names) if names else len(order) != 1):
         given = ", ".join(map(repr, names or ["one array"]))
@@ -138,11 +145,13 @@ def _written(*blocks: Any) -> NDArray[Any]:
     return receipts
 
 
-def _job(path: str, paths: list[str], out: Path, correction: Correction) -> WriteJob:
+def _job(
+    path: str, paths: list[str], out: Path, correction: Correction, camera: Camera
+) -> WriteJob:
     root = os.path.commonpath([str(Path(one).parent) for one in paths])
     name = os.path.relpath(path, root).replace(os.sep, "/")
     product = product_name(name)
-    description = describe(path, name, read_camera())
+    description = describe(path, name, camera)
     frame: Frame | None = description.frame
     if frame is None:
         raise RequestError(f"{path}: is no frame any more")

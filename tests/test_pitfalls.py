@@ -20,6 +20,7 @@ from daskred import (
     read_camera,
     reduce_night,
     verify,
+    write_frames,
 )
 from daskred.badpixels import find_bad_pixels
 from daskred.calibrated import Extras
@@ -28,6 +29,7 @@ from daskred.detector import Overscan
 from daskred.kernels.overscan import overscan_levels
 from daskred.kernels.reject import Rejection
 from daskred.night import Night
+from tests import processes
 from tests.conftest import NightMaker, WriteFits
 from tests.test_detector import ALLOW, write_mosaic
 
@@ -328,3 +330,41 @@ def test_prepared_frames_are_opened_as_they_are_reduced(
         assert [one.attrs["units"] for one in opened.values()] == ["electron"] * len(images)
         for one, image in zip(opened.values(), images, strict=True):
             np.testing.assert_array_equal(one.values[0], image)
+
+
+def test_a_notebook_writes_electrons_as_such(write_fits: WriteFits, tmp_path: Path) -> None:
+    path = write_mosaic(write_fits)
+    camera = read_camera()
+    camera = replace(camera, detector=replace(camera.detector, unit="electron", assemble=True))
+    night = open_night(path, camera=camera)
+    write_frames(open_images(night.raw), tmp_path / "book", camera=camera)
+    reduce_night(night, tmp_path / "run", Options(allow=ALLOW))
+    with (
+        fits.open(tmp_path / "book" / "mc.fits") as mine,
+        fits.open(tmp_path / "run" / "mc.fits") as theirs,
+    ):
+        np.testing.assert_array_equal(mine[0].data, theirs[0].data)
+        for card in ("BUNIT", "GAINCOR", "OVERSCAN", "TRIM", "GAIN"):
+            assert mine[0].header[card] == theirs[0].header[card]
+
+
+@pytest.mark.parametrize(
+    ("method", "told"),
+    [
+        ("percentile", "percentile low=0.1 high=0.1"),
+        ("minmax", "minmax low=1 high=1"),
+        ("sigma", "sigma low=3 high=3 median mad"),
+    ],
+)
+def test_limits_that_nobody_gives_suit_the_method(
+    make_night: NightMaker, tmp_path: Path, method: str, told: str
+) -> None:
+    make_night.standard()
+    out = tmp_path / "out"
+    arguments = ("reduce", make_night.folder, "-o", out, "--reject", method, "--quiet")
+    status, said = processes.run(*arguments)
+    assert status == 0, said
+    assert fits.getheader(out / "masters" / "MasterDark_10s.fits")["REJECT"] == told
+    status, said = processes.run(*arguments, "--reject-low", -1)
+    assert status == 2
+    assert "--reject: low = -1" in said
