@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from daskred.badpixels import BadPixels as BadPixels
     from daskred.badpixels import find_bad_pixels as find_bad_pixels
-    from daskred.calibrated import Extras as Extras
     from daskred.cameras import Camera as Camera
     from daskred.cameras import read_camera as read_camera
     from daskred.characterization import Characterization as Characterization
@@ -48,6 +47,7 @@ if TYPE_CHECKING:
     from daskred.options import Options as Options
     from daskred.plan import Allowances as Allowances
     from daskred.plan import Plan as Plan
+    from daskred.planes import Extras as Extras
     from daskred.planning import make_plan as make_plan
     from daskred.reduce import Summary as Summary
     from daskred.reduce import reduce_night as reduce_night
@@ -66,7 +66,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "BadPixels": "badpixels",
     "find_bad_pixels": "badpixels",
-    "Extras": "calibrated",
+    "Extras": "planes",
     "Characterization": "characterization",
     "characterize": "characterization",
     "Rejection": "kernels.reject",

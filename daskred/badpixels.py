@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from daskred.calibrated import readout_of
 from daskred.correction import read_images
 from daskred.errors import FrameError, RequestError
 from daskred.fitswrite import as_bands, write_atomically
@@ -209,7 +208,7 @@ def _noise_line(mean: NDArray[Any], variance: NDArray[Any]) -> tuple[float, floa
 def _read(frames: Sequence[Frame], progress: Progress) -> Any:
     """Yield the prepared images of frames, float64, one frame after the other."""
     for frame in frames:
-        yield read_prepared(frame, readout_of(frame), "f8").images
+        yield read_prepared(frame, frame.readout, "f8").images
         progress.advance(1)
 
 
@@ -249,7 +248,7 @@ def _mark_nonlinear(
 
 def _lit(one: Input, out: Path) -> Images:
     """Read a flat, less its dark."""
-    how = readout_of(one.frame)
+    how = one.frame.readout
     images = read_prepared(one.frame, how, "f8").images
     files = files_of(out, one.correction)
     for image, masters in zip(images, files.load(len(images)), strict=True):

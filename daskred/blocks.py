@@ -24,7 +24,6 @@ from daskred.errors import FrameError, FramesError
 from daskred.fitspixels import read_rows
 from daskred.frames import Frame, Image
 from daskred.kernels.scratch import scratch
-from daskred.prepared import read_prepared
 from daskred.raster import Raster
 from daskred.storage import side_by_side
 
@@ -153,6 +152,8 @@ class FrameStack:
             try:
                 if frame := self._prepared.get(number):
                     # A run prepares frames once, before it reads bands of them.
+                    from daskred.prepared import read_prepared
+
                     ready = read_prepared(frame, frame.preparation, self.dtype)
                     out[...] = ready.images[self._number][start:stop]
                     return 0

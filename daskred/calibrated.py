@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,41 +25,11 @@ from daskred.kernels.correct import calibrate
 from daskred.kernels.flat import mark_saturated
 from daskred.kernels.noise import calibrated_sigma, knows_noise, signal_variance
 from daskred.kernels.scratch import scratch
-from daskred.planes import BAD, COSMIC, INTERPOLATED, NO_DATA, SATURATED, Plane
+from daskred.planes import BAD, COSMIC, INTERPOLATED, NO_DATA, SATURATED, Extras, Plane
 from daskred.prepared import read_prepared
 
-Cosmics = Literal["no", "flag", "clean"]
-COSMICS: tuple[Cosmics, ...] = get_args(Cosmics)
 # What is assumed where a header does not tell it, in electrons: rays stand far above any noise.
 _USUAL_READ_NOISE_E = 6.5
-
-
-@dataclass(frozen=True)
-class Extras:
-    """What is wanted beside the calibrated pixels.
-
-    Parameters
-    ----------
-    mask, uncertainty
-        Extensions MASK and UNCERT.
-    bad_pixels
-        A file of bad pixels, anything but zero being bad; bits of a mask of ours are kept.
-    cosmics
-        Whether cosmic rays are looked for, flagged, and cleaned.
-    """
-
-    mask: bool = False
-    uncertainty: bool = False
-    bad_pixels: str | None = None
-    cosmics: Cosmics = "no"
-
-    @property
-    def pixel_bytes(self) -> int:
-        """What they take of memory for each pixel, their masters' uncertainties included."""
-        return 10 * bool(self) + 24 * self.uncertainty + 32 * (self.cosmics != "no")
-
-    def __bool__(self) -> bool:
-        return self.mask or self.uncertainty or self.cosmics != "no"
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,13 +54,6 @@ class Calibrated:
     n_cosmics: int | None = None
 
 
-def readout_of(frame: Frame) -> Preparation:
-    """Return how a frame was read out, also where nothing is done to its pixels."""
-    if frame.detector is None:
-        raise FrameError(frame.path, "nobody has told how it was read out")
-    return frame.detector
-
-
 def calibrate_frame(frame: Frame, files: MasterFiles, dtype: str, extras: Extras) -> Calibrated:
     """Read, prepare and calibrate a frame.
 
@@ -99,7 +62,7 @@ def calibrate_frame(frame: Frame, files: MasterFiles, dtype: str, extras: Extras
     FrameError
         When it cannot be read or prepared, or the bad pixels are of another shape.
     """
-    how = readout_of(frame)
+    how = frame.readout
     bad = _bad_pixels(extras.bad_pixels, frame) if extras.bad_pixels else None
     source = _Source(frame, dtype)
     images: list[NDArray[Any]] = []
@@ -149,7 +112,7 @@ class _Source:
 
     def __init__(self, frame: Frame, dtype: str) -> None:
         self._frame = frame
-        self._how = readout_of(frame)
+        self._how = frame.readout
         self._ready = read_prepared(frame, self._how, dtype) if frame.is_prepared else None
         self.raw_sum = self._ready.raw_sum if self._ready else 0
 
@@ -258,4 +221,4 @@ def check_extras(extras: Extras) -> None:
 
 def first_of_unknown_noise(frames: Sequence[Frame]) -> Frame | None:
     """Return the first frame whose gain or read noise nobody tells, or None."""
-    return next((one for one in frames if not knows_noise(readout_of(one))), None)
+    return next((one for one in frames if not knows_noise(one.readout)), None)

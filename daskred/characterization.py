@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from daskred.calibrated import readout_of
 from daskred.correction import MasterFiles, read_images
 from daskred.detector import Amplifier, Preparation
 from daskred.errors import RequestError
@@ -153,10 +152,10 @@ def characterize(
     frames = list(night.raw)
     if not frames:
         raise RequestError("no bias frames, darks or flats: there is nothing to measure")
-    how = readout_of(frames[0])
+    how = frames[0].readout
     if how.unit != "adu":
         raise RequestError("a detector is measured in ADU, not in electrons")
-    if any(readout_of(frame).geometry != how.geometry for frame in frames):
+    if any(frame.readout.geometry != how.geometry for frame in frames):
         raise RequestError("the night has frames of several detectors or readouts; name one's")
     for name in (RESULTS, DARK_MODEL):
         _check_ours(Path(out) / name)

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 
-from daskred.calibrated import first_of_unknown_noise
 from daskred.errors import RequestError
 from daskred.night import Night
 from daskred.options import Options
@@ -96,8 +95,11 @@ def with_known_noise(plan: Plan, options: Options, progress: Progress) -> Option
     """Return the options without uncertainties, where nobody tells gain and read noise."""
     frames = [one.frame for master in plan.masters for one in master.inputs]
     frames += [one.frame for one in plan.science]
-    wanted = options.extras.uncertainty or options.rejection.method == "noise"
-    unknown = first_of_unknown_noise(frames) if wanted else None
+    if not options.extras.uncertainty and options.rejection.method != "noise":
+        return options
+    from daskred.calibrated import first_of_unknown_noise  # few runs need it
+
+    unknown = first_of_unknown_noise(frames)
     if unknown is None:
         return options
     text = f"{unknown.name}: neither its header nor the camera's file tells gain and read noise"

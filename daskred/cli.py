@@ -89,10 +89,10 @@ def _rejection(arguments: argparse.Namespace) -> Rejection:
 
 def _options(arguments: argparse.Namespace) -> Options:
     """Return how a night is to be reduced."""
-    from daskred.calibrated import Extras
     from daskred.execute import Workers
     from daskred.memory import parse_size
     from daskred.options import Options
+    from daskred.planes import Extras
 
     return Options(
         normalize=arguments.normalize,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from daskred.blocks import (
     FrameStack,
@@ -18,11 +19,11 @@ from daskred.blocks import (
     rows_per_tile,
     tile_tasks,
 )
-from daskred.calibrated import readout_of
 from daskred.correction import DarkBands, MasterFiles, read_images
 from daskred.detector import Section
 from daskred.errors import FrameError, FramesError
 from daskred.execute import Executor
+from daskred.fitswrite import Bands
 from daskred.frames import Frame, Image
 from daskred.kernels.combine import (
     Tiles,
@@ -32,7 +33,6 @@ from daskred.kernels.combine import (
     median_tile,
 )
 from daskred.kernels.level import level, sampling_step
-from daskred.kernels.noise import noise_terms
 from daskred.kernels.reject import Noise
 from daskred.options import Options
 from daskred.plan import Correction, Master
@@ -52,7 +52,7 @@ def _saturation(frame: Frame, prepared: bool, number: int | None = None) -> floa
     """
     limits = [
         one.saturation_adu
-        for one in readout_of(frame).amplifiers
+        for one in frame.readout.amplifiers
         if one.saturation_adu is not None and number in (None, one.target)
     ]
     return np.inf if prepared else min(limits, default=np.inf)
@@ -167,8 +167,10 @@ class Combiner:
 
     def _noise(self, master: Master) -> Noise:
         """Return what gain and read noise predict: of an average amplifier."""
+        from daskred.kernels.noise import noise_terms  # few runs need it
+
         first = master.inputs[0]
-        how = readout_of(first.frame)
+        how = first.frame.readout
         terms = [noise_terms(one, how) for one in how.amplifiers]
         floor, slope = np.mean(terms, axis=0).tolist()
         if master.kind == "bias":
@@ -300,7 +302,7 @@ class Combiner:
         if not self.options.normalize_amplifiers:
             return ()
         levels = []
-        for one in readout_of(master.inputs[0].frame).amplifiers:
+        for one in master.inputs[0].frame.readout.amplifiers:
             pixels = rasters[one.target].every(1)[one.place.slices]
             own = level(pixels.reshape(-1), self.options.normalize)
             levels.append((one.target, one.place, _positive(own, master)))
@@ -380,3 +382,38 @@ def _fault(measured: tuple[float, float] | FrameError, before: float) -> str:
     if saturated > MAX_SATURATED:
         return f"is saturated: {saturated:.0%} of its pixels are"
     return ""
+
+
+def master_bands(
+    raster: Raster, number: int, dtype: str, level: Level, on_bad: Callable[[int], None]
+) -> Bands:
+    """Return an image of a master, divided by its level, as it is written.
+
+    Parameters
+    ----------
+    raster, number
+        The image, and which it is.
+    dtype
+        Of the product.
+    level
+        What it is divided by.
+    on_bad
+        Called with the number of pixels that are zero or negative, band by band.
+    """
+
+    def bands() -> Iterator[NDArray[np.floating]]:
+        for divided in divided_bands(raster, number, level):
+            on_bad(int(np.count_nonzero(divided <= 0)))
+            yield divided.astype(dtype)
+
+    return Bands(raster.shape, np.dtype(dtype), bands())
+
+
+def divided_bands(raster: Raster, number: int, level: Level) -> Iterator[NDArray[Any]]:
+    """Yield an image band by band, divided by its level."""
+    row = 0
+    for band in raster.bands():
+        plain = level.whole == 1 and not level.parts
+        own = level.of(number, row, band.shape)
+        yield band if plain else np.divide(band, own, dtype="f8")
+        row += len(band)

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from daskred.detector import Preparation
+from daskred.errors import FrameError
 
 Kind = Literal["bias", "dark", "flat", "science", "unknown"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -185,6 +186,19 @@ class Frame:
     def preparation(self) -> Preparation | None:
         """What is done to its pixels; None where they are taken as they are."""
         return self.detector if self.is_prepared else None
+
+    @property
+    def readout(self) -> Preparation:
+        """How it was read out, also where nothing is done to its pixels.
+
+        Raises
+        ------
+        FrameError
+            When nobody has told.
+        """
+        if self.detector is None:
+            raise FrameError(self.path, "nobody has told how it was read out")
+        return self.detector
 
     def of_kind(self, kind: Kind, reason: str) -> Frame:
         """Return this frame, taken for another kind."""

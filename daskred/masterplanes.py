@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from daskred.combine import Level
+from daskred.combine import Level, divided_bands
 from daskred.correction import DarkBands, MasterFiles
 from daskred.detector import Preparation
 from daskred.fitswrite import Bands
@@ -117,40 +117,6 @@ def _root(variance: Band) -> NDArray[np.float32]:
     return sigma
 
 
-def master_bands(
-    raster: Raster, number: int, dtype: str, level: Level, on_bad: Callable[[int], None]
-) -> Bands:
-    """Return an image of a master, divided by its level, as it is written.
-
-    Parameters
-    ----------
-    raster, number
-        The image, and which it is.
-    dtype
-        Of the product.
-    level
-        What it is divided by.
-    on_bad
-        Called with the number of pixels that are zero or negative, band by band.
-    """
-
-    def bands() -> Iterator[NDArray[np.floating]]:
-        for divided in _divided(raster, number, level):
-            on_bad(int(np.count_nonzero(divided <= 0)))
-            yield divided.astype(dtype)
-
-    return Bands(raster.shape, np.dtype(dtype), bands())
-
-
-def _divided(raster: Raster, number: int, level: Level) -> Iterator[Band]:
-    row = 0
-    for band in raster.bands():
-        plain = level.whole == 1 and not level.parts
-        own = level.of(number, row, band.shape)
-        yield band if plain else np.divide(band, own, dtype="f8")
-        row += len(band)
-
-
 def mask_plane(raster: Raster, number: int) -> Plane:
     """Return the mask of an image of a master: where it has no value."""
 
@@ -179,7 +145,7 @@ def uncertainty_plane(raster: Raster, used: Raster, number: int, noise: MasterNo
 
     def bands() -> Iterator[NDArray[np.float32]]:
         row = 0
-        values = _divided(raster, number, noise.level)
+        values = divided_bands(raster, number, noise.level)
         for value, n_used in zip(values, used.bands(), strict=True):
             yield noise.sigma(value.astype("f8"), n_used, number, row)
             row += len(value)

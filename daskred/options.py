@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from daskred.calibrated import COSMICS, Extras
 from daskred.errors import RequestError
 from daskred.execute import Workers
 from daskred.kernels.level import METHODS
@@ -13,6 +12,7 @@ from daskred.kernels.reject import METHODS as COMBINES
 from daskred.kernels.reject import REJECTS, Method, Rejection
 from daskred.pack import PACKINGS, SUFFIXES, Packing
 from daskred.plan import Allowances
+from daskred.planes import COSMICS, Extras
 from daskred.runlog import LEVELS, Level
 
 DTYPES = ("float32", "float64")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from daskred.fitswrite import Bands, Unit
 from daskred.header import Header, format_card
@@ -28,6 +28,38 @@ LEGEND = {
     UNSTABLE: "unstable",
     NONLINEAR: "not linear",
 }
+
+
+Cosmics = Literal["no", "flag", "clean"]
+COSMICS: tuple[Cosmics, ...] = get_args(Cosmics)
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What is wanted beside the calibrated pixels.
+
+    Parameters
+    ----------
+    mask, uncertainty
+        Extensions MASK and UNCERT.
+    bad_pixels
+        A file of bad pixels, anything but zero being bad; bits of a mask of ours are kept.
+    cosmics
+        Whether cosmic rays are looked for, flagged, and cleaned.
+    """
+
+    mask: bool = False
+    uncertainty: bool = False
+    bad_pixels: str | None = None
+    cosmics: Cosmics = "no"
+
+    @property
+    def pixel_bytes(self) -> int:
+        """What they take of memory for each pixel, their masters' uncertainties included."""
+        return 10 * bool(self) + 24 * self.uncertainty + 32 * (self.cosmics != "no")
+
+    def __bool__(self) -> bool:
+        return self.mask or self.uncertainty or self.cosmics != "no"
 
 
 @dataclass(frozen=True)

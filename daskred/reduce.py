@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from daskred import __version__
-from daskred.calibrated import check_extras
 from daskred.checks import (
     check_plan,
     check_same_night,
@@ -31,6 +30,7 @@ from daskred.memory import Budget, budget
 from daskred.night import LeftOut, Night
 from daskred.options import Options
 from daskred.plan import MASTERS_FOLDER, Plan
+from daskred.planes import Extras
 from daskred.planning import make_plan
 from daskred.progress import Progress, Silent
 from daskred.run import Run
@@ -128,7 +128,10 @@ def reduce_night(
     check_plan(plan, options.masters_only)
     check_sum(plan, options)
     options = with_known_noise(plan, options, progress)
-    check_extras(options.extras)
+    if options.extras != Extras():
+        from daskred.calibrated import check_extras  # few runs need it, and it takes a while
+
+        check_extras(options.extras)
     client = _cluster_client(options.workers)
     memory = plan_memory(plan, options, on_cluster=client is not None)
     check_space(Path(out), plan, options)

@@ -7,21 +7,14 @@ import time
 from collections.abc import Collection, Hashable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from daskred.blocks import block_tasks, frames_per_task
-from daskred.calibrated import readout_of
-from daskred.combine import Combined, Combiner
+from daskred.combine import Combined, Combiner, master_bands
 from daskred.correction import MasterFiles
 from daskred.errors import FrameError, FramesError, RequestError
 from daskred.execute import Executor
 from daskred.frames import Frame
-from daskred.masterplanes import (
-    MasterNoise,
-    count_planes,
-    mask_plane,
-    master_bands,
-    uncertainty_plane,
-)
 from daskred.options import Options
 from daskred.plan import MASTERS_FOLDER, Correction, Master, Plan, Science
 from daskred.planes import Plane
@@ -38,6 +31,9 @@ from daskred.standing import (
     master_path,
 )
 from daskred.tasks import Receipt, WriteJob, calibrate_frames, check_unchanged, this_worker
+
+if TYPE_CHECKING:
+    from daskred.masterplanes import MasterNoise
 
 
 class Run:
@@ -215,6 +211,11 @@ class Run:
     def _planes(self, master: Master, combined: Combined) -> list[Plane]:
         """Return what stands beside the pixels of a master."""
         extras = self._options.extras
+        if not (extras.mask or extras.uncertainty or self._options.counts):
+            return []
+        # Few runs need them, and they take a while.
+        from daskred.masterplanes import count_planes, mask_plane, uncertainty_plane
+
         planes: list[Plane] = []
         for number, raster in enumerate(combined.rasters):
             if extras.mask:
@@ -228,12 +229,14 @@ class Run:
         return planes
 
     def _noise(self, master: Master, combined: Combined) -> MasterNoise:
+        from daskred.masterplanes import MasterNoise
+
         first = master.inputs[0]
         zero = Correction(bias=first.correction.zero)
         is_flat = master.kind == "flat"
         above = _is_above_bias(first.frame) or zero.bias is None
         return MasterNoise(
-            how=readout_of(first.frame),
+            how=first.frame.readout,
             method=self._options.combine,
             zero=None if above else self._files(zero),
             levels=combined.levels,
@@ -311,7 +314,7 @@ class Run:
 
 def _is_above_bias(frame: Frame) -> bool:
     """Whether a frame comes less its overscan, so that its pixels are above the bias level."""
-    return readout_of(frame).is_above_bias
+    return frame.readout.is_above_bias
 
 
 def _combining(options: Options) -> list[str]:

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from daskred.calibrated import Extras, calibrate_frame
 from daskred.checksum import sum_of_rows
 from daskred.correction import LoadedMasters, MasterFiles
 from daskred.errors import FrameError
@@ -27,6 +26,7 @@ from daskred.kernels.level import level, sampling_step
 from daskred.kernels.scratch import scratch
 from daskred.pack import Packing, PackingError
 from daskred.plan import Correction
+from daskred.planes import Extras
 from daskred.products import write_calibrated
 from daskred.provenance import content_of
 from daskred.storage import state_of
@@ -241,6 +241,8 @@ def _calibrate_whole(
     extras: Extras,
     packing: Packing,
 ) -> Receipt:
+    from daskred.calibrated import calibrate_frame  # few runs need it, and it takes a while
+
     found = calibrate_frame(job.frame, files, dtype, extras)
     check_unchanged(job.frame)
 

@@ -18,7 +18,6 @@ from daskred.fitsfile import is_gzipped, unpacking
 from daskred.fitspixels import read_tiles
 from daskred.fitswrite import TEMPORARY_MARK
 from daskred.frames import Frame, Image
-from daskred.prepared import read_prepared
 from daskred.progress import Progress
 from daskred.storage import open_file
 
@@ -71,6 +70,8 @@ def spool(frame: Frame, target: Path, dtype: str) -> tuple[Frame, RawFacts]:
     FrameError
         When the frame cannot be prepared.
     """
+    from daskred.prepared import read_prepared  # few runs need it, and it takes a while
+
     ready = read_prepared(frame, frame.preparation, dtype)
     images = []
     n_read = n_saturated = 0

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from daskred.blocks import block_tasks
-from daskred.calibrated import Extras
 from daskred.cameras import DETECTOR_OPTIONS, DetectorRules, read_camera
 from daskred.errors import FrameError, RequestError
 from daskred.execute import Executor, Workers, open_pool
@@ -19,6 +18,7 @@ from daskred.kernels.reject import Rejection
 from daskred.night import open_night
 from daskred.options import Options
 from daskred.plan import Allowances, Plan
+from daskred.planes import Extras
 from daskred.planning import make_plan
 from daskred.progress import Progress, Silent
 from daskred.provenance import is_own

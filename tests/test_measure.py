@@ -14,11 +14,10 @@ from astropy.io import fits
 
 from daskred import RequestError, Truth, open_night, read_camera, reduce_night, simulate
 from daskred.badpixels import find_bad_pixels
-from daskred.calibrated import Extras
 from daskred.characterization import RESULTS, characterize
 from daskred.draft import draft_camera
 from daskred.options import Options
-from daskred.planes import BAD, HOT, NONLINEAR, UNSTABLE
+from daskred.planes import BAD, HOT, NONLINEAR, UNSTABLE, Extras
 from daskred.simulation import CAMERA_FILE, GAIN_E_PER_ADU, READ_NOISE_E, Readout
 from daskred.standing import DARK_MODEL
 from tests.conftest import NightMaker

@@ -12,8 +12,8 @@ import pytest
 from astropy.io import fits
 
 from daskred import Options, open_night, reduce_night
-from daskred.calibrated import Extras
 from daskred.pack import QUANTIZE_LEVEL
+from daskred.planes import Extras
 from daskred.verification import verify
 from tests.conftest import NightMaker, tree
 

@@ -15,8 +15,8 @@ from astropy.nddata import CCDData
 from astropy.stats import mad_std
 
 from daskred import Allowances, Options, open_night, read_camera, reduce_night
-from daskred.calibrated import Extras
 from daskred.kernels.reject import Rejection
+from daskred.planes import Extras
 from tests.conftest import NightMaker
 
 

@@ -23,12 +23,12 @@ from daskred import (
     write_frames,
 )
 from daskred.badpixels import find_bad_pixels
-from daskred.calibrated import Extras
 from daskred.characterization import characterize
 from daskred.detector import Overscan
 from daskred.kernels.overscan import overscan_levels
 from daskred.kernels.reject import Rejection
 from daskred.night import Night
+from daskred.planes import Extras
 from tests import processes
 from tests.conftest import NightMaker, WriteFits
 from tests.test_detector import ALLOW, write_mosaic

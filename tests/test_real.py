@@ -11,8 +11,8 @@ import pytest
 from astropy.io import fits
 
 from daskred import Allowances, Options, Plan, make_plan, open_night, read_camera, reduce_night
-from daskred.calibrated import Extras
 from daskred.characterization import characterize
+from daskred.planes import Extras
 from tests.conftest import tree
 
 

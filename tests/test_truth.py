@@ -12,9 +12,9 @@ from astropy.io import fits
 from astropy.nddata import CCDData
 
 from daskred import Options, Truth, Workers, open_night, read_camera, reduce_night, simulate
-from daskred.calibrated import Extras
 from daskred.kernels.reject import Rejection
 from daskred.night import Night
+from daskred.planes import Extras
 from daskred.simulation import CAMERA_FILE, GAIN_E_PER_ADU, Readout
 from tests.conftest import tree
 
