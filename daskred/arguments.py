@@ -154,6 +154,16 @@ def _add_combining(parser: argparse.ArgumentParser) -> None:
         default="mad",
         help="what sigma is: the scaled MAD, or the standard deviation (mad)",
     )
+    for name, choices, text in (
+        ("scale", ("none", "level", "exposure"), "bring bias frames and darks to the first one's"),
+        (
+            "zero-level",
+            ("none", "level"),
+            "subtract from bias frames and darks what they have more",
+        ),
+        ("weight", ("none", "level", "exposure"), "weight frames of means and sums by it"),
+    ):
+        group.add_argument(f"--{name}", choices=choices, default="none", help=f"{text} (none)")
     group.add_argument("--mask", action="store_true", help="write the extension MASK")
     group.add_argument("--uncertainty", action="store_true", help="write the extension UNCERT")
     group.add_argument(

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from daskred.blocks import (
     FrameStack,
@@ -19,11 +18,11 @@ from daskred.blocks import (
     rows_per_tile,
     tile_tasks,
 )
+from daskred.combined import Combined, Level
 from daskred.correction import DarkBands, MasterFiles, read_images
 from daskred.detector import Section
 from daskred.errors import FrameError, FramesError
 from daskred.execute import Executor
-from daskred.fitswrite import Bands
 from daskred.frames import Frame, Image
 from daskred.kernels.combine import (
     Tiles,
@@ -59,63 +58,6 @@ def _saturation(frame: Frame, prepared: bool, number: int | None = None) -> floa
 
 
 @dataclass(frozen=True)
-class Level:
-    """What a master is divided by in the end.
-
-    Parameters
-    ----------
-    whole
-        The level of the whole detector; 1 for masters that are no flats.
-    parts
-        Of amplifiers, where each is divided by its own: image, place, level.
-    """
-
-    whole: float = 1.0
-    parts: tuple[tuple[int, Section, float], ...] = ()
-
-    def of(self, number: int, first_row: int, shape: tuple[int, ...]) -> Any:
-        """Return the level of a band of an image: a number, or one for each pixel."""
-        if not self.parts:
-            return self.whole
-        levels = np.full(shape, self.whole)
-        for image, place, own in self.parts:
-            if image == number:
-                rows = slice(*np.clip(np.array(place.rows) - first_row, 0, shape[0]).tolist())
-                levels[rows, slice(*place.columns)] = own
-        return levels
-
-
-@dataclass(frozen=True)
-class Combined:
-    """The pixels of a master.
-
-    Parameters
-    ----------
-    rasters
-        For each image; whoever uses them removes them.
-    level
-        What they are to be divided by.
-    sums
-        For each frame the sum of its pixels; see `daskred.fitspixels.pixel_sum`.
-    counts
-        For each image how many values were used, and how many rejected; empty for plain medians.
-    levels
-        Of flats, what each was divided by.
-    """
-
-    rasters: list[Raster]
-    level: Level
-    sums: list[int]
-    counts: list[list[Raster]] = field(default_factory=list)
-    levels: tuple[float, ...] = ()
-
-    def remove(self) -> None:
-        """Remove the rasters."""
-        for raster in (*self.rasters, *(one for pair in self.counts for one in pair)):
-            raster.remove()
-
-
-@dataclass(frozen=True)
 class Combiner:
     """Makes the pixels of masters.
 
@@ -146,7 +88,8 @@ class Combiner:
             function: Callable[..., Tiles] = median_tile
             options: dict[str, Any] = {}
             if not self.options.plain_median:
-                function, options = combined_tile, self._ways(master, readable)
+                function = combined_tile
+                options = {**self._ways(master, readable), **self._balance(master, readable)}
             return self._combined(master, readable, function, lambda number: [], options)
 
     def _readable(self, master: Master) -> contextlib.AbstractContextManager[Readable]:
@@ -164,6 +107,38 @@ class Combiner:
             "noise": noise,
             "precision": self.options.dtype,
         }
+
+    def _balance(self, master: Master, readable: Readable) -> dict[str, Any]:
+        """Return what is subtracted from frames, what they are divided by, and their weights."""
+        how = self.options
+        levels: list[float] = []
+        if "level" in (how.scale, how.zero_level, how.weight):
+            levels = self._levels(master, readable, lit=False)
+        balance: dict[str, Any] = {"weights": self._weights(master, levels)}
+        if how.zero_level == "level":
+            balance["zeros"] = [own - levels[0] for own in levels]
+        if how.scale != "none":
+            own = self._of_frames(how.scale, master, levels)
+            balance["scales"] = [one / own[0] for one in own]
+        return balance
+
+    def _weights(self, master: Master, levels: Sequence[float]) -> list[float]:
+        weight = self.options.weight
+        return [] if weight == "none" else self._of_frames(weight, master, levels)
+
+    def _of_frames(self, how: str, master: Master, levels: Sequence[float]) -> list[float]:
+        """Return the level, or the exposure time, of each frame; all must be positive."""
+        found: list[float] = []
+        errors = []
+        for number, one in enumerate(master.inputs):
+            own = levels[number] if how == "level" else one.frame.facts.exptime_s or 0.0
+            found.append(own)
+            if not own > 0:
+                text = f"its {how} is {own:g}, by which frames cannot be scaled or weighted"
+                errors.append(FrameError(one.frame.path, text))
+        if errors:
+            raise FramesError(tuple(errors))
+        return found
 
     def _noise(self, master: Master) -> Noise:
         """Return what gain and read noise predict: of an average amplifier."""
@@ -210,7 +185,8 @@ class Combiner:
         function: Callable[..., Tiles] = median_flat_tile
         if not self.options.plain_median:
             function = combined_flat_tile
-            options = {**self._ways(master, readable), **options}
+            weights = self._weights(master, options["levels"])
+            options = {**self._ways(master, readable), **options, "weights": weights}
 
         def darks(number: int) -> list[Planes]:
             return [DarkBands(files, number, frames[0].images[number].shape)]
@@ -236,7 +212,8 @@ class Combiner:
     ) -> Combined:
         """Combine all images of frames; what else an image needs comes by its number."""
         frames = readable.frames
-        combined = Combined([], Level(), [0] * len(frames))
+        weights = tuple(options.get("weights", ()))
+        combined = Combined([], Level(), [0] * len(frames), weights=weights)
         try:
             for number, image in enumerate(frames[0].images):
                 stack, planes = FrameStack(frames, number), planes_of(number)
@@ -319,8 +296,8 @@ class Combiner:
         sound = self.options.normalize != "exact-mode" and n_pixels >= 2**16
         return self.options.dtype if sound else "float64"
 
-    def _levels(self, master: Master, readable: Readable) -> list[float]:
-        """Measure the level of each flat; name those without light and the saturated ones."""
+    def _levels(self, master: Master, readable: Readable, lit: bool = True) -> list[float]:
+        """Measure the level of each frame; of flats, which are lit, name dark and full ones."""
         frames = readable.frames
         by_way: dict[Correction, list[tuple[int, Frame, float]]] = {}
         for number, (one, frame) in enumerate(zip(master.inputs, frames, strict=True)):
@@ -343,8 +320,10 @@ class Combiner:
                 for task, measured in self.executor.run(tasks):
                     for (number, _, _), found in zip(task.items, measured, strict=True):
                         facts = readable.prepared.get(number)
-                        reason = _fault(found, facts.saturated if facts else 0.0)
-                        if reason:
+                        reason = found.reason if isinstance(found, FrameError) else ""
+                        if lit:
+                            reason = _fault(found, facts.saturated if facts else 0.0)
+                        if isinstance(found, FrameError) or reason:
                             errors.append(FrameError(master.inputs[number].frame.path, reason))
                         else:
                             levels[number] = found[0]
@@ -382,38 +361,3 @@ def _fault(measured: tuple[float, float] | FrameError, before: float) -> str:
     if saturated > MAX_SATURATED:
         return f"is saturated: {saturated:.0%} of its pixels are"
     return ""
-
-
-def master_bands(
-    raster: Raster, number: int, dtype: str, level: Level, on_bad: Callable[[int], None]
-) -> Bands:
-    """Return an image of a master, divided by its level, as it is written.
-
-    Parameters
-    ----------
-    raster, number
-        The image, and which it is.
-    dtype
-        Of the product.
-    level
-        What it is divided by.
-    on_bad
-        Called with the number of pixels that are zero or negative, band by band.
-    """
-
-    def bands() -> Iterator[NDArray[np.floating]]:
-        for divided in divided_bands(raster, number, level):
-            on_bad(int(np.count_nonzero(divided <= 0)))
-            yield divided.astype(dtype)
-
-    return Bands(raster.shape, np.dtype(dtype), bands())
-
-
-def divided_bands(raster: Raster, number: int, level: Level) -> Iterator[NDArray[Any]]:
-    """Yield an image band by band, divided by its level."""
-    row = 0
-    for band in raster.bands():
-        plain = level.whole == 1 and not level.parts
-        own = level.of(number, row, band.shape)
-        yield band if plain else np.divide(band, own, dtype="f8")
-        row += len(band)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from daskred.combine import Level, divided_bands
+from daskred.combined import Level, divided_bands
 from daskred.correction import DarkBands, MasterFiles
 from daskred.detector import Preparation
 from daskred.fitswrite import Bands
@@ -36,6 +36,8 @@ class MasterNoise:
         Of flats, their levels; empty for other masters.
     level
         Of a flat, what it is divided by in the end.
+    weights
+        Of frames; empty where all count alike.
     dark
         Of flats, the masters that are subtracted.
     """
@@ -45,6 +47,7 @@ class MasterNoise:
     zero: MasterFiles | None = None
     levels: tuple[float, ...] = ()
     level: Level = field(default_factory=Level)
+    weights: tuple[float, ...] = ()
     dark: MasterFiles | None = None
 
     def sigma(
@@ -62,6 +65,10 @@ class MasterNoise:
             Of the image, and of the band's first row in it.
         """
         part = combined_part(self.method, n_used)
+        if self.weights:
+            w = np.array(self.weights)
+            # A weighted mean is as good as one of fewer frames.
+            part = part * float(len(w) * (w**2).sum() / w.sum() ** 2)
         zeros = np.zeros_like(value)
         if not self.levels:
             one = value / np.maximum(n_used, 1) if self.method == "sum" else value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal, get_args
 
 from daskred.errors import RequestError
 from daskred.execute import Workers
@@ -16,6 +16,8 @@ from daskred.planes import COSMICS, Extras
 from daskred.runlog import LEVELS, Level
 
 DTYPES = ("float32", "float64")
+Balance = Literal["none", "level", "exposure"]
+BALANCES: tuple[Balance, ...] = get_args(Balance)
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,10 @@ class Options:
         ``lower-median``.
     rejection
         Which values are left out before; see `daskred.kernels.reject.Rejection`.
+    scale, zero_level, weight
+        How bias frames and darks are brought to the first of them before they are combined: by
+        ``level`` or ``exposure`` time, or not at all (``none``). Flats are scaled by their levels
+        always. Weights, of flats too, are for means and sums.
     extras
         What is wanted beside calibrated pixels; see `daskred.calibrated.Extras`.
     counts
@@ -73,6 +79,9 @@ class Options:
     memory_bytes: int | None = None
     combine: Method = "median"
     rejection: Rejection = field(default_factory=Rejection)
+    scale: Balance = "none"
+    zero_level: Balance = "none"
+    weight: Balance = "none"
     extras: Extras = field(default_factory=Extras)
     counts: bool = False
     normalize_amplifiers: bool = False
@@ -86,16 +95,23 @@ class Options:
             ("log_level", self.log_level, LEVELS),
             ("combine", self.combine, COMBINES),
             ("reject", self.rejection.method, REJECTS),
+            ("scale", self.scale, BALANCES),
+            ("zero_level", self.zero_level, ("none", "level")),
+            ("weight", self.weight, BALANCES),
             ("compress", self.compress, PACKINGS),
             ("cosmics", self.extras.cosmics, COSMICS),
         ):
             if value not in known:
                 raise RequestError(f"{name}={value!r}: there are {', '.join(known)}")
+        if self.weight != "none" and self.combine not in ("mean", "clipped-mean", "sum"):
+            raise RequestError(f"--weight goes with a mean or a sum, not with a {self.combine}")
 
     @property
     def plain_median(self) -> bool:
         """Whether masters are medians of all values, without anything beside them."""
         beside = self.counts or self.extras.mask or self.extras.uncertainty
+        if any(own != "none" for own in (self.scale, self.zero_level, self.weight)):
+            return False
         return self.combine == "median" and self.rejection.method == "none" and not beside
 
     def product(self, name: str) -> str:
@@ -112,7 +128,7 @@ class Options:
         """What of these options changes masters or their planes, as plain data."""
         beside = [self.extras.mask, self.extras.uncertainty, self.counts]
         own = [self.dtype, self.combine, asdict(self.rejection), self.normalize_amplifiers]
-        return [*own, *beside]
+        return [*own, self.scale, self.zero_level, self.weight, *beside]
 
     @property
     def of_science(self) -> list[Any]:

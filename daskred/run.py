@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daskred.blocks import block_tasks, frames_per_task
-from daskred.combine import Combined, Combiner, master_bands
+from daskred.combine import Combiner
+from daskred.combined import Combined, master_bands
 from daskred.correction import MasterFiles
 from daskred.errors import FrameError, FramesError, RequestError
 from daskred.execute import Executor
@@ -241,6 +242,7 @@ class Run:
             zero=None if above else self._files(zero),
             levels=combined.levels,
             level=combined.level,
+            weights=combined.weights,
             dark=self._files(first.correction) if is_flat else None,
         )
 

@@ -219,6 +219,9 @@ def _planned(
             combine=request["combine"],
             rejection=Rejection(**request["rejection"]),
             extras=Extras(**request["extras"]),
+            scale=request["scale"],
+            zero_level=request["zero_level"],
+            weight=request["weight"],
             counts=request["counts"],
             compress=request["compress"],
         )
@@ -298,6 +301,9 @@ def _combining_options(request: Mapping[str, Any]) -> list[str]:
                 option,
                 str(rejection[name]),
             ]
+    for name in ("scale", "zero_level", "weight"):
+        if request[name] != "none":
+            found += [f"--{name.replace('_', '-')}", request[name]]
     extras = request["extras"]
     found += [f"--{name}" for name in ("mask", "uncertainty") if extras[name]]
     found += ["--counts"] if request["counts"] else []

@@ -46,7 +46,7 @@ ORDER = [
     ["provenance", "products", "simulation"],
     ["blocks", "stack", "masters", "correction", "calibrated", "tasks"],
     ["runlog", "pools", "execute", "cluster"],
-    ["options", "standing", "unpack", "combine", "masterplanes", "memory"],
+    ["options", "standing", "unpack", "combined", "combine", "masterplanes", "memory"],
     ["checks", "run", "reduce", "verification", "characterization", "badpixels", "draft"],
     ["write", "display", "inspection", "demo"],
     ["terminal", "arguments", "cli"],

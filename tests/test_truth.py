@@ -11,12 +11,21 @@ import pytest
 from astropy.io import fits
 from astropy.nddata import CCDData
 
-from daskred import Options, Truth, Workers, open_night, read_camera, reduce_night, simulate
+from daskred import (
+    Options,
+    RequestError,
+    Truth,
+    Workers,
+    open_night,
+    read_camera,
+    reduce_night,
+    simulate,
+)
 from daskred.kernels.reject import Rejection
 from daskred.night import Night
 from daskred.planes import Extras
 from daskred.simulation import CAMERA_FILE, GAIN_E_PER_ADU, Readout
-from tests.conftest import tree
+from tests.conftest import NightMaker, tree
 
 SHAPE = (200, 256)
 READOUT = Readout(nonlinearity=2e-6)
@@ -245,3 +254,49 @@ def test_amplifiers_are_normalised_one_by_one_on_request(two: Path, tmp_path: Pa
     ratio = levels[False][0] / levels[False][1]
     assert ratio == pytest.approx(1.9 / 1.6, rel=0.03)
     assert levels[True] == pytest.approx([1, 1], rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"zero_level": "level"}, lambda f, t: np.median(f - _over(f, "-"), axis=0)),
+        ({"scale": "level"}, lambda f, t: np.median(f / _over(f, "/"), axis=0)),
+        (
+            {"scale": "exposure", "combine": "mean"},
+            lambda f, t: np.mean(f / (t / t[0])[:, None, None], axis=0),
+        ),
+        (
+            {"weight": "exposure", "combine": "mean"},
+            lambda f, t: np.average(f, axis=0, weights=t),
+        ),
+    ],
+)
+def test_frames_are_brought_to_the_first_and_weighted(
+    make_night: NightMaker, tmp_path: Path, options: dict[str, Any], expected: Any
+) -> None:
+    times = np.array([10.0, 10.02, 10.04])
+    for number, time in enumerate(times):
+        make_night.add(f"d{number}.fits", "Dark Frame", 1000 + 50 * number, float(time))
+    how = Options(masters_only=True, normalize="median", dtype="float64", **options)
+    reduce_night(open_night(make_night.folder), tmp_path, how)
+    frames = np.array([fits.getdata(make_night.folder / f"d{n}.fits") for n in range(3)], "f8")
+    found = fits.getdata(next((tmp_path / "masters").iterdir()))
+    np.testing.assert_allclose(found, expected(frames, times), rtol=1e-12)
+
+
+def _over(frames: Any, sign: str) -> Any:
+    levels = np.median(frames, axis=(1, 2))[:, None, None]
+    return levels - levels[0] if sign == "-" else levels / levels[0]
+
+
+def test_weights_and_scales_that_make_no_sense_are_named(
+    make_night: NightMaker, tmp_path: Path
+) -> None:
+    with pytest.raises(RequestError, match="goes with a mean or a sum"):
+        Options(weight="level")
+    make_night.standard()
+    make_night.add("b0.fits", "bias", 100, 0.0)
+    options = Options(weight="exposure", combine="mean")
+    summary = reduce_night(open_night(make_night.folder), tmp_path, options)
+    assert any("its exposure is 0" in entry.reason for entry in summary.failed)
+    assert len(summary.science) == 2

@@ -41,6 +41,9 @@ def combined_tile(
     rejection: Rejection,
     limits: Sequence[float],
     noise: Noise | None,
+    zeros: Sequence[float] = (),
+    scales: Sequence[float] = (),
+    weights: Sequence[float] = (),
     precision: DTypeLike = "f8",
 ) -> Tiles:
     """Return what frames combine to, how many values were used, and how many rejected.
@@ -49,14 +52,14 @@ def combined_tile(
     ----------
     tile
         Shape ``(frame, rows, x)``; NaN are no values.
-    method, rejection, noise
+    method, rejection, noise, zeros, scales, weights
         As of `daskred.kernels.reject.combine_frames`.
     limits
         For each frame the level at which it is saturated.
     precision
         What values are rounded to.
     """
-    plain = method == "median" and rejection.method == "none"
+    plain = method == "median" and rejection.method == "none" and not (zeros or scales)
     parts = []
     for rows in _chunks(tile.shape):
         own = tile[:, rows]
@@ -64,7 +67,15 @@ def combined_tile(
             parts.append(_of_all(median_over_frames(own), len(tile)))
             continue
         one = combine_frames(
-            own, method, rejection, limits=limits, noise=noise, precision=precision
+            own,
+            method,
+            rejection,
+            zeros=zeros,
+            scales=scales,
+            weights=weights,
+            limits=limits,
+            noise=noise,
+            precision=precision,
         )
         parts.append((one.value, one.n_used, one.n_rejected))
     return _joined(parts)
@@ -92,6 +103,7 @@ def combined_flat_tile(
     rejection: Rejection,
     limits: Sequence[float],
     noise: Noise | None,
+    weights: Sequence[float] = (),
     precision: DTypeLike = "f8",
 ) -> Tiles:
     """Do the same with flats, each less its dark and divided by its level.
@@ -117,7 +129,9 @@ def combined_flat_tile(
             np.subtract(raw, planes[plane], out=row)
             row /= level
             row[raw >= limit] = np.nan
-        one = combine_frames(lit, method, rejection, noise=noise, precision=precision)
+        one = combine_frames(
+            lit, method, rejection, weights=weights, noise=noise, precision=precision
+        )
         parts.append((one.value, one.n_used, one.n_rejected))
     return _joined(parts)
 
