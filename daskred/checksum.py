@@ -6,6 +6,7 @@ continued knows whether they are still the same.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -72,9 +73,16 @@ def sum_of_rows(rows: NDArray[Any], first: int) -> int:
     row_bytes = rows.view("u1")
     n_whole = row_bytes.shape[1] // 8 * 8
     sums = row_bytes[:, :n_whole].view("u8").sum(axis=1)
-    sums += row_bytes[:, n_whole:].sum(axis=1, dtype="u8")
-    numbers = np.arange(first, first + len(rows), dtype="u8")
-    return int((sums * (2 * numbers + 1) * np.uint64(_ODD)).sum())
+    if n_whole < row_bytes.shape[1]:
+        sums += row_bytes[:, n_whole:].sum(axis=1, dtype="u8")
+    sums *= _weights(first, len(rows))
+    return int(sums.sum())
+
+
+@lru_cache(maxsize=256)
+def _weights(first: int, n_rows: int) -> NDArray[np.uint64]:
+    numbers = np.arange(first, first + n_rows, dtype="u8")
+    return np.asarray((2 * numbers + 1) * np.uint64(_ODD))
 
 
 def encode_checksum(total: int) -> str:
