@@ -341,12 +341,12 @@ def command_line(
         (
             "characterize",
             "Measure a detector: gain, read noise, dark current, hot pixels, linearity.",
-            "masters, characterization.json, DarkModel.fits and a picture",
+            "characterization.json, DarkModel.fits and a picture",
         ),
         (
             "mask",
             "Find hot, unstable, dead and non-linear pixels, and write them as a mask.",
-            "masters and BadPixels.fits",
+            "BadPixels.fits",
         ),
     ):
         sub = command(name, text, f"daskred {name} NIGHT -o OUT")

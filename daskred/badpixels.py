@@ -24,7 +24,7 @@ from daskred.prepared import read_prepared
 from daskred.progress import Progress, Silent
 from daskred.provenance import KEY_CARD, check_own
 from daskred.reduce import reduce_night
-from daskred.standing import MASK_FILE, files_of, master_path
+from daskred.standing import MASK_FILE, MEASURED_FOLDER, files_of, master_path
 
 # Limits, in robust deviations of all pixels; and what part of the typical response is dead.
 HOT_SIGMA = 8.0
@@ -91,7 +91,7 @@ def find_bad_pixels(
     night
         Darks and flats of one detector.
     out
-        The folder of the masters and of the mask, ``BadPixels.fits``.
+        The folder of the mask, ``BadPixels.fits``, and in ``measured`` of the masters.
     options
         How masters are made.
     progress
@@ -122,6 +122,7 @@ def find_bad_pixels(
     if not night.select("dark") and not night.select("flat"):
         raise RequestError("a mask of bad pixels needs darks or flats, and there are none")
     options = replace(options or Options(), masters_only=True, allow=Allowances(missing_dark=True))
+    path, out = out / MASK_FILE, out / MEASURED_FOLDER
     summary = reduce_night(night, out, options, progress)
     plan = summary.plan
     darks = [master for master in plan.masters if master.kind == "dark"]
@@ -143,7 +144,6 @@ def find_bad_pixels(
         _mark_nonlinear(masks, best, out, missing, progress)
     else:
         missing.append("dead and non-linear pixels: there are no flats")
-    path = out / MASK_FILE
     _write(path, masks)
     return BadPixels(path, masks, tuple(missing), summary.failed)
 

@@ -34,7 +34,7 @@ from daskred.prepared import read_prepared
 from daskred.progress import Progress, Silent
 from daskred.provenance import KEY_CARD, is_own
 from daskred.reduce import reduce_night
-from daskred.standing import DARK_MODEL, files_of, master_path
+from daskred.standing import DARK_MODEL, MEASURED_FOLDER, files_of, master_path
 
 RESULTS = "characterization.json"
 # Pixels whose dark rate lies so many robust deviations above the typical one are hot.
@@ -115,8 +115,8 @@ def characterize(
 ) -> Characterization:
     """Measure gain, read noise, dark current, hot pixels and linearity of a night's detector.
 
-    Writes the masters, ``characterization.json`` and ``DarkModel.fits`` (dark rate, and as
-    extension ``BIAS`` the level at no exposure) into a folder.
+    Writes ``characterization.json``, ``DarkModel.fits`` (dark rate, and as extension ``BIAS`` the
+    level at no exposure) and, in ``measured``, the masters into a folder.
 
     Parameters
     ----------
@@ -159,12 +159,13 @@ def characterize(
         raise RequestError("the night has frames of several detectors or readouts; name one's")
     for name in (RESULTS, DARK_MODEL):
         _check_ours(Path(out) / name)
-    summary = reduce_night(night, out, options, progress)
+    own = Path(out) / MEASURED_FOLDER
+    summary = reduce_night(night, own, options, progress)
     plan = summary.plan
     missing: list[str] = []
     noises = _read_noises(plan, how, missing, progress)
-    points, levels = _transfer(plan, how, Path(out), missing, progress)
-    rates = _dark_model(plan, how, Path(out), missing)
+    points, levels = _transfer(plan, how, own, missing, progress)
+    rates = _dark_model(plan, how, own, missing)
     numbers = []
     for which, amplifier in enumerate(how.amplifiers):
         name = amplifier.name or "image"
@@ -363,7 +364,7 @@ def _dark_model(
         names = [format_card("EXTNAME", "BIAS"), format_card("EXTVER", number + 1)]
         own = [*names, format_card("BUNIT", "adu")]
         units.append((Header(tuple(own)), as_bands(bias.astype("f4"))))
-    write_atomically(out / DARK_MODEL, units)
+    write_atomically(out.parent / DARK_MODEL, units)
     return rates
 
 

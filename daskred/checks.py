@@ -111,7 +111,8 @@ def with_known_noise(plan: Plan, options: Options, progress: Progress) -> Option
 
 def check_space(out: Path, plan: Plan, options: Options) -> None:
     """Raise RequestError where the products that are missing do not fit on the disk."""
-    beside = 4 * options.extras.uncertainty + options.extras.mask
+    # Planes, and the counts of masters.
+    beside = 4 * options.extras.uncertainty + options.extras.mask + 4 * options.counts
     itemsize = np.dtype(options.dtype).itemsize + beside
     layouts = [(master.product, master.layout) for master in plan.masters]
     if not options.masters_only:

@@ -20,6 +20,8 @@ from daskred.storage import is_remote
 # Files beside the products, which other commands write.
 DARK_MODEL = "DarkModel.fits"
 MASK_FILE = "BadPixels.fits"
+# The folder of their masters: those of a run, which may have more, stay as they are.
+MEASURED_FOLDER = "measured"
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ from daskred.kernels.reject import Rejection
 from daskred.night import Night
 from daskred.planes import Extras
 from tests import processes
-from tests.conftest import NightMaker, WriteFits
+from tests.conftest import NightMaker, WriteFits, tree
 from tests.test_detector import ALLOW, write_mosaic
 
 BOTH = Extras(mask=True, uncertainty=True)
@@ -368,3 +368,16 @@ def test_limits_that_nobody_gives_suit_the_method(
     status, said = processes.run(*arguments, "--reject-low", -1)
     assert status == 2
     assert "--reject: low = -1" in said
+
+
+def test_measuring_leaves_the_masters_of_a_run_alone(night: Path, tmp_path: Path) -> None:
+    opened = open_night(night)
+    reduce_night(opened, tmp_path, Options(extras=Extras(mask=True)))
+    before = tree(tmp_path)
+    find_bad_pixels(opened, tmp_path)
+    characterize(opened, tmp_path)
+    after = tree(tmp_path)
+    assert {name: after[name] for name in before} == before
+    assert verify(tmp_path).findings == ()
+    again = reduce_night(opened, tmp_path, Options(extras=Extras(mask=True)))
+    assert not any(one.made for one in (*again.masters, *again.science))
