@@ -340,11 +340,7 @@ def _check(path: str, amplifiers: Sequence[Amplifier], camera: Camera) -> None:
             text = "the camera's linearity is told for ADU above the bias, and needs an overscan"
             raise FrameError(path, f"{text}; --no-linearity goes without")
         for strip in one.overscan:
-            beside = strip.rows[0] <= one.data.rows[0] and one.data.rows[1] <= strip.rows[1]
-            above = (
-                strip.columns[0] <= one.data.columns[0] and one.data.columns[1] <= strip.columns[1]
-            )
-            if not beside and not above:
+            if not strip.lies_beside(one.data) and not strip.lies_above(one.data):
                 raise FrameError(
                     path, f"its overscan {strip} lies neither beside nor above its data {one.data}"
                 )

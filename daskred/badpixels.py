@@ -19,7 +19,7 @@ from daskred.kernels.transfer import robust_limits
 from daskred.night import LeftOut, Night
 from daskred.options import Options
 from daskred.plan import Allowances, Input, Master
-from daskred.planes import BAD, HOT, LEGEND, NONLINEAR, UNSTABLE
+from daskred.planes import BAD, HOT, LEGEND, NONLINEAR, UNSTABLE, legend_cards
 from daskred.prepared import read_prepared
 from daskred.progress import Progress, Silent
 from daskred.provenance import KEY_CARD, check_own
@@ -248,12 +248,8 @@ def _mark_nonlinear(
 
 def _lit(one: Input, out: Path) -> Images:
     """Read a flat, less its dark."""
-    how = one.frame.readout
-    images = read_prepared(one.frame, how, "f8").images
-    files = files_of(out, one.correction)
-    for image, masters in zip(images, files.load(len(images)), strict=True):
-        if masters.dark is not None:
-            image -= masters.dark
+    images = read_prepared(one.frame, one.frame.readout, "f8").images
+    files_of(out, one.correction).subtract_from(images)
     return images
 
 
@@ -266,15 +262,11 @@ def _mean_response(pairs: Sequence[tuple[float, Input]], out: Path) -> Images:
 
 
 def _write(path: Path, masks: Sequence[NDArray[np.uint8]]) -> None:
-    legend = [
-        format_card(f"BIT{bit.bit_length() - 1}", meaning, f"value {bit}")
-        for bit, meaning in LEGEND.items()
-    ]
     units: list[Any] = []
     for number, mask in enumerate(masks):
         cards = [format_card("EXTNAME", "BADPIX"), format_card("EXTVER", number + 1)]
         if number == 0:
-            cards = [format_card(KEY_CARD, "bad pixels", "made by daskred"), *legend]
+            cards = [format_card(KEY_CARD, "bad pixels", "made by daskred"), *legend_cards()]
             cards += commentary("COMMENT", "bad pixels: 0 is good")
         units.append((Header(tuple(cards)), as_bands(mask, is_data=False)))
     write_atomically(path, units)

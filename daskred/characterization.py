@@ -197,9 +197,7 @@ def _parts(frame: Frame, how: Preparation, files: MasterFiles | None = None) -> 
     for image, full in zip(ready.images, ready.saturated, strict=True):
         image[full] = np.nan
     if files:
-        for image, own in zip(ready.images, files.load(len(how.shapes)), strict=True):
-            if own.dark is not None:
-                image -= own.dark
+        files.subtract_from(ready.images)
     return [ready.images[one.target][one.place.slices] for one in how.amplifiers]
 
 

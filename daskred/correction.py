@@ -71,6 +71,12 @@ class MasterFiles:
         with _loading:
             return _load(self, n_images, sigmas)
 
+    def subtract_from(self, images: Sequence[NDArray[Any]]) -> None:
+        """Subtract the dark from the images of one frame, in place."""
+        for image, masters in zip(images, self.load(len(images)), strict=True):
+            if masters.dark is not None:
+                image -= masters.dark
+
     def subtracted(
         self, read: Callable[[str], NDArray[Any] | None], variance: bool = False
     ) -> NDArray[Any] | None:

@@ -52,6 +52,14 @@ class Section:
         """Whether an image of a shape has all its pixels."""
         return self.rows[1] <= shape[0] and self.columns[1] <= shape[1]
 
+    def lies_beside(self, other: Section) -> bool:
+        """Whether a section has all the rows of another."""
+        return self.rows[0] <= other.rows[0] and other.rows[1] <= self.rows[1]
+
+    def lies_above(self, other: Section) -> bool:
+        """Whether a section has all the columns of another, be it above or below."""
+        return self.columns[0] <= other.columns[0] and other.columns[1] <= self.columns[1]
+
     def overlaps(self, other: Section) -> bool:
         """Whether two sections share a pixel."""
         return all(

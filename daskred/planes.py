@@ -92,6 +92,14 @@ def is_plane(image_name: str) -> bool:
     return image_name.partition(",")[0] in PLANES
 
 
+def legend_cards() -> list[str]:
+    """Return the cards that tell what the bits of a mask mean."""
+    return [
+        format_card(f"BIT{bit.bit_length() - 1}", meaning, f"value {bit}")
+        for bit, meaning in LEGEND.items()
+    ]
+
+
 def plane_units(planes: Sequence[Plane], unit: str) -> list[Unit]:
     """Return the units of planes, in the order of their names and numbers."""
     units: list[Unit] = []
@@ -105,9 +113,6 @@ def plane_units(planes: Sequence[Plane], unit: str) -> list[Unit]:
             if unit:
                 cards.append(format_card("BUNIT", unit, "unit of the pixels"))
         if plane.name == "MASK":
-            cards += [
-                format_card(f"BIT{bit.bit_length() - 1}", meaning, f"value {bit}")
-                for bit, meaning in LEGEND.items()
-            ]
+            cards += legend_cards()
         units.append((Header(tuple(cards)), plane.bands))
     return units

@@ -15,7 +15,6 @@ from daskred.combined import Combined, master_bands
 from daskred.correction import MasterFiles
 from daskred.errors import FrameError, FramesError, RequestError
 from daskred.execute import Executor
-from daskred.frames import Frame
 from daskred.options import Options
 from daskred.plan import MASTERS_FOLDER, Correction, Master, Plan, Science
 from daskred.planes import Plane
@@ -30,6 +29,8 @@ from daskred.standing import (
     files_of,
     is_standing,
     master_path,
+    terms_of,
+    with_zeros,
 )
 from daskred.tasks import Receipt, WriteJob, calibrate_frames, check_unchanged, this_worker
 
@@ -139,18 +140,12 @@ class Run:
 
     def _files(self, correction: Correction, above_bias: bool = False) -> MasterFiles:
         zero = correction.zero or correction.bias or correction.dark
-        masters = list(correction.masters)
-        if self._options.extras.uncertainty and correction.zero:
-            masters = list(dict.fromkeys([*masters, correction.zero]))
+        uncertain = self._options.extras.uncertainty
+        masters = with_zeros(correction.masters, [correction], uncertain)
         return replace(
             files_of(self._out, correction),
             zero=None if above_bias or zero is None else str(master_path(self._out, zero)),
-            zero_terms=()
-            if above_bias
-            else tuple(
-                (str(master_path(self._out, name)), factor)
-                for name, factor in correction.zero_terms
-            ),
+            zero_terms=() if above_bias else terms_of(self._out, correction.zero_terms),
             contents=self._contents(masters),
         )
 
@@ -217,13 +212,13 @@ class Run:
         # Few runs need them, and they take a while.
         from daskred.masterplanes import count_planes, mask_plane, uncertainty_plane
 
+        noise = self._noise(master, combined) if extras.uncertainty else None
         planes: list[Plane] = []
         for number, raster in enumerate(combined.rasters):
             if extras.mask:
                 planes.append(mask_plane(raster, number))
-            if extras.uncertainty:
+            if noise:
                 used = combined.counts[number][0]
-                noise = self._noise(master, combined)
                 planes.append(uncertainty_plane(raster, used, number, noise))
             if self._options.counts:
                 planes += count_planes(combined.counts[number], number)
@@ -235,7 +230,7 @@ class Run:
         first = master.inputs[0]
         zero = Correction(bias=first.correction.zero)
         is_flat = master.kind == "flat"
-        above = _is_above_bias(first.frame) or zero.bias is None
+        above = first.frame.readout.is_above_bias or zero.bias is None
         return MasterNoise(
             how=first.frame.readout,
             method=self._options.combine,
@@ -300,7 +295,7 @@ class Run:
             jobs,
             [frame.path for frame in frames],
             frames_per_task(frames, self._executor.n_parts),
-            files=self._files(jobs[0].correction, _is_above_bias(frames[0])),
+            files=self._files(jobs[0].correction, frames[0].readout.is_above_bias),
             dtype=self._options.dtype,
             processed_by=self._options.processed_by,
             extras=self._options.extras,
@@ -312,11 +307,6 @@ class Run:
                     self._note(found, self._expected[job.product])
                 yield found
             self._progress.advance(len(results))
-
-
-def _is_above_bias(frame: Frame) -> bool:
-    """Whether a frame comes less its overscan, so that its pixels are above the bias level."""
-    return frame.readout.is_above_bias
 
 
 def _combining(options: Options) -> list[str]:

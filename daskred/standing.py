@@ -65,12 +65,17 @@ def files_of(out: Path, correction: Correction) -> MasterFiles:
         bias=path(correction.bias),
         flat=path(correction.flat),
         scale=correction.dark_scale,
-        terms=tuple((str(master_path(out, name)), factor) for name, factor in correction.terms),
+        terms=terms_of(out, correction.terms),
         written_ns=tuple(
             master_path(out, name).stat().st_mtime_ns
             for name in (*correction.masters, *((correction.zero,) if correction.zero else ()))
         ),
     )
+
+
+def terms_of(out: Path, terms: Sequence[tuple[str, float]]) -> tuple[tuple[str, float], ...]:
+    """Return the files of masters, each with its factor in a sum."""
+    return tuple((str(master_path(out, name)), factor) for name, factor in terms)
 
 
 def expected_products(plan: Plan, options: Options) -> Iterator[Expected]:
@@ -107,7 +112,7 @@ def expected_products(plan: Plan, options: Options) -> Iterator[Expected]:
             keys[master.name],
             master.name,
             tuple(one.frame for one in master.inputs),
-            _with_zeros(master.needs, [one.correction for one in master.inputs], uncertain),
+            with_zeros(master.needs, [one.correction for one in master.inputs], uncertain),
         )
     if options.masters_only:
         return
@@ -118,12 +123,12 @@ def expected_products(plan: Plan, options: Options) -> Iterator[Expected]:
             options.normalize if one.correction.flat else None,
         )
         frame = one.frame
-        masters = _with_zeros(one.correction.masters, [one.correction], uncertain)
+        masters = with_zeros(one.correction.masters, [one.correction], uncertain)
         product = options.product(one.product)
         yield Expected(product, key, frame.name, (frame,), masters)
 
 
-def _with_zeros(
+def with_zeros(
     masters: Sequence[str], corrections: Sequence[Correction], uncertain: bool
 ) -> tuple[str, ...]:
     """Return the masters that a product is made from, also those that only its noise needs."""

@@ -78,7 +78,7 @@ def overscan_part(amplifier: Amplifier, overscan: Overscan | None) -> float:
     if overscan is None or not amplifier.overscan:
         return 0.0
     data, strips = amplifier.data, amplifier.overscan
-    beside = strips[0].rows[0] <= data.rows[0] and data.rows[1] <= strips[0].rows[1]
+    beside = strips[0].lies_beside(data)
     n_across = sum(one.shape[1] if beside else one.shape[0] for one in strips)
     part = (median_factor(n_across) if overscan.statistic == "median" else 1.0) / n_across
     if overscan.fit == "none":

@@ -87,7 +87,7 @@ def _signal(raw: Pixels, amplifier: Amplifier, how: Preparation) -> NDArray[np.f
     signal = raw[data.slices].astype("f8")
     if how.overscan is None or not amplifier.overscan:
         return signal
-    beside = [s for s in amplifier.overscan if _covers(s.rows, data.rows)]
+    beside = [s for s in amplifier.overscan if s.lies_beside(data)]
     above = [s for s in amplifier.overscan if s not in beside]
     if beside:
         strip = np.concatenate([raw[slice(*data.rows), slice(*s.columns)] for s in beside], axis=1)
@@ -96,10 +96,6 @@ def _signal(raw: Pixels, amplifier: Amplifier, how: Preparation) -> NDArray[np.f
         strip = np.concatenate([raw[slice(*s.rows), slice(*data.columns)] for s in above])
         signal -= overscan_levels(strip.T, how.overscan)[np.newaxis, :]
     return signal
-
-
-def _covers(outer: tuple[int, int], inner: tuple[int, int]) -> bool:
-    return outer[0] <= inner[0] and inner[1] <= outer[1]
 
 
 def _without_crosstalk(
