@@ -154,7 +154,7 @@ class FrameStack:
                     # A run prepares frames once, before it reads bands of them.
                     from daskred.prepared import read_prepared
 
-                    ready = read_prepared(frame, frame.preparation, self.dtype)
+                    ready = read_prepared(frame, frame.readout, self.dtype)
                     out[...] = ready.images[self._number][start:stop]
                     return 0
                 own = out if image.dtype == self.dtype else np.empty(out.shape, image.dtype)

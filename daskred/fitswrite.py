@@ -26,10 +26,8 @@ TEMPORARY_MARK = ".daskred-part-"
 _TOLD_BY_PIXELS = ("CHECKSUM", "DATASUM", "NANPIX")
 
 
-def _with_sums(header: Header, data_sum: int, n_nan: int | None) -> Header:
-    """Return a header with DATASUM, CHECKSUM, and how many pixels are NaN."""
-    if n_nan is not None:
-        header = header.plus([format_card("NANPIX", n_nan, "pixels without a value")])
+def with_sums(header: Header, data_sum: int) -> Header:
+    """Return a header with CHECKSUM and DATASUM."""
     sums = [format_card("CHECKSUM", "0" * 16, "of header and data")]
     sums.append(format_card("DATASUM", str(data_sum), "of data"))
     total = add_checksums(checksum_of(header.plus(sums).to_bytes()), data_sum)
@@ -247,7 +245,9 @@ def _write(part: Path, units: Sequence[Unit], late: LateCards) -> int:
             offset = end
         for index, head in enumerate(heads):
             header = head.header.plus(late.make() if index == 0 else ())
-            header = _with_sums(header, head.data_sum, head.n_nan)
+            if head.n_nan is not None:
+                header = header.plus([format_card("NANPIX", head.n_nan, "pixels without a value")])
+            header = with_sums(header, head.data_sum)
             _pwrite(descriptor, memoryview(header.to_bytes()), head.offset)
     finally:
         os.close(descriptor)

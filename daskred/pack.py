@@ -11,10 +11,11 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from daskred.checksum import add_checksums, checksum_of, encode_checksum
+from daskred.checksum import checksum_of
 from daskred.errors import DaskredError
 from daskred.fitsfile import read_hdus, read_unit
-from daskred.header import BLOCK, Header, format_card
+from daskred.fitswrite import with_sums
+from daskred.header import Header
 
 Packing = Literal["none", "gzip", "rice", "lossless"]
 PACKINGS: tuple[Packing, ...] = get_args(Packing)
@@ -137,15 +138,5 @@ def _add_sums(bare: Path, target: Path) -> None:
             data = read_unit(str(bare), hdu)[hdu.data_start - hdu.start :]
             if hdu.header.get("ZIMAGE") is True:
                 data = _without_times(hdu.header, bytearray(data))
-            data_sum = 0
-            for start in range(0, len(data), 2**20 // BLOCK * BLOCK):
-                piece = data[start : start + 2**20 // BLOCK * BLOCK]
-                data_sum = add_checksums(data_sum, checksum_of(piece))
-            sums = [
-                format_card("CHECKSUM", "0" * 16, "of header and data"),
-                format_card("DATASUM", str(data_sum), "of data"),
-            ]
-            total = add_checksums(checksum_of(hdu.header.plus(sums).to_bytes()), data_sum)
-            sums[0] = format_card("CHECKSUM", encode_checksum(total), "of header and data")
-            file.write(hdu.header.plus(sums).to_bytes())
+            file.write(with_sums(hdu.header, checksum_of(data)).to_bytes())
             file.write(data)

@@ -35,8 +35,8 @@ class Prepared:
     raw_sum: int
 
 
-def read_prepared(frame: Frame, how: Preparation | None, dtype: DTypeLike = "f4") -> Prepared:
-    """Read a frame whole, and prepare it where there is something to do.
+def read_prepared(frame: Frame, how: Preparation, dtype: DTypeLike = "f4") -> Prepared:
+    """Read a frame whole, and prepare it.
 
     Raises
     ------
@@ -52,11 +52,7 @@ def read_prepared(frame: Frame, how: Preparation | None, dtype: DTypeLike = "f4"
         row += len(pixels)
         raw.append(pixels)
     try:
-        if how is None:
-            images = [pixels.astype(dtype) for pixels in raw]
-            saturated = [np.zeros(pixels.shape, bool) for pixels in raw]
-        else:
-            images, saturated = prepare(raw, how, dtype)
+        images, saturated = prepare(raw, how, dtype)
     except ValueError as error:
         raise FrameError(frame.path, str(error)) from error
     return Prepared(images, saturated, total % 2**64)

@@ -78,8 +78,6 @@ def _moved(header: Header, frame: Frame, number: int) -> Header:
     how = frame.preparation
     if how is None:
         return header
-    if len(how.names) != len(frame.images):
-        return header  # put together: its reference pixel was that of the whole
     first = next(one for one in how.amplifiers if one.target == number)
     shift = {
         "1": first.data.columns[0] - first.place.columns[0],
@@ -178,7 +176,7 @@ def _assembled_units(
     parts = {image.hdu for image in frame.images}
     header = _kept(hdus[0].header, False, frame.preparation)
     header = header.without(lambda keyword: bool(_OF_PARTS.fullmatch(keyword)))
-    header = _moved(header, frame, 0)
+    # Its reference pixel is that of the whole already.
     header = _with_unit(header, "adu" if unit is None else unit, replace=unit is not None)
     units: list[Unit] = [(header.plus(cards), pixels)]
     if others:

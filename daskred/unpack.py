@@ -72,7 +72,7 @@ def spool(frame: Frame, target: Path, dtype: str) -> tuple[Frame, RawFacts]:
     """
     from daskred.prepared import read_prepared  # few runs need it, and it takes a while
 
-    ready = read_prepared(frame, frame.preparation, dtype)
+    ready = read_prepared(frame, frame.readout, dtype)
     images = []
     n_read = n_saturated = 0
     with target.open("xb") as plain:
