@@ -10,9 +10,9 @@ from benchmarks.harness import Result, Settings, run_process
 from benchmarks.night import daskred
 from benchmarks.nights import simulated
 from daskred import Truth
-from daskred.demo import accuracy
 from daskred.kernels.flat import flat_tile
 from daskred.kernels.level import METHODS, frame_level
+from daskred.report.demo import accuracy
 
 N_FLATS = 61
 

@@ -10,9 +10,10 @@ import dask
 import daskred
 from benchmarks.harness import Result, Settings
 from benchmarks.nights import simulated
-from daskred.blocks import FrameStack, block_tasks, frames_per_task, tile_tasks
+from daskred.arrays.frames import TASK_PIXELS, frame_tasks, frames_in
+from daskred.arrays.tiles import Stack, written_tiles
+from daskred.fits.raster import Raster
 from daskred.kernels.combine import median_tile
-from daskred.raster import Raster
 
 
 def run(settings: Settings) -> list[Result]:
@@ -23,13 +24,19 @@ def run(settings: Settings) -> list[Result]:
     results = []
     for n_frames in (10, 100) if settings.tiny else (10, 100, 1000, 10000):
         frames = one * n_frames
+        stack = Stack(frames, 0, daskred.Options())
+        paths, n_per_task = ["a path"] * n_frames, frames_in(TASK_PIXELS, frames, 8)
         lazy = daskred.calibrate(daskred.open_frames(frames)).data
         (array,) = dask.optimize(lazy)
         graphs: dict[str, Any] = {
-            "a run's science frames": list(
-                block_tasks(list, frames, ["a path"] * n_frames, frames_per_task(frames, 8))
-            ),
-            "a run's master": list(tile_tasks(median_tile, FrameStack(frames), [], 4, [raster])),
+            "a run's science frames": [
+                (task.graph, task.key)
+                for task in frame_tasks("science", frames, paths, n_per_task, list)
+            ],
+            "a run's master": [
+                (task.graph, task.key)
+                for task in written_tiles(stack, 0, 4, [raster], median_tile, [None] * n_frames)
+            ],
             "a notebook's calibrated array": dict(array.__dask_graph__()),
         }
         for name, graph in graphs.items():

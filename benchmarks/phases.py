@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks.harness import Result, Settings
 from benchmarks.nights import simulated, warm
 from benchmarks.scaling import phase_seconds
-from daskred.night import open_night
+from daskred.night.open import open_night
 
 N_WORKERS = 2
 BAND_ROWS = 128  # as high as the bands of a run

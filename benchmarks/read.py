@@ -10,8 +10,9 @@ from astropy.io import fits
 
 from benchmarks.harness import Contestant, Result, Settings, compete
 from benchmarks.nights import simulated
-from daskred.blocks import FrameStack
-from daskred.night import open_night
+from daskred.arrays.tiles import Stack
+from daskred.night.open import open_night
+from daskred.options import Options
 
 
 def _equal(first: Any, second: Any) -> None:
@@ -24,7 +25,8 @@ def run(settings: Settings) -> list[Result]:
     folder = simulated(settings, side, n_each=61, n_science=40)
     frames = open_night(folder / "dark").select("dark", exptime_s=10)
     rows = side // 4
-    stack = FrameStack(frames)
+    stack = Stack(frames, 0, Options())
+    looks = [None] * len(frames)
     offset = frames[0].images[0].offset
     memory = np.empty((len(frames), rows, side), "u2")
 
@@ -42,7 +44,7 @@ def run(settings: Settings) -> list[Result]:
         return block
 
     contestants = [
-        Contestant("daskred", lambda: stack[:, :rows]),
+        Contestant("daskred", lambda: stack.band(slice(0, rows), looks)[0]),
         Contestant("astropy .section", section),
         Contestant("the bytes alone (limit)", bytes_alone),
     ]

@@ -13,35 +13,36 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import daskred
 from benchmarks.harness import MB, Result, Settings
 from benchmarks.nights import simulated, warm
 from benchmarks.scaling import phase_seconds
-from daskred.blocks import block_tasks, frames_per_task
-from daskred.execute import Executor, open_pool
-from daskred.frames import Frame
-from daskred.plan import Correction
-from daskred.pools import Pool
-from daskred.tasks import Receipt, WriteJob
+from daskred.arrays.frames import TASK_PIXELS, WriteJob, frame_tasks, frames_in
+from daskred.engine.executor import Executor, Workers, open_pool
+from daskred.engine.pool import Pool
+from daskred.model.frame import Frame
+from daskred.model.plan import Correction
+from daskred.model.receipt import Receipt
+from daskred.steps.step import Recipe
 
 SURVEY_FRAMES_A_MINUTE = 1000
 
 
-def no_work(jobs: Sequence[WriteJob], **_: Any) -> list[Receipt]:
+def no_work(jobs: Sequence[WriteJob]) -> list[Receipt]:
     """Return the receipts of frames that nobody reads and nobody writes."""
     return [Receipt(job.product, job.frame.name, 1, made=True, n_nan=0) for job in jobs]
 
 
 def _jobs(frame: Frame, n_frames: int) -> list[WriteJob]:
     correction = Correction(dark="MasterDark_10s", flat="MasterFlat_V")
+    recipe = Recipe(frame.readout, correction, daskred.Options())
     jobs = []
     for number in range(n_frames):
         name = f"night/frame-{number:06d}.fits"
         own = replace(frame, path=f"/data/{name}", name=name)
         product = name.replace(".fits", "c.fits")
-        jobs.append(WriteJob(own, Path("/out", product), product, correction, "0" * 32))
+        jobs.append(WriteJob(own, Path("/out", product), product, recipe, "0" * 32))
     return jobs
 
 
@@ -56,13 +57,13 @@ def _resident(pid: int | str = "self") -> float:
 def _pool(kind: str) -> Iterator[tuple[Pool, int | str]]:
     """Give a pool of two workers, and the process whose memory matters beside our own."""
     if kind != "scheduler":
-        pool = open_pool(daskred.Workers(2, kind))  # type: ignore[arg-type]
+        pool = open_pool(Workers(2, kind))  # type: ignore[arg-type]
         yield pool, "self"
         pool.close(at_once=False)
         return
     from distributed import Client, LocalCluster
 
-    from daskred.cluster import ClusterPool
+    from daskred.engine.cluster import ClusterPool
 
     options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
     with LocalCluster(**options) as cluster, Client(cluster) as client:
@@ -78,7 +79,7 @@ def _engine(kind: str, frame: Frame, n_frames: int) -> Result:
     with _pool(kind) as (pool, pid):
         executor = Executor(pool)
         # As a run of 2048x2048 frames cuts them.
-        tasks = block_tasks(no_work, jobs, paths, frames_per_task([frame], 1) * 2)
+        tasks = frame_tasks("science", jobs, paths, frames_in(TASK_PIXELS, [frame], 1) * 2, no_work)
         before, peak, seen = _resident(pid), 0.0, 0
         start = time.perf_counter()
         for number, (_, receipts) in enumerate(executor.run(tasks)):

@@ -50,10 +50,10 @@ def main(night: str, out: str, count: str, kind: str, scheduler: str) -> None:
     """Reduce a night with so many workers of a kind, and print how long each phase took."""
     progress = PhaseTimes()
     opened = daskred.open_night(night)
-    workers = daskred.Workers(scheduler=scheduler)
+    options = daskred.Options(scheduler=scheduler)
     if not scheduler:
-        workers = daskred.Workers(int(count), kind)  # type: ignore[arg-type]
-    daskred.reduce_night(opened, out, daskred.Options(workers=workers), progress)
+        options = daskred.Options(workers=count, **{kind: True})
+    daskred.reduce_night(opened, out, options, progress)
     progress.over()
     print(progress.seconds)
 

@@ -8,8 +8,8 @@ import numpy as np
 from astropy.io import fits
 
 from benchmarks.harness import Contestant, Result, Settings, compete
-from daskred.fitswrite import as_bands, write_atomically
-from daskred.header import Header, format_card
+from daskred.fits.header import Header, format_card
+from daskred.fits.write import as_bands, write_atomically
 
 
 def run(settings: Settings) -> list[Result]:

@@ -20,90 +20,84 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from daskred.badpixels import BadPixels as BadPixels
-    from daskred.badpixels import find_bad_pixels as find_bad_pixels
-    from daskred.cameras import Camera as Camera
-    from daskred.cameras import read_camera as read_camera
-    from daskred.characterization import Characterization as Characterization
-    from daskred.characterization import characterize as characterize
-    from daskred.correction import calibrate as calibrate
-    from daskred.errors import DaskredError as DaskredError
-    from daskred.errors import FrameError as FrameError
-    from daskred.errors import FramesError as FramesError
-    from daskred.errors import RequestError as RequestError
-    from daskred.errors import RunError as RunError
-    from daskred.execute import Workers as Workers
-    from daskred.frames import Facts as Facts
-    from daskred.frames import Frame as Frame
-    from daskred.frames import Image as Image
+    from daskred.arrays.view import open_frames as open_frames
+    from daskred.arrays.view import open_images as open_images
+    from daskred.arrays.view_masters import combine_frames as combine_frames
+    from daskred.arrays.view_masters import master_bias as master_bias
+    from daskred.arrays.view_masters import master_dark as master_dark
+    from daskred.arrays.view_masters import master_flat as master_flat
+    from daskred.arrays.view_science import calibrate as calibrate
+    from daskred.arrays.view_science import open_master as open_master
+    from daskred.arrays.view_science import write_frames as write_frames
+    from daskred.cameras.read import read_camera as read_camera
+    from daskred.cameras.rules import Camera as Camera
     from daskred.kernels.reject import Rejection as Rejection
-    from daskred.kernels.reject import combine_frames as combine_frames
-    from daskred.masters import master_bias as master_bias
-    from daskred.masters import master_dark as master_dark
-    from daskred.masters import master_flat as master_flat
-    from daskred.night import LeftOut as LeftOut
-    from daskred.night import Night as Night
-    from daskred.night import open_night as open_night
+    from daskred.measure.bad_pixels import BadPixels as BadPixels
+    from daskred.measure.bad_pixels import find_bad_pixels as find_bad_pixels
+    from daskred.measure.characterization import Characterization as Characterization
+    from daskred.measure.characterization import characterize as characterize
+    from daskred.model.errors import DaskredError as DaskredError
+    from daskred.model.errors import FrameError as FrameError
+    from daskred.model.errors import FramesError as FramesError
+    from daskred.model.errors import RequestError as RequestError
+    from daskred.model.errors import RunError as RunError
+    from daskred.model.frame import Facts as Facts
+    from daskred.model.frame import Frame as Frame
+    from daskred.model.frame import Image as Image
+    from daskred.model.plan import LeftOut as LeftOut
+    from daskred.model.plan import Plan as Plan
+    from daskred.model.receipt import Receipt as Receipt
+    from daskred.night.open import Night as Night
+    from daskred.night.open import open_night as open_night
+    from daskred.night.plan import make_plan as make_plan
     from daskred.options import Options as Options
-    from daskred.plan import Allowances as Allowances
-    from daskred.plan import Plan as Plan
-    from daskred.planes import Extras as Extras
-    from daskred.planning import make_plan as make_plan
-    from daskred.reduce import Summary as Summary
-    from daskred.reduce import reduce_night as reduce_night
+    from daskred.run.reduce import Summary as Summary
+    from daskred.run.reduce import reduce_night as reduce_night
+    from daskred.run.verify import Verification as Verification
+    from daskred.run.verify import verify as verify
     from daskred.simulation import Truth as Truth
     from daskred.simulation import simulate as simulate
-    from daskred.stack import open_frames as open_frames
-    from daskred.stack import open_images as open_images
-    from daskred.tasks import Receipt as Receipt
-    from daskred.verification import Verification as Verification
-    from daskred.verification import verify as verify
-    from daskred.write import open_master as open_master
-    from daskred.write import write_frames as write_frames
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "BadPixels": "badpixels",
-    "find_bad_pixels": "badpixels",
-    "Extras": "planes",
-    "Characterization": "characterization",
-    "characterize": "characterization",
-    "Rejection": "kernels.reject",
-    "combine_frames": "kernels.reject",
-    "calibrate": "correction",
-    "Camera": "cameras",
-    "read_camera": "cameras",
-    "DaskredError": "errors",
-    "FrameError": "errors",
-    "FramesError": "errors",
-    "RequestError": "errors",
-    "RunError": "errors",
-    "Workers": "execute",
-    "Facts": "frames",
-    "Frame": "frames",
-    "Image": "frames",
-    "master_bias": "masters",
-    "master_dark": "masters",
-    "master_flat": "masters",
-    "LeftOut": "night",
-    "Night": "night",
-    "open_night": "night",
-    "Allowances": "plan",
-    "Plan": "plan",
-    "make_plan": "planning",
-    "Summary": "reduce",
-    "reduce_night": "reduce",
+    "BadPixels": "measure.bad_pixels",
+    "Camera": "cameras.rules",
+    "Characterization": "measure.characterization",
+    "DaskredError": "model.errors",
+    "Facts": "model.frame",
+    "Frame": "model.frame",
+    "FrameError": "model.errors",
+    "FramesError": "model.errors",
+    "Image": "model.frame",
+    "LeftOut": "model.plan",
+    "Night": "night.open",
     "Options": "options",
-    "Receipt": "tasks",
+    "Plan": "model.plan",
+    "Receipt": "model.receipt",
+    "Rejection": "kernels.reject",
+    "RequestError": "model.errors",
+    "RunError": "model.errors",
+    "Summary": "run.reduce",
     "Truth": "simulation",
+    "Verification": "run.verify",
+    "calibrate": "arrays.view_science",
+    "characterize": "measure.characterization",
+    "combine_frames": "arrays.view_masters",
+    "find_bad_pixels": "measure.bad_pixels",
+    "make_plan": "night.plan",
+    "master_bias": "arrays.view_masters",
+    "master_dark": "arrays.view_masters",
+    "master_flat": "arrays.view_masters",
+    "open_frames": "arrays.view",
+    "open_images": "arrays.view",
+    "open_master": "arrays.view_science",
+    "open_night": "night.open",
+    "read_camera": "cameras.read",
+    "reduce_night": "run.reduce",
     "simulate": "simulation",
-    "open_frames": "stack",
-    "open_images": "stack",
-    "Verification": "verification",
-    "verify": "verification",
-    "open_master": "write",
-    "write_frames": "write",
+    "verify": "run.verify",
+    "write_frames": "arrays.view_science",
 }
 
 

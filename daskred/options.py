@@ -1,138 +1,419 @@
-"""How a night is reduced."""
+"""The one table of options: command line, configuration file, Python, keys of products, the log.
+
+Options of steps stand in the files of the steps; all others stand here. Nothing is imported for
+the table that takes long, so that help is there at once.
+"""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, get_args
+import difflib
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Self
 
-from daskred.errors import RequestError
-from daskred.execute import Workers
-from daskred.kernels.level import METHODS
-from daskred.kernels.reject import METHODS as COMBINES
-from daskred.kernels.reject import REJECTS, Method, Rejection
-from daskred.pack import PACKINGS, SUFFIXES, Packing
-from daskred.plan import Allowances
-from daskred.planes import COSMICS, Extras
-from daskred.runlog import LEVELS, Level
+from daskred.model.errors import RequestError
+from daskred.model.option import Changes, Group, Option, limit, positive, size
+from daskred.model.registry import names_in
+from daskred.steps import STEPS
 
-DTYPES = ("float32", "float64")
-Balance = Literal["none", "level", "exposure"]
-BALANCES: tuple[Balance, ...] = get_args(Balance)
+if TYPE_CHECKING:
+    from daskred.kernels.reject import Rejection
+
+GROUPS: dict[Group, str] = {
+    "night": "the night",
+    "detector": "the detector (what a camera file says, unless given)",
+    "masters": "masters",
+    "science": "science frames",
+    "matching": "what is done only on request",
+    "products": "products",
+    "workers": "where and how it runs",
+}
+_MASTERS: tuple[Changes, ...] = ("masters",)
+_ALL: tuple[Changes, ...] = ("masters", "science")
+
+TABLE: tuple[Option, ...] = (
+    Option(
+        "camera",
+        "rules of a camera (TOML) on top of the common ones, or the name of one that is known",
+        "night",
+        None,
+        str,
+        metavar="FILE",
+        common=True,
+    ),
+    Option(
+        "kind",
+        "settle the kind of frames by hand: dark='calib/*-d.fit'; kinds are bias, dark, flat,"
+        " science and unknown",
+        "night",
+        (),
+        str,
+        metavar="KIND=PATTERN",
+        common=True,
+        several=True,
+    ),
+    *(option for step in STEPS for option in step.options),
+    Option(
+        "combine",
+        "how the frames of a master are combined",
+        "masters",
+        "median",
+        str,
+        ("median", "mean", "clipped-mean", "sum", "lower-median"),
+        _MASTERS,
+        common=True,
+    ),
+    Option(
+        "reject",
+        "which values are left out before",
+        "masters",
+        "none",
+        str,
+        ("none", *names_in("kernels/rejections")),
+        _MASTERS,
+        common=True,
+    ),
+    Option(
+        "reject_low",
+        "below the centre: deviations (3), numbers of values (1), or parts of it (0.1)",
+        "masters",
+        None,
+        limit,
+        changes=_MASTERS,
+        metavar="X",
+    ),
+    Option(
+        "reject_high",
+        "the same above the centre",
+        "masters",
+        None,
+        limit,
+        changes=_MASTERS,
+        metavar="X",
+    ),
+    Option(
+        "reject_iterations",
+        "rounds of rejection at most",
+        "masters",
+        5,
+        positive,
+        changes=_MASTERS,
+        metavar="N",
+    ),
+    Option(
+        "reject_centre",
+        "what sigma is measured from",
+        "masters",
+        "median",
+        str,
+        ("median", "mean"),
+        _MASTERS,
+    ),
+    Option(
+        "reject_scale",
+        "what sigma is: the scaled MAD, or the standard deviation",
+        "masters",
+        "mad",
+        str,
+        ("mad", "std"),
+        _MASTERS,
+    ),
+    Option(
+        "scale",
+        "bring bias frames and darks to the first one's level or exposure time",
+        "masters",
+        "none",
+        str,
+        ("none", "level", "exposure"),
+        _MASTERS,
+    ),
+    Option(
+        "zero_level",
+        "subtract from bias frames and darks what they have more than the first one",
+        "masters",
+        "none",
+        str,
+        ("none", "level"),
+        _MASTERS,
+    ),
+    Option(
+        "weight",
+        "weight the frames of means and sums by it",
+        "masters",
+        "none",
+        str,
+        ("none", "level", "exposure"),
+        _MASTERS,
+    ),
+    Option(
+        "counts",
+        "of masters, write the extensions NUSED and REJECTED: numbers of values of each pixel",
+        "masters",
+        changes=_MASTERS,
+    ),
+    Option(
+        "normalize",
+        "how the level of a flat is measured (mode: the peak of a smoothed histogram)",
+        "masters",
+        "mode",
+        str,
+        ("mode", "exact-mode", "median", "mean"),
+        ("flats",),
+        common=True,
+    ),
+    Option(
+        "normalize_amplifiers",
+        "divide master flats by the level of each amplifier, not of the whole detector",
+        "masters",
+        changes=_MASTERS,
+    ),
+    Option(
+        "missing_dark",
+        "calibrate frames without a matching dark by the bias alone, or by nothing",
+        "matching",
+        common=True,
+    ),
+    Option(
+        "missing_flat",
+        "calibrate frames without a matching flat",
+        "matching",
+        common=True,
+    ),
+    Option(
+        "scale_dark_up",
+        "scale a shorter dark up by exposure time, where there is a bias",
+        "matching",
+    ),
+    Option(
+        "dark_model",
+        "where no dark has the exposure time, fit a line through those that there are",
+        "matching",
+    ),
+    Option("mask", "write the extension MASK", "products", changes=_ALL, common=True),
+    Option("uncertainty", "write the extension UNCERT", "products", changes=_ALL, common=True),
+    Option(
+        "bad_pixels",
+        "an image of bad pixels, for the mask",
+        "science",
+        None,
+        str,
+        changes=("science",),
+        metavar="FILE",
+        is_file=True,
+    ),
+    Option(
+        "dtype",
+        "pixels of products",
+        "products",
+        "float32",
+        str,
+        ("float32", "float64"),
+        _ALL,
+    ),
+    Option(
+        "compress",
+        "pack calibrated frames: .gz whole, or .fz by tiles, floats in steps of a sixteenth of"
+        " their noise (rice) or as they are (lossless)",
+        "products",
+        "none",
+        str,
+        ("none", "gzip", "rice", "lossless"),
+        ("science",),
+    ),
+    Option(
+        "processed_by",
+        "leave a name in the headers",
+        "products",
+        None,
+        str,
+        changes=_ALL,
+        metavar="NAME",
+    ),
+    Option("masters_only", "calibrate no science frames", "products"),
+    Option("overwrite", "make anew what is done already", "products"),
+    Option(
+        "workers",
+        "how many tasks at once (all processors)",
+        "workers",
+        None,
+        positive,
+        metavar="N",
+        common=True,
+    ),
+    Option("processes", "workers are processes (usual)", "workers"),
+    Option("threads", "workers are threads", "workers"),
+    Option(
+        "scheduler",
+        "work on a running dask cluster: tcp://HOST:PORT, or its scheduler file",
+        "workers",
+        None,
+        str,
+        metavar="ADDRESS",
+    ),
+    Option(
+        "time_limit",
+        "a task that takes longer is given to another worker",
+        "workers",
+        600.0,
+        limit,
+        metavar="SECONDS",
+    ),
+    Option(
+        "memory",
+        "what the whole run may have, as 500MB (half of what is free)",
+        "workers",
+        None,
+        size,
+        metavar="SIZE",
+        common=True,
+    ),
+    Option(
+        "tile_rows",
+        "height of the bands of masters (fits)",
+        "workers",
+        None,
+        positive,
+        metavar="N",
+    ),
+    Option(
+        "log_level",
+        "what the log in OUT tells: phases too, each frame, or what failed",
+        "workers",
+        "info",
+        str,
+        ("debug", "info", "warning"),
+    ),
+)
+BY_NAME = {option.name: option for option in TABLE}
+DETECTOR = tuple(option.name for option in TABLE if option.group == "detector")
 
 
-@dataclass(frozen=True)
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Say which of the names that there are is the nearest to one that there is not.
+
+    Examples
+    --------
+    >>> nearest("combin", ["combine", "dtype"])
+    'there is no combin; the nearest is combine'
+    """
+    found = difflib.get_close_matches(name, list(known), 1, 0.4)
+    return f"there is no {name}" + (f"; the nearest is {found[0]}" if found else "")
+
+
 class Options:
-    """How a night is reduced.
+    """How a night is reduced; the names are those of the command line, with underscores.
+
+    ``help(daskred.Options)`` lists them all.
 
     Parameters
     ----------
-    normalize
-        How levels of flats are measured: ``mode``, ``exact-mode``, ``median`` or ``mean``.
-    dtype
-        Of the products' pixels: ``float32`` or ``float64``.
-    processed_by
-        A name for the headers of products.
-    allow
-        What may be done only on request.
-    masters_only
-        Make the masters, and calibrate nothing.
-    overwrite
-        Make anew what is done already.
-    tile_rows
-        Height of the bands that masters are made in; None for one that fits. Products do not
-        depend on it.
-    workers
-        Where tasks run; None for the scheduler that the user set up, or else as it seems best.
-    memory_bytes
-        What the whole run may have on this machine; None for half of what is free. On a cluster,
-        what one task may have.
-    combine
-        How frames are combined: ``median``, ``mean``, ``clipped-mean``, ``sum`` or
-        ``lower-median``.
-    rejection
-        Which values are left out before; see `daskred.kernels.reject.Rejection`.
-    scale, zero_level, weight
-        How bias frames and darks are brought to the first of them before they are combined: by
-        ``level`` or ``exposure`` time, or not at all (``none``). Flats are scaled by their levels
-        always. Weights, of flats too, are for means and sums.
-    extras
-        What is wanted beside calibrated pixels; see `daskred.calibrated.Extras`.
-    counts
-        Whether masters tell how many frames each pixel is made of, and how many were rejected.
-    normalize_amplifiers
-        Whether master flats are divided by the level of each amplifier, not of the whole detector.
-    compress
-        How calibrated frames are packed; see `daskred.pack.pack`. Masters are not, since bands of
-        them are read.
-    log_level
-        How much the log of the run tells: ``debug``, ``info`` or ``warning``.
+    **given
+        What is not to be as usual.
+
+    Raises
+    ------
+    RequestError
+        For an option that there is not, or a value that it cannot have.
+
+    Examples
+    --------
+    >>> options = Options(combine="mean", reject="sigma", mask=True)
+    >>> options.combine, options.uncertainty, options.rejection.low
+    ('mean', False, 3.0)
     """
 
-    normalize: str = "mode"
-    dtype: str = "float32"
-    processed_by: str | None = None
-    allow: Allowances = field(default_factory=Allowances)
-    masters_only: bool = False
-    overwrite: bool = False
-    tile_rows: int | None = None
-    workers: Workers | None = None
-    memory_bytes: int | None = None
-    combine: Method = "median"
-    rejection: Rejection = field(default_factory=Rejection)
-    scale: Balance = "none"
-    zero_level: Balance = "none"
-    weight: Balance = "none"
-    extras: Extras = field(default_factory=Extras)
-    counts: bool = False
-    normalize_amplifiers: bool = False
-    compress: Packing = "none"
-    log_level: Level = "info"
+    def __init__(self, **given: Any) -> None:
+        for name in given:
+            if name not in BY_NAME:
+                raise RequestError(f"{nearest(name, BY_NAME)}; daskred reduce --help-all has all")
+        self._values = {option.name: option.checked(given.get(option.name)) for option in TABLE}
+        self._check_together()
 
-    def __post_init__(self) -> None:
-        for name, value, known in (
-            ("normalize", self.normalize, tuple(METHODS)),
-            ("dtype", self.dtype, DTYPES),
-            ("log_level", self.log_level, LEVELS),
-            ("combine", self.combine, COMBINES),
-            ("reject", self.rejection.method, REJECTS),
-            ("scale", self.scale, BALANCES),
-            ("zero_level", self.zero_level, ("none", "level")),
-            ("weight", self.weight, BALANCES),
-            ("compress", self.compress, PACKINGS),
-            ("cosmics", self.extras.cosmics, COSMICS),
-        ):
-            if value not in known:
-                raise RequestError(f"{name}={value!r}: there are {', '.join(known)}")
+    def _check_together(self) -> None:
         if self.weight != "none" and self.combine not in ("mean", "clipped-mean", "sum"):
             raise RequestError(f"--weight goes with a mean or a sum, not with a {self.combine}")
+        where = [name for name in ("processes", "threads", "scheduler") if self._values[name]]
+        if len(where) > 1:
+            raise RequestError(f"{' and '.join(BY_NAME[name].flag for name in where)}: name one")
+        if self.reject != "none":
+            _ = self.rejection  # its limits must make sense
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self.__dict__["_values"][name]
+        except KeyError as error:
+            raise AttributeError(nearest(name, BY_NAME)) from error
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Options) and self._values == other._values
+
+    def __hash__(self) -> int:
+        return hash(tuple(self._values.values()))
+
+    def __repr__(self) -> str:
+        return f"Options({', '.join(f'{name}={value!r}' for name, value in self.given.items())})"
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """What is not as usual."""
+        return {n: v for n, v in self._values.items() if v != BY_NAME[n].default}
+
+    def but(self, **changes: Any) -> Self:
+        """Return these options with some others."""
+        return type(self)(**{**self._values, **changes})
+
+    def that_change(self, *products: Changes) -> dict[str, Any]:
+        """Return what of these options changes products, where it is not as usual."""
+        return {
+            name: value
+            for name, value in self.given.items()
+            if not BY_NAME[name].is_file and set(BY_NAME[name].changes) & set(products)
+        }
+
+    def files_that_change(self, *products: Changes) -> list[str]:
+        """Return the files whose content changes products."""
+        named = (name for name in self.given if BY_NAME[name].is_file)
+        return [self._values[name] for name in named if set(BY_NAME[name].changes) & set(products)]
+
+    @property
+    def words(self) -> list[str]:
+        """What the command line says for these options."""
+        return [word for name, value in self.given.items() for word in BY_NAME[name].words(value)]
+
+    @property
+    def rejection(self) -> Rejection:
+        """Which values are left out of a master.
+
+        Raises
+        ------
+        RequestError
+            When its limits make no sense.
+        """
+        from daskred.kernels.reject import Rejection, entry_of
+
+        low, high = (3.0, 3.0) if self.reject == "none" else entry_of(self.reject).usual
+        try:
+            return Rejection(
+                self.reject,
+                low if self.reject_low is None else self.reject_low,
+                high if self.reject_high is None else self.reject_high,
+                self.reject_iterations,
+                self.reject_centre,
+                self.reject_scale,
+            )
+        except ValueError as error:
+            raise RequestError(f"--reject: {error}") from error
 
     @property
     def plain_median(self) -> bool:
         """Whether masters are medians of all values, without anything beside them."""
-        beside = self.counts or self.extras.mask or self.extras.uncertainty
-        if any(own != "none" for own in (self.scale, self.zero_level, self.weight)):
+        beside = self.counts or self.mask or self.uncertainty
+        if any(way != "none" for way in (self.scale, self.zero_level, self.weight)):
             return False
-        return self.combine == "median" and self.rejection.method == "none" and not beside
+        return self.combine == "median" and self.reject == "none" and not beside
 
-    def product(self, name: str) -> str:
-        """Return the file of a calibrated frame, of its name in the plan."""
-        return name + SUFFIXES[self.compress]
 
-    @property
-    def is_plain(self) -> bool:
-        """Whether no gain and no saturation enters the products."""
-        return self.plain_median and not self.extras
-
-    @property
-    def of_masters(self) -> list[Any]:
-        """What of these options changes masters or their planes, as plain data."""
-        beside = [self.extras.mask, self.extras.uncertainty, self.counts]
-        own = [self.dtype, self.combine, asdict(self.rejection), self.normalize_amplifiers]
-        return [*own, self.scale, self.zero_level, self.weight, *beside]
-
-    @property
-    def of_science(self) -> list[Any]:
-        """What of these options changes calibrated frames or their planes, as plain data."""
-        extras = asdict(self.extras)
-        del extras["bad_pixels"]  # its content counts, and not its name
-        return [self.dtype, extras, self.compress]
+Options.__doc__ = f"{Options.__doc__}\n    Options\n    -------\n" + "".join(
+    f"    {option.name} : {', '.join(option.choices) or option.metavar or 'True or False'}\n"
+    f"        {option.help}; {option.default!r} where it is not given.\n"
+    for option in TABLE
+)

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from daskred.errors import RequestError
-from daskred.fitswrite import as_bands, write_atomically
-from daskred.header import Header, format_card
-from daskred.progress import Progress, Silent
+from daskred.engine.progress import Progress, Silent
+from daskred.fits.header import Header, format_card
+from daskred.fits.write import as_bands, write_atomically
+from daskred.model.errors import RequestError
 
 TARGET = "ktwo220274129"
 TRUTH_FILE = "truth.npz"
@@ -122,7 +122,7 @@ def make_truth(shape: tuple[int, int], seed: int, n_stars: int = 60) -> Truth:
 
 
 @dataclass(frozen=True)
-class Readout:
+class SimulatedReadout:
     """How the detector is read out, where it is not as plainly as the lab's.
 
     Two amplifiers side by side, of unlike gain, noise and bias level, whose overscans stand at the
@@ -195,7 +195,7 @@ def _expose(
     light: Plane | float,
     exptime_s: float,
     rng: np.random.Generator,
-    readout: Readout | None,
+    readout: SimulatedReadout | None,
 ) -> Any:
     """Return one raw frame, uint16: photon and dark noise, cosmic rays, read noise, bias.
 
@@ -256,7 +256,7 @@ def _frames(
     which: int,
     seed: int,
     time: datetime,
-    readout: Readout | None,
+    readout: SimulatedReadout | None,
 ) -> Iterator[tuple[str, list[str], Any]]:
     """Yield name, cards and pixels of each frame of a series."""
     lit = series.shutter == "open"
@@ -283,7 +283,7 @@ def simulate(
     n_flats: int = 61,
     n_science: int = 60,
     seed: int = 1,
-    readout: Readout | None = None,
+    readout: SimulatedReadout | None = None,
     progress: Progress | None = None,
 ) -> Truth:
     """Write a synthetic night: darks of 10 s and of 3 s, flats of 3 s, science frames of 10 s.

@@ -13,7 +13,7 @@ import pytest
 from astropy.io import fits
 
 from daskred import open_night, reduce_night, simulate
-from daskred.runlog import LOG_NAME
+from daskred.products.log import LOG_NAME
 
 SHAPE = (24, 40)
 

@@ -26,11 +26,11 @@ import fitsio
 import numpy as np
 from astropy.io import fits
 
-from daskred.errors import FrameError
-from daskred.fitsfile import images_of, read_hdus
-from daskred.fitspixels import read_rows
-from daskred.frames import Image
-from daskred.isolation import isolated
+from daskred.fits.hdus import images_of, read_hdus
+from daskred.fits.isolation import isolated
+from daskred.fits.pixels import read_rows
+from daskred.model.errors import FrameError
+from daskred.model.frame import Image
 
 SECONDS_A_FILE = 20
 MORE_MEMORY = 600 * 2**20

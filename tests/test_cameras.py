@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from daskred.cameras import read_camera
-from daskred.classify import kind_of
-from daskred.errors import RequestError
-from daskred.header import Header, format_card
+from daskred.cameras.read import read_camera
+from daskred.fits.header import Header, format_card
+from daskred.model.errors import RequestError
+from daskred.night.kinds import kind_of
 
 
 def camera_file(tmp_path: Path, text: str) -> Path:

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from daskred.cameras import read_camera
-from daskred.classify import kind_of, processed_sign, read_words
-from daskred.facts import facts_of, parse_number
-from daskred.header import Header, Value, format_card
+from daskred.cameras.read import read_camera
+from daskred.fits.header import Header, Value, format_card
+from daskred.night.facts import facts_of, parse_number
+from daskred.night.kinds import kind_of, processed_sign, read_words
 
 CAMERA = read_camera()
 

@@ -17,10 +17,11 @@ from pathlib import Path
 import pytest
 
 from daskred import RequestError, RunError, open_night, reduce_night
-from daskred.blocks import Task
-from daskred.cluster import ClusterPool, check_workers
-from daskred.execute import Executor
-from daskred.runlog import read_log
+from daskred.engine.cluster import ClusterPool
+from daskred.engine.executor import Executor
+from daskred.engine.task import Task
+from daskred.products.log import read_log
+from daskred.run.cluster import check_workers
 from tests import processes
 from tests.conftest import NightMaker, tree
 
@@ -149,17 +150,17 @@ def test_a_worker_that_does_not_see_the_products_is_named(
 
 POISON = """
 import os, signal, time
-import daskred.tasks
+import daskred.arrays.frames
 
-if not hasattr(daskred.tasks, "sound"):  # a preload may be loaded twice
-    daskred.tasks.sound = daskred.tasks._calibrate
+if not hasattr(daskred.arrays.frames, "sound"):  # a preload may be loaded twice
+    daskred.arrays.frames.sound = daskred.arrays.frames._written
 
 def poisoned(job, *arguments):
     if job.frame.name == "s-2.fits":
         HOW
-    return daskred.tasks.sound(job, *arguments)
+    return daskred.arrays.frames.sound(job, *arguments)
 
-daskred.tasks._calibrate = poisoned
+daskred.arrays.frames._written = poisoned
 """
 
 
@@ -193,7 +194,7 @@ def test_a_cluster_that_loses_every_worker_stops_the_run(
 ) -> None:
     from distributed import Client
 
-    from daskred import cluster as cluster_module
+    from daskred.engine import cluster as cluster_module
 
     cluster.add_worker("--no-nanny")
     out = tmp_path / "out"
@@ -272,9 +273,9 @@ def test_workers_are_looked_at_before_any_work(long_night: Path, tmp_path: Path)
             check_workers(client, tmp_path, ["/nowhere/a.fits"], 1)
 
         def pretend() -> None:
-            import daskred.cluster
+            import daskred.engine.cluster
 
-            setattr(daskred.cluster, "__version__", "0.0.1")  # noqa: B010
+            setattr(daskred.engine.cluster, "__version__", "0.0.1")  # noqa: B010
 
         client.run(pretend)
         with pytest.raises(RequestError, match=r"worker tcp://\S+ has daskred 0\.0\.1, and this"):
@@ -313,7 +314,7 @@ def test_an_error_that_cannot_be_sent_is_told_all_the_same() -> None:
         executor = Executor(pool)
         try:
             with pytest.raises(RunError, match="OfThisTaskAloneError: no luck"):
-                list(executor.run([Task(_fail)]))
+                list(executor.run([Task(("fail",), {("fail",): (_fail,)})]))
         finally:
             executor.close()
 

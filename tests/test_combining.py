@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from daskred.kernels.combine import combined_flat_tile, combined_tile
-from daskred.kernels.noise import calibrated_sigma, combined_part, median_factor
+from daskred.kernels.noise import add_flat_variance, combined_part, median_factor, sigma_of
 from daskred.kernels.reject import Rejection, combine_frames
 
 Column = np.ndarray[Any, Any]
@@ -249,5 +249,7 @@ def test_uncertainties_of_quotients_are_those_of_an_experiment() -> None:
     flat = 0.8 + rng.normal(0, 0.004, n)
     scatter = np.std((signal - dark) / flat)
     one = np.ones(1)
-    (sigma,) = calibrated_sigma(950 / 0.8 * one, 144 * one, 9 * one, 0.8 * one, 0.004**2 * one)
-    assert sigma == pytest.approx(scatter, rel=0.01)
+    variance, sigma = (144 + 9) * one, np.empty(1)
+    add_flat_variance(variance, 950 / 0.8 * one, 0.004**2 * one)
+    sigma_of(variance, 0.8 * one, sigma)
+    assert sigma[0] == pytest.approx(scatter, rel=0.01)

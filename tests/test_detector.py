@@ -14,22 +14,22 @@ from astropy.modeling.models import Chebyshev1D, Legendre1D
 from astropy.nddata import CCDData
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from daskred import Options, open_night, read_camera, reduce_night
-from daskred.detector import (
+from daskred import FrameError, Options, open_night, read_camera, reduce_night
+from daskred.kernels.overscan import fit_levels, row_levels
+from daskred.model.errors import RequestError
+from daskred.model.readout import (
     Amplifier,
     Overscan,
-    Preparation,
+    Readout,
     Section,
     parse_section,
     whole,
 )
-from daskred.errors import RequestError
-from daskred.kernels.overscan import overscan_levels
-from daskred.kernels.prepare import prepare
-from daskred.night import Night
-from daskred.plan import Allowances
+from daskred.night.open import Night
 from tests.conftest import NightMaker, WriteFits
+from tests.frames import prepare
 
 EXTENT = st.tuples(st.integers(0, 50), st.integers(1, 50)).map(lambda t: (t[0], t[0] + t[1]))
 
@@ -56,11 +56,11 @@ def raw_frame(shape: tuple[int, int] = (40, 60)) -> Any:
     return (level + 50 * (x < 48) + rng.normal(0, 3, shape)).round().astype("u2")
 
 
-def one_amplifier(overscan: Overscan | None, **more: Any) -> Preparation:
+def one_amplifier(overscan: Overscan | None, **more: Any) -> Readout:
     amplifier = Amplifier(
         "A", 0, Section((0, 40), (0, 48)), (Section((0, 40), (50, 60)),), 0, whole((40, 48)), **more
     )
-    return Preparation((amplifier,), ("",), ((40, 48),), overscan)
+    return Readout((amplifier,), ("",), ((40, 48),), overscan)
 
 
 @pytest.mark.parametrize(
@@ -81,13 +81,18 @@ def test_overscan_and_trim_are_those_of_ccdproc(how: Overscan, theirs: dict[str,
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
 
 
+def levels_of(strip: NDArray[Any], overscan: Overscan) -> NDArray[np.float64]:
+    levels = row_levels(strip, overscan.statistic)
+    return levels if overscan.fit == "none" else fit_levels(levels, overscan).at(0, len(levels))
+
+
 @pytest.mark.parametrize("fit", ["constant", "legendre", "chebyshev", "spline"])
 def test_fits_pass_over_levels_that_stand_out(fit: str) -> None:
     rng = np.random.default_rng(1)
     truth = np.full(300, 1000.0) if fit == "constant" else 1000 + 3 * np.linspace(-1, 1, 300)
     strip = truth[:, np.newaxis] + rng.normal(0, 2, (300, 20))
     strip[77] += 400  # a cosmic ray along a row
-    found = overscan_levels(strip, Overscan("mean", fit, 1))  # type: ignore[arg-type]
+    found = levels_of(strip, Overscan("mean", fit, 1))  # type: ignore[arg-type]
     assert np.abs(found - truth).max() < 1.0
 
 
@@ -95,7 +100,7 @@ def test_a_spline_follows_a_drift_and_not_the_noise() -> None:
     rng = np.random.default_rng(3)
     truth = 1000 + 20 * np.sin(np.linspace(0, 6, 500))
     strip = truth[:, np.newaxis] + rng.normal(0, 4, (500, 16))
-    found = overscan_levels(strip, Overscan("mean", "spline"))
+    found = levels_of(strip, Overscan("mean", "spline"))
     assert np.std(found - truth) < 0.6 * 4 / np.sqrt(16)
 
 
@@ -103,7 +108,7 @@ def test_a_clipped_mean_passes_over_hot_columns() -> None:
     rng = np.random.default_rng(4)
     strip = rng.normal(500, 3, (50, 40))
     strip[:, 7] = 60000
-    found = overscan_levels(strip, Overscan("clipped-mean"))
+    found = levels_of(strip, Overscan("clipped-mean"))
     assert np.abs(found - np.delete(strip, 7, axis=1).mean(axis=1)).max() < 1.0
 
 
@@ -112,11 +117,11 @@ def test_overscan_above_the_pixels_and_prescan_on_the_other_side() -> None:
     above = Amplifier(
         "A", 0, Section((0, 30), (0, 60)), (Section((30, 40), (0, 60)),), 0, whole((30, 60))
     )
-    (found,), _ = prepare([raw], Preparation((above,), ("",), ((30, 60),)), "f8")
+    (found,), _ = prepare([raw], Readout((above,), ("",), ((30, 60),)), "f8")
     np.testing.assert_allclose(found, raw[:30] - np.median(raw[30:], axis=0))
     strips = (Section((0, 40), (0, 5)), Section((0, 40), (50, 60)))
     both = Amplifier("A", 0, Section((0, 40), (5, 50)), strips, 0, whole((40, 45)))
-    (found,), _ = prepare([raw], Preparation((both,), ("",), ((40, 45),)), "f8")
+    (found,), _ = prepare([raw], Readout((both,), ("",), ((40, 45),)), "f8")
     levels = np.median(np.concatenate([raw[:, :5], raw[:, 50:]], axis=1), axis=1)
     np.testing.assert_allclose(found, raw[:, 5:50] - levels[:, np.newaxis])
 
@@ -132,7 +137,7 @@ def test_integers_do_not_wrap_and_saturation_is_told_from_raw_pixels() -> None:
         whole((1, 3)),
         saturation_adu=40000,
     )
-    (found,), (full,) = prepare([raw], Preparation((amplifier,), ("",), ((1, 3),)))
+    (found,), (full,) = prepare([raw], Readout((amplifier,), ("",), ((1, 3),)))
     np.testing.assert_array_equal(found, [[-41, 65484, 39949]])
     np.testing.assert_array_equal(full, [[False, True, True]])
 
@@ -141,7 +146,7 @@ def test_saturated_columns_bleed_as_far_as_they_are_told_to() -> None:
     raw = np.zeros((9, 3), "u2")
     raw[4, 1] = 60000
     amplifier = Amplifier("A", 0, whole((9, 3)), (), 0, whole((9, 3)), saturation_adu=50000)
-    how = Preparation((amplifier,), ("",), ((9, 3),), None, bleed_rows=2)
+    how = Readout((amplifier,), ("",), ((9, 3),), None, bleed_rows=2)
     _, (full,) = prepare([raw], how)
     assert np.flatnonzero(full[:, 1]).tolist() == [2, 3, 4, 5, 6]
     assert not full[:, [0, 2]].any()
@@ -152,15 +157,15 @@ def test_a_nonlinear_amplifier_becomes_linear() -> None:
     k = 2e-6
     measured = (np.sqrt(1 + 4 * k * linear) - 1) / (2 * k)
     amplifier = Amplifier("A", 0, whole((1, 41)), (), 0, whole((1, 41)), linearity=(1.0, k))
-    (found,), _ = prepare([measured], Preparation((amplifier,), ("",), ((1, 41),)), "f8")
+    (found,), _ = prepare([measured], Readout((amplifier,), ("",), ((1, 41),)), "f8")
     np.testing.assert_allclose(found, linear, atol=1e-7)
     table = tuple(zip(measured[0].tolist(), linear[0].tolist(), strict=True))
     by_table = replace(amplifier, linearity=(), linearity_table=table)
-    (found,), _ = prepare([measured], Preparation((by_table,), ("",), ((1, 41),)), "f8")
+    (found,), _ = prepare([measured], Readout((by_table,), ("",), ((1, 41),)), "f8")
     np.testing.assert_allclose(found, linear, atol=1e-7)
     short = replace(by_table, linearity_table=table[:20])
-    with pytest.raises(ValueError, match=r"the linearity table of amplifier 'A' reaches 18\d\d\d"):
-        prepare([measured], Preparation((short,), ("",), ((1, 41),)), "f8")
+    with pytest.raises(FrameError, match=r"the linearity table of amplifier 'A' reaches 18\d\d\d"):
+        prepare([measured], Readout((short,), ("",), ((1, 41),)), "f8")
 
 
 def test_crosstalk_is_taken_back_pixel_by_pixel_as_they_are_read() -> None:
@@ -173,7 +178,7 @@ def test_crosstalk_is_taken_back_pixel_by_pixel_as_they_are_read() -> None:
         Amplifier("L", 0, Section((0, 6), (0, 8)), (), 0, Section((0, 6), (0, 8))),
         Amplifier("R", 0, Section((0, 6), (8, 16), (False, True)), (), 0, Section((0, 6), (8, 16))),
     )
-    how = Preparation(halves, ("",), ((6, 16),), None, crosstalk=((0.0, part), (0.0, 0.0)))
+    how = Readout(halves, ("",), ((6, 16),), None, crosstalk=((0.0, part), (0.0, 0.0)))
     (found,), _ = prepare([raw], how, "f8")
     np.testing.assert_allclose(found, np.concatenate([left, right], axis=1))
 
@@ -203,14 +208,14 @@ def opened(path: Path, **rules: Any) -> Night:
     return open_night(path, camera=replace(camera, detector=replace(camera.detector, **rules)))
 
 
-ALLOW = Allowances(missing_dark=True, missing_flat=True)
+ALLOW = {"missing_dark": True, "missing_flat": True}
 
 
 def test_a_mosaic_keeps_its_structure_or_is_put_together(
     write_fits: WriteFits, tmp_path: Path
 ) -> None:
     path = write_mosaic(write_fits)
-    options = Options(allow=ALLOW)
+    options = Options(**ALLOW)
     reduce_night(opened(path, unit="electron"), tmp_path / "out", options)
     ramp = np.arange(48.0).reshape(6, 8) + 51
     own = [(ramp + 9 * n) * (1.5 + n) for n in range(4)]
@@ -260,7 +265,7 @@ def test_frames_of_other_sections_are_left_out_of_their_group(
         make_night.add(f"b{n}.fits", "bias", 100, 0.0, **common)
         make_night.add(f"s{n}.fits", "object", 500, 10.0, OBJECT="M 31", **common)
     odd = make_night.add("b9.fits", "bias", 100, 0.0, DATASEC="[3:12,1:8]", BIASSEC="[1:2,1:8]")
-    summary = reduce_night(open_night(make_night.folder), tmp_path, Options(allow=ALLOW))
+    summary = reduce_night(open_night(make_night.folder), tmp_path, Options(**ALLOW))
     (entry,) = summary.failed
     assert entry.path == str(odd)
     assert "overscan [1:2,1:8]" in entry.reason
@@ -275,7 +280,7 @@ def test_reference_pixels_move_with_the_trim(make_night: NightMaker, tmp_path: P
         "CRPIX2": 4.0,
     }
     make_night.add("s.fits", "object", 500, 10.0, OBJECT="M 31", **cards)
-    reduce_night(open_night(make_night.folder), tmp_path, Options(allow=ALLOW))
+    reduce_night(open_night(make_night.folder), tmp_path, Options(**ALLOW))
     header = fits.getheader(tmp_path / "sc.fits")
     assert (header["CRPIX1"], header["CRPIX2"]) == (3.5, 2.0)
     assert header["TRIM"] == "[4:12,3:8]"

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-import daskred.tasks
-from daskred import Options, RunError, Workers, open_night, reduce_night
-from daskred.runlog import LOG_NAME, read_log
+import daskred.arrays.frames
+from daskred import Options, RunError, open_night, reduce_night
+from daskred.products.log import LOG_NAME, read_log
 from tests import processes
 from tests.conftest import NightMaker, tree
 
@@ -101,7 +101,7 @@ def test_a_worker_that_is_killed_costs_nothing(
 
 def ending(name: str, how: Any) -> Any:
     """Return what calibrates a frame, and does something else to one of them."""
-    calibrate = daskred.tasks._calibrate
+    calibrate = daskred.arrays.frames._written
 
     def poisoned(job: Any, *arguments: Any) -> Any:
         if job.frame.name == name:
@@ -120,8 +120,8 @@ def test_a_frame_that_ends_every_worker_is_given_up_by_name(
 ) -> None:
     make_night.standard(n_science=9)
     # No file is known that crashes a decompressor here, so the worker ends itself, for real.
-    monkeypatch.setattr("daskred.tasks._calibrate", ending("s-4.fits", kill_myself))
-    options = Options(workers=Workers(2, "processes"))
+    monkeypatch.setattr("daskred.arrays.frames._written", ending("s-4.fits", kill_myself))
+    options = Options(workers=2, processes=True)
     night = open_night(make_night.folder)
     summary = run_forked(night, tmp_path / "out", options)
     assert [(entry.name, entry.reason) for entry in summary.failed] == [
@@ -132,7 +132,7 @@ def test_a_frame_that_ends_every_worker_is_given_up_by_name(
 
 def run_forked(night: Any, out: Path, options: Options) -> Any:
     """Reduce in forked processes, which inherit what was changed here."""
-    from daskred import pools
+    from daskred.engine import forked as pools
 
     with pytest.MonkeyPatch.context() as patch:
         # Other tests leave threads behind; these forks call nothing that those may hold.
@@ -152,14 +152,16 @@ def test_a_frame_that_hangs_is_tried_again_and_given_up_by_name(
             once.touch()
             time.sleep(1000)
 
-    options = Options(workers=Workers(2, "processes", time_limit_s=1.0))
+    options = Options(workers=2, processes=True, time_limit=1.0)
     with monkeypatch.context() as patch:
-        patch.setattr("daskred.tasks._calibrate", ending("s-2.fits", hang_once))
+        patch.setattr("daskred.arrays.frames._written", ending("s-2.fits", hang_once))
         summary = run_forked(night, tmp_path / "once", options)
     assert once.exists()
     assert not summary.failed
     assert len(summary.science) == 5
-    monkeypatch.setattr("daskred.tasks._calibrate", ending("s-2.fits", lambda: time.sleep(1000)))
+    monkeypatch.setattr(
+        "daskred.arrays.frames._written", ending("s-2.fits", lambda: time.sleep(1000))
+    )
     summary = run_forked(night, tmp_path / "always", options)
     assert [entry.name for entry in summary.failed] == ["s-2.fits"]
     assert len(summary.science) == 4
@@ -328,9 +330,9 @@ def test_every_worker_lost_stops_the_run(
 ) -> None:
     make_night.standard()
     night = open_night(make_night.folder)
-    monkeypatch.setattr("daskred.combine.median_tile", _kill_worker)
+    monkeypatch.setattr("daskred.run.combine.median_tile", _kill_worker)
     with pytest.raises(RunError, match="ended every worker"):
-        run_forked(night, tmp_path / "out", Options(workers=Workers(2, "processes")))
+        run_forked(night, tmp_path / "out", Options(workers=2, processes=True))
     assert tree(tmp_path / "out") == {}
 
 

@@ -14,11 +14,11 @@ from astropy.io import fits
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from daskred.errors import FrameError
-from daskred.fitsfile import images_of, read_hdus
-from daskred.fitspixels import read_rows
-from daskred.fitswrite import as_bands, write_atomically
-from daskred.header import BLOCK, Header, format_card
+from daskred.fits.hdus import images_of, read_hdus
+from daskred.fits.header import BLOCK, Header, format_card
+from daskred.fits.pixels import read_rows
+from daskred.fits.write import as_bands, write_atomically
+from daskred.model.errors import FrameError
 from tests.conftest import WriteFits
 
 DTYPES = ["u1", "i1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8"]

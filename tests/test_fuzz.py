@@ -10,9 +10,9 @@ import pytest
 from astropy.io import fits
 
 from daskred import open_night
-from daskred.errors import FrameError
-from daskred.fitsfile import images_of, read_hdus
-from daskred.fitspixels import read_rows
+from daskred.fits.hdus import images_of, read_hdus
+from daskred.fits.pixels import read_rows
+from daskred.model.errors import FrameError
 from tests.fuzz import fuzz, judge, seeds
 
 

@@ -7,7 +7,7 @@ from astropy.io import fits
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daskred.header import Header, clipped, commentary, format_card, keyword_of, value_of
+from daskred.fits.header import Header, clipped, commentary, format_card, keyword_of, value_of
 
 TEXT = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=68)
 # astropy misreads a quote in the comment behind an empty string.

@@ -13,16 +13,16 @@ import pytest
 from astropy.io import fits
 
 from daskred import RequestError, Truth, open_night, read_camera, reduce_night, simulate
-from daskred.badpixels import find_bad_pixels
-from daskred.characterization import RESULTS, characterize
-from daskred.draft import draft_camera
+from daskred.measure.bad_pixels import find_bad_pixels
+from daskred.measure.characterization import RESULTS, characterize
+from daskred.model.mask import BAD, HOT, NONLINEAR, UNSTABLE
+from daskred.night.draft import draft_camera
 from daskred.options import Options
-from daskred.planes import BAD, HOT, NONLINEAR, UNSTABLE, Extras
-from daskred.simulation import CAMERA_FILE, GAIN_E_PER_ADU, READ_NOISE_E, Readout
-from daskred.standing import DARK_MODEL
+from daskred.products.names import DARK_MODEL
+from daskred.simulation import CAMERA_FILE, GAIN_E_PER_ADU, READ_NOISE_E, SimulatedReadout
 from tests.conftest import NightMaker
 
-READOUT = Readout(nonlinearity=2e-6)
+READOUT = SimulatedReadout(nonlinearity=2e-6)
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +142,7 @@ def test_a_mask_that_was_made_is_kept_bit_by_bit(tmp_path: Path) -> None:
     fits.PrimaryHDU(pixels, header).writeto(tmp_path / "night" / "s.fits")
     night = open_night(tmp_path / "night")
     path = find_bad_pixels(night, tmp_path / "mask").path
-    options = Options(extras=Extras(mask=True, bad_pixels=str(path)))
+    options = Options(mask=True, bad_pixels=str(path))
     reduce_night(night, tmp_path / "out", options)
     mask = fits.getdata(tmp_path / "out" / "sc.fits", "MASK")
     np.testing.assert_array_equal(mask & 0b11100001, fits.getdata(path))

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.harness import peak_memory, python
-from daskred import RequestError, open_night, simulate
-from daskred.memory import MB, budget, parse_size
+from daskred import Options, RequestError, open_night, simulate
+from daskred.model.option import size as parse_size
+from daskred.run.budget import MB, budget
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,7 @@ def test_sizes(text: str, size: float) -> None:
 @pytest.mark.parametrize("text", ["", "much", "-5MB", "0", "5 parsecs"])
 def test_what_is_no_size(text: str) -> None:
     with pytest.raises(RequestError, match="no size"):
-        parse_size(text)
+        Options(memory=text)
 
 
 def test_workers_and_tiles_follow_from_the_limit(large: Path) -> None:

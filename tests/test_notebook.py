@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from daskred import Options, Truth, Workers, open_night, reduce_night, simulate
+from daskred import Options, Truth, open_night, reduce_night, simulate
 from tests import notebook
 from tests.conftest import tree
 
@@ -32,7 +32,7 @@ def test_exact_mode_in_float64_is_the_notebook_to_the_bit(tmp_path: Path, n_each
 @pytest.mark.parametrize("normalize", ["mode", "exact-mode", "median", "mean"])
 def test_float32_differs_by_rounding_alone(tmp_path: Path, night: Path, normalize: str) -> None:
     for dtype in ("float32", "float64"):
-        reduce_night(open_night(night), tmp_path / dtype, Options(normalize, dtype))
+        reduce_night(open_night(night), tmp_path / dtype, Options(normalize=normalize, dtype=dtype))
     single, double = tree(tmp_path / "float32"), tree(tmp_path / "float64")
     assert single.keys() == double.keys()
     for name in single:
@@ -47,7 +47,7 @@ def test_the_master_flat_is_as_good_as_median_scaling_makes_it(tmp_path: Path) -
     errors = {}
     for normalize in ("mode", "exact-mode", "median"):
         out = tmp_path / normalize
-        reduce_night(open_night(night), out, Options(normalize, "float64"))
+        reduce_night(open_night(night), out, Options(normalize=normalize, dtype="float64"))
         ratio = fits.getdata(out / "masters" / "MasterFlat_BG40.fits") / truth.flat
         errors[normalize] = np.std(ratio / np.mean(ratio))
     assert errors["mode"] < 1.03 * errors["median"]
@@ -55,7 +55,7 @@ def test_the_master_flat_is_as_good_as_median_scaling_makes_it(tmp_path: Path) -
 
 
 def test_calibrated_frames_come_back_to_the_truth(tmp_path: Path, night: Path) -> None:
-    reduce_night(open_night(night), tmp_path / "out", Options(workers=Workers(1)))
+    reduce_night(open_night(night), tmp_path / "out", Options(workers=1))
     truth = Truth.load(night)
     frames = [fits.getdata(path) for path in sorted((tmp_path / "out" / "ktwo220274129").iterdir())]
     mean = np.median(frames, axis=0)

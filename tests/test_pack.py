@@ -12,17 +12,15 @@ import pytest
 from astropy.io import fits
 
 from daskred import Options, open_night, reduce_night
-from daskred.pack import QUANTIZE_LEVEL
-from daskred.planes import Extras
-from daskred.verification import verify
+from daskred.fits.pack import QUANTIZE_LEVEL
+from daskred.run.verify import verify
 from tests.conftest import NightMaker, tree
 
 ALL = ("gzip", "rice", "lossless")
-EXTRAS = Extras(mask=True)
 
 
 def reduced(night: Path, out: Path, compress: Any) -> Any:
-    return reduce_night(open_night(night), out, Options(extras=EXTRAS, compress=compress))
+    return reduce_night(open_night(night), out, Options(mask=True, compress=compress))
 
 
 @pytest.fixture(scope="module")

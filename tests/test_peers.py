@@ -14,9 +14,7 @@ from astropy.io import fits
 from astropy.nddata import CCDData
 from astropy.stats import mad_std
 
-from daskred import Allowances, Options, open_night, read_camera, reduce_night
-from daskred.kernels.reject import Rejection
-from daskred.planes import Extras
+from daskred import Options, open_night, read_camera, reduce_night
 from tests.conftest import NightMaker
 
 
@@ -84,9 +82,12 @@ def test_ccdproc_gives_the_same_step_by_step(make_night: NightMaker, tmp_path: P
         normalize="median",
         dtype="float64",
         combine="mean",
-        rejection=Rejection("sigma", 3, 3, 1),
-        extras=Extras(mask=True, cosmics="flag"),
-        allow=Allowances(),
+        reject="sigma",
+        reject_low=3,
+        reject_high=3,
+        reject_iterations=1,
+        mask=True,
+        cosmics="flag",
     )
     reduce_night(open_night(folder, camera=camera), tmp_path / "out", options)
 

@@ -12,7 +12,6 @@ import pytest
 from astropy.io import fits
 
 from daskred import (
-    Allowances,
     Options,
     RequestError,
     open_images,
@@ -22,18 +21,16 @@ from daskred import (
     verify,
     write_frames,
 )
-from daskred.badpixels import find_bad_pixels
-from daskred.characterization import characterize
-from daskred.detector import Overscan
-from daskred.kernels.overscan import overscan_levels
 from daskred.kernels.reject import Rejection
-from daskred.night import Night
-from daskred.planes import Extras
+from daskred.measure.bad_pixels import find_bad_pixels
+from daskred.measure.characterization import characterize
+from daskred.model.readout import Overscan
+from daskred.night.open import Night
 from tests import processes
 from tests.conftest import NightMaker, WriteFits, tree
-from tests.test_detector import ALLOW, write_mosaic
+from tests.test_detector import ALLOW, levels_of, write_mosaic
 
-BOTH = Extras(mask=True, uncertainty=True)
+BOTH = {"mask": True, "uncertainty": True}
 
 
 def with_rules(folder: Path, text: str, **rules: Any) -> Night:
@@ -59,7 +56,7 @@ def test_cleaned_pixels_have_the_level_of_their_neighbours(tmp_path: Path) -> No
     sky = np.full((60, 60), 800.0)
     sky[30:32, 30] += 40000
     noisy(night, "s", sky, "object", EXPTIME=10.0)
-    options = Options(allow=ALLOW, extras=Extras(mask=True, cosmics="clean"))
+    options = Options(**ALLOW, mask=True, cosmics="clean")
     reduce_night(open_night(night), tmp_path / "out", options)
     pixels = fits.getdata(tmp_path / "out" / "sc.fits")
     assert pixels[30:32, 30] == pytest.approx(np.median(pixels), rel=0.02)
@@ -79,7 +76,7 @@ def test_a_sum_is_as_uncertain_as_its_parts_together(tmp_path: Path) -> None:
     night = tmp_path / "night"
     for n in range(9):
         noisy(night, f"b{n}", np.zeros((80, 80)), "bias", EXPTIME=0.0)
-    options = Options(combine="sum", masters_only=True, extras=BOTH)
+    options = Options(combine="sum", masters_only=True, **BOTH)
     reduce_night(open_night(night), tmp_path / "out", options)
     with fits.open(tmp_path / "out" / "masters" / "MasterBias.fits") as hdus:
         assert np.median(hdus[0].data) == pytest.approx(9000, abs=5)
@@ -101,7 +98,7 @@ def test_pixels_without_a_value_do_not_spoil_an_overscan(statistic: Any, fit: An
     strip = rng.normal(500, 2, (60, 20))
     strip[10, 3] = np.nan
     strip[20] = np.nan
-    levels = overscan_levels(strip, Overscan(statistic, fit))
+    levels = levels_of(strip, Overscan(statistic, fit))
     known = np.ones(60, bool)
     known[20] = fit != "none"
     np.testing.assert_array_equal(np.isfinite(levels), known)
@@ -123,7 +120,7 @@ def test_a_line_through_darks_knows_its_noise(tmp_path: Path) -> None:
         for time in (10.0, 30.0):
             noisy(night, f"d{time:g}-{n}", np.full(shape, 20 * time), "dark", EXPTIME=time)
     noisy(night, "s", np.full(shape, 20 * 20.0 + 600), "object", EXPTIME=20.0)
-    options = Options(allow=Allowances(missing_flat=True, dark_model=True), extras=BOTH)
+    options = Options(missing_flat=True, dark_model=True, **BOTH)
     reduce_night(open_night(night), tmp_path / "out", options)
     with fits.open(tmp_path / "out" / "sc.fits") as hdus:
         assert np.std(hdus[0].data) == pytest.approx(np.median(hdus["UNCERT"].data), rel=0.05)
@@ -137,7 +134,9 @@ def test_the_noise_model_knows_that_a_bias_is_no_light(tmp_path: Path) -> None:
         noisy(night, f"b{n}", level, "bias", EXPTIME=0.0)
     options = Options(
         combine="mean",
-        rejection=Rejection("noise", 5, 5),
+        reject="noise",
+        reject_low=5,
+        reject_high=5,
         masters_only=True,
         counts=True,
     )
@@ -189,7 +188,7 @@ def test_a_blank_card_does_not_hide_saturation(make_night: NightMaker, tmp_path:
     card = f"BLANK   = {-32768:>20}".ljust(80).encode()
     end = data.index(b"END     ")
     path.write_bytes(data[:end] + card + data[end : end + 80] + data[end + 160 :])
-    options = Options(allow=ALLOW, extras=Extras(mask=True))
+    options = Options(**ALLOW, mask=True)
     reduce_night(open_night(make_night.folder), tmp_path / "out", options)
     mask = fits.getdata(tmp_path / "out" / "sc.fits", "MASK")
     assert (mask[2, 3], mask[4, 5]) == (2, 8)
@@ -200,13 +199,13 @@ def test_tables_without_sums_are_whole(make_night: NightMaker, tmp_path: Path) -
     table = fits.BinTableHDU.from_columns([fits.Column("T", "D", array=np.arange(3.0))])
     with fits.open(path, mode="append") as hdus:
         hdus.append(table)
-    reduce_night(open_night(make_night.folder), tmp_path / "out", Options(allow=ALLOW))
+    reduce_night(open_night(make_night.folder), tmp_path / "out", Options(**ALLOW))
     assert verify(tmp_path / "out").findings == ()
 
 
 def test_what_mends_has_every_digit(make_night: NightMaker, tmp_path: Path) -> None:
     make_night.standard()
-    options = Options(combine="mean", rejection=Rejection("sigma", 2.3333333333, 3.0))
+    options = Options(combine="mean", reject="sigma", reject_low=2.3333333333, reject_high=3.0)
     reduce_night(open_night(make_night.folder), tmp_path / "out", options)
     (tmp_path / "out" / "s-0c.fits").unlink()
     arguments = shlex.split(verify(tmp_path / "out").mend.splitlines()[-1])
@@ -220,8 +219,7 @@ def test_bad_pixels_and_cosmics_leave_masters_alone(make_night: NightMaker, tmp_
     fits.PrimaryHDU(bad).writeto(tmp_path / "bad.fits")
 
     def made(**more: Any) -> tuple[bool, bool]:
-        extras = Extras(mask=True, **more)
-        summary = reduce_night(night, tmp_path / "out", Options(extras=extras))
+        summary = reduce_night(night, tmp_path / "out", Options(mask=True, **more))
         return tuple(any(r.made for r in rs) for rs in (summary.masters, summary.science))  # type: ignore[return-value]
 
     path = str(tmp_path / "bad.fits")
@@ -234,7 +232,7 @@ def test_bad_pixels_and_cosmics_leave_masters_alone(make_night: NightMaker, tmp_
     (tmp_path / "bad.fits").rename(tmp_path / "other.fits")
     assert made(bad_pixels=str(tmp_path / "other.fits")) == (False, False)
     with pytest.raises(RequestError, match="goes with --mask"):
-        reduce_night(night, tmp_path / "out", Options(extras=Extras(bad_pixels=path)))
+        reduce_night(night, tmp_path / "out", Options(bad_pixels=path))
 
 
 def test_no_card_of_raw_pixels_contradicts_electrons(write_fits: WriteFits, tmp_path: Path) -> None:
@@ -243,7 +241,7 @@ def test_no_card_of_raw_pixels_contradicts_electrons(write_fits: WriteFits, tmp_
         hdus[0].header.update({"GAIN": 3.3, "SATURATE": 60000.0, "CCDGAIN": 2.0})
     camera = read_camera()
     camera = replace(camera, detector=replace(camera.detector, unit="electron"))
-    reduce_night(open_night(path, camera=camera), tmp_path / "out", Options(allow=ALLOW))
+    reduce_night(open_night(path, camera=camera), tmp_path / "out", Options(**ALLOW))
     with fits.open(tmp_path / "out" / "mc.fits") as hdus:
         assert hdus[0].header["GAIN"] == 1.0
         for hdu in hdus:
@@ -309,7 +307,7 @@ def test_bleeding_is_marked_also_where_nothing_else_is_done(
     with fits.open(path, mode="update") as hdus:
         hdus[0].data[4, 5] = 65535
     night = with_rules(make_night.folder, "", bleed_rows=2)
-    reduce_night(night, tmp_path / "out", Options(allow=ALLOW, extras=Extras(mask=True)))
+    reduce_night(night, tmp_path / "out", Options(**ALLOW, mask=True))
     mask = fits.getdata(tmp_path / "out" / "sc.fits", "MASK")
     assert np.flatnonzero(mask[:, 5]).tolist() == [2, 3, 4, 5, 6]
 
@@ -324,7 +322,7 @@ def test_prepared_frames_are_opened_as_they_are_reduced(
         night = open_night(path, camera=replace(camera, detector=rules))
         opened = open_images(night.raw)
         out = tmp_path / str(assemble)
-        reduce_night(night, out, Options(allow=ALLOW))
+        reduce_night(night, out, Options(**ALLOW))
         with fits.open(out / "mc.fits") as hdus:
             images = [hdu.data for hdu in hdus if hdu.data is not None]
         assert [one.attrs["units"] for one in opened.values()] == ["electron"] * len(images)
@@ -338,7 +336,7 @@ def test_a_notebook_writes_electrons_as_such(write_fits: WriteFits, tmp_path: Pa
     camera = replace(camera, detector=replace(camera.detector, unit="electron", assemble=True))
     night = open_night(path, camera=camera)
     write_frames(open_images(night.raw), tmp_path / "book", camera=camera)
-    reduce_night(night, tmp_path / "run", Options(allow=ALLOW))
+    reduce_night(night, tmp_path / "run", Options(**ALLOW))
     with (
         fits.open(tmp_path / "book" / "mc.fits") as mine,
         fits.open(tmp_path / "run" / "mc.fits") as theirs,
@@ -372,12 +370,12 @@ def test_limits_that_nobody_gives_suit_the_method(
 
 def test_measuring_leaves_the_masters_of_a_run_alone(night: Path, tmp_path: Path) -> None:
     opened = open_night(night)
-    reduce_night(opened, tmp_path, Options(extras=Extras(mask=True)))
+    reduce_night(opened, tmp_path, Options(mask=True))
     before = tree(tmp_path)
     find_bad_pixels(opened, tmp_path)
     characterize(opened, tmp_path)
     after = tree(tmp_path)
     assert {name: after[name] for name in before} == before
     assert verify(tmp_path).findings == ()
-    again = reduce_night(opened, tmp_path, Options(extras=Extras(mask=True)))
+    again = reduce_night(opened, tmp_path, Options(mask=True))
     assert not any(one.made for one in (*again.masters, *again.science))

@@ -11,11 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import daskred.planning
-from daskred.frames import Facts, Frame, Image, Kind
-from daskred.night import Night
-from daskred.plan import Allowances, Plan
-from daskred.planning import make_plan, product_name
+import daskred.night.plan
+from daskred.model.frame import Facts, Frame, Image, Kind
+from daskred.model.plan import Plan
+from daskred.model.readout import Readout
+from daskred.night.open import Night
+from daskred.night.plan import make_plan, product_name
+from daskred.options import Options
 
 
 def frame(
@@ -26,11 +28,13 @@ def frame(
     **facts: Any,
 ) -> Frame:
     image = Image("", 0, shape, 16, 1.0, 32768.0, None, 2880, compressed=False)
-    return Frame(f"/n/{name}", name, (image,), Facts(exptime_s, **facts), kind, "test", name, 9)
+    known = Facts(exptime_s, **facts)
+    readout = Readout((), ("",), (shape,), None)
+    return Frame(f"/n/{name}", name, (image,), known, kind, "test", name, 9, readout)
 
 
 def plan_of(*frames: Frame, **allow: bool) -> Plan:
-    return make_plan(Night(tuple(frames)), Allowances(**allow))
+    return make_plan(Night(tuple(frames)), Options(**allow))
 
 
 def reason(plan: Plan, name: str) -> str:
@@ -217,6 +221,6 @@ def test_every_frame_is_used_or_named_and_masters_come_before_their_users(
 
 
 def test_the_plan_touches_no_file() -> None:
-    source = ast.parse(Path(daskred.planning.__file__).read_text())
+    source = ast.parse(Path(daskred.night.plan.__file__).read_text())
     names = {node.id for node in ast.walk(source) if isinstance(node, ast.Name)}
     assert not names & {"open", "os", "Path"}

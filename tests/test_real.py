@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from daskred import Allowances, Options, Plan, make_plan, open_night, read_camera, reduce_night
-from daskred.characterization import characterize
-from daskred.planes import Extras
+from daskred import Options, Plan, make_plan, open_night, read_camera, reduce_night
+from daskred.measure.characterization import characterize
 from tests.conftest import tree
 
 
@@ -62,7 +61,9 @@ def test_kast(real: Path, tmp_path: Path) -> None:
         **dict.fromkeys(("b24.fits.gz", "b27.fits.gz"), "science"),
     }
     assert "--missing-dark subtracts MasterBias alone" in left_out(plan)["b27.fits.gz"]
-    options = Options(allow=Allowances(missing_dark=True))
+    options = Options(
+        missing_dark=True,
+    )
     summary = reduce_night(open_night(real / "shane-kast-blue"), tmp_path, options)
     assert [receipt.product for receipt in summary.science] == ["b24c.fits", "b27c.fits"]
     header = fits.getheader(tmp_path / "b27c.fits")
@@ -80,7 +81,7 @@ def test_ic310(real: Path) -> None:
 
 
 def test_ast325(real: Path) -> None:
-    plan = make_plan(open_night(real / "ast325-spec"), Allowances(missing_flat=True))
+    plan = make_plan(open_night(real / "ast325-spec"), Options(missing_flat=True))
     assert {master.name: len(master.inputs) for master in plan.masters} == {
         "MasterDark_120s": 11,
         "MasterDark_300s": 5,
@@ -97,7 +98,10 @@ def test_lco(real: Path, tmp_path: Path) -> None:
     assert frame.kind == "science"
     assert [image.name for image in frame.images] == ["SCI,1", "SCI,2", "SCI,3", "SCI,4"]
     assert frame.facts.binning == (2, 2)
-    options = Options(allow=Allowances(missing_dark=True, missing_flat=True))
+    options = Options(
+        missing_dark=True,
+        missing_flat=True,
+    )
     reduce_night(night, tmp_path, options)
     with fits.open(frame.path) as raw, fits.open(tmp_path / "mef_raw_test_framec.fits") as product:
         for number in range(1, 5):
@@ -111,7 +115,10 @@ def test_lco(real: Path, tmp_path: Path) -> None:
 
 def test_sinistro_quadrants_are_put_together_nearly_level(real: Path, tmp_path: Path) -> None:
     camera = read_camera("lco-sinistro")
-    options = Options(allow=Allowances(missing_dark=True, missing_flat=True))
+    options = Options(
+        missing_dark=True,
+        missing_flat=True,
+    )
     reduce_night(open_night(real / "lco-mef-raw", camera=camera), tmp_path, options)
     pixels = fits.getdata(tmp_path / "mef_raw_test_framec.fits")
     assert pixels.shape == (1024, 1024)
@@ -124,7 +131,9 @@ def test_sinistro_quadrants_are_put_together_nearly_level(real: Path, tmp_path: 
 
 def test_kast_amplifiers_meet_without_a_step(real: Path, tmp_path: Path) -> None:
     night = open_night(real / "shane-kast-blue", camera=read_camera("kast-blue"))
-    options = Options(allow=Allowances(missing_dark=True))
+    options = Options(
+        missing_dark=True,
+    )
     summary = reduce_night(night, tmp_path, options)
     assert {receipt.product for receipt in summary.science} == {"b24c.fits", "b27c.fits"}
     for name in ("b27c.fits", "masters/MasterFlat.fits"):
@@ -152,7 +161,10 @@ def test_panoptes(real: Path, tmp_path: Path) -> None:
     plan = make_plan(night)
     assert "duplicate: the same exposure as tiny.fits" in left_out(plan)["noheader.fits"]
     assert kinds(plan)["solved.fits.fz"] == "science"
-    options = Options(allow=Allowances(missing_dark=True, missing_flat=True))
+    options = Options(
+        missing_dark=True,
+        missing_flat=True,
+    )
     reduce_night(night, tmp_path, options)
     np.testing.assert_array_equal(
         fits.getdata(tmp_path / "solvedc.fits"),
@@ -171,7 +183,10 @@ def test_masters_are_not_taken_for_raw_frames(real: Path) -> None:
 @pytest.mark.parametrize("name", ["ccdproc-tests", "warner-1998ub17", "shane-kast-blue"])
 def test_raw_frames_stay_as_they_are(real: Path, tmp_path: Path, name: str) -> None:
     before = tree(real / name)
-    options = Options(allow=Allowances(missing_dark=True, missing_flat=True))
+    options = Options(
+        missing_dark=True,
+        missing_flat=True,
+    )
     reduce_night(open_night(real / name), tmp_path, options)
     assert tree(real / name) == before
 
@@ -193,8 +208,11 @@ def test_every_camera_reduces_as_far_as_its_frames_allow(
 ) -> None:
     night = open_night(real / folder, camera=read_camera(camera))
     options = Options(
-        allow=Allowances(missing_dark=True, missing_flat=True, scale_dark_up=True),
-        extras=Extras(mask=True, uncertainty=True),
+        missing_dark=True,
+        missing_flat=True,
+        scale_dark_up=True,
+        mask=True,
+        uncertainty=True,
     )
     summary = reduce_night(night, tmp_path, options)
     assert len(summary.science) == n_science

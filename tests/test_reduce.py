@@ -17,18 +17,16 @@ from astropy.io import fits
 from astropy.nddata import CCDData
 
 from daskred import (
-    Allowances,
     Options,
     RequestError,
     RunError,
-    Workers,
     open_night,
     reduce_night,
     simulate,
 )
-from daskred.planning import make_plan
-from daskred.reduce import Summary
-from daskred.runlog import RunLog
+from daskred.night.plan import make_plan
+from daskred.products.log import RunLog
+from daskred.run.reduce import Summary
 from tests.conftest import NightMaker, WriteFits, tree
 
 
@@ -44,19 +42,19 @@ def failures(summary: Summary) -> dict[str, str]:
 def quiet(night: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """Return the products of one undisturbed run."""
     out = tmp_path_factory.mktemp("quiet") / "out"
-    run(night, out, workers=Workers(1))
+    run(night, out, workers=1)
     return tree(out)
 
 
 @pytest.mark.parametrize(
     "options",
     [
-        {"workers": Workers(2)},
-        {"workers": Workers(5)},
-        {"workers": Workers(2, "processes")},
-        {"workers": Workers(3, "threads")},
+        {"workers": 2},
+        {"workers": 5},
+        {"workers": 2, "processes": True},
+        {"workers": 3, "threads": True},
         {"tile_rows": 1},
-        {"tile_rows": 7, "workers": Workers(5)},
+        {"tile_rows": 7, "workers": 5},
         {"tile_rows": 10**6},
         {},
     ],
@@ -71,8 +69,8 @@ def test_products_have_the_same_bytes_however_the_work_is_cut(
 def test_products_do_not_depend_on_the_height_of_bands(
     night: Path, tmp_path: Path, quiet: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("daskred.fitspixels._BAND_PIXELS", 100)  # a band is two rows
-    run(night, tmp_path / "out", workers=Workers(1))
+    monkeypatch.setattr("daskred.fits.pixels._BAND_PIXELS", 100)  # a band is two rows
+    run(night, tmp_path / "out", workers=1)
     assert tree(tmp_path / "out") == quiet
 
 
@@ -80,21 +78,21 @@ def test_a_level_of_some_rows_does_not_depend_on_the_height_of_bands(
     night: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("daskred.kernels.level._ENOUGH_PIXELS", 300)  # every third row
-    run(night, tmp_path / "whole", workers=Workers(1))
-    monkeypatch.setattr("daskred.fitspixels._BAND_PIXELS", 200)  # a band is five rows
-    run(night, tmp_path / "bands", workers=Workers(1))
+    run(night, tmp_path / "whole", workers=1)
+    monkeypatch.setattr("daskred.fits.pixels._BAND_PIXELS", 200)  # a band is five rows
+    run(night, tmp_path / "bands", workers=1)
     assert tree(tmp_path / "bands") == tree(tmp_path / "whole")
 
 
 def test_a_master_made_anew_is_read_anew(tmp_path: Path) -> None:
     own, out = tmp_path / "night", tmp_path / "out"
     simulate(own, shape=(40, 40), n_darks=3, n_flats=3, n_science=2)  # more than the digest reads
-    run(own, out, workers=Workers(1))
+    run(own, out, workers=1)
     for path in (own / "dark").glob("dark_10s-*"):
         with fits.open(path, mode="update") as hdus:
             hdus[0].data[-1, -1] += 500  # no card and no first pixel tells of it
-    run(own, out, workers=Workers(1))
-    run(own, tmp_path / "fresh", workers=Workers(1))
+    run(own, out, workers=1)
+    run(own, tmp_path / "fresh", workers=1)
     assert tree(out) == tree(tmp_path / "fresh")
 
 
@@ -130,7 +128,7 @@ def test_a_full_disk_while_unpacking_stops_the_run(make_night: NightMaker, tmp_p
     resource.setrlimit(resource.RLIMIT_FSIZE, (3000, hard))
     try:
         with pytest.raises(RunError, match=os.strerror(errno.EFBIG)):
-            reduce_night(night, tmp_path / "out", Options(workers=Workers(1)))
+            reduce_night(night, tmp_path / "out", Options(workers=1))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         signal.signal(signal.SIGXFSZ, previous)
@@ -590,7 +588,7 @@ def test_a_full_disk_stops_the_run_which_then_goes_on(
     resource.setrlimit(resource.RLIMIT_FSIZE, (3000, hard))  # a product has two blocks or more
     try:
         with pytest.raises(RunError, match=os.strerror(errno.EFBIG)):
-            reduce_night(night, out, Options(workers=Workers(1)))
+            reduce_night(night, out, Options(workers=1))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         signal.signal(signal.SIGXFSZ, previous)
@@ -601,8 +599,7 @@ def test_a_full_disk_stops_the_run_which_then_goes_on(
 def test_going_without_on_request(make_night: NightMaker, tmp_path: Path) -> None:
     raw = make_night.add("s.fits", "Light Frame", 500, 10.0)
     out = tmp_path / "out"
-    allow = Allowances(missing_dark=True, missing_flat=True)
-    run(make_night.folder, out, allow=allow)
+    run(make_night.folder, out, missing_dark=True, missing_flat=True)
     np.testing.assert_array_equal(fits.getdata(out / "sc.fits"), fits.getdata(raw))
 
 
@@ -625,8 +622,7 @@ def test_a_line_through_darks_is_the_dark_of_a_shorter_exposure(
     night = open_night(make_night.folder)
     refused = {entry.name: entry.reason for entry in make_plan(night).left_out}
     assert "--dark-model fits a line through them" in refused["s-4.fits"]
-    allow = Allowances(missing_flat=True, dark_model=True)
-    summary = reduce_night(night, tmp_path / "out", Options(allow=allow))
+    summary = reduce_night(night, tmp_path / "out", Options(missing_flat=True, dark_model=True))
     assert [entry.name for entry in summary.failed] == ["s-12.fits"]  # a line is not extended
     masters = tmp_path / "out" / "masters"
     planes = [fits.getdata(masters / f"MasterDark_{time:g}s.fits").astype("f8") for time in times]

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from daskred import Options, RequestError, Workers, open_night, reduce_night
+from daskred import Options, RequestError, open_night, reduce_night
 from daskred.cli import main
-from daskred.files import find_files
-from daskred.storage import read_range
+from daskred.fits.storage import read_range
+from daskred.night.files import find_files
 from tests.conftest import NightMaker
 
 
@@ -188,7 +188,7 @@ def test_a_night_on_a_web_server_is_read_by_ranges(
     assert len(night.raw) == n_files
     # Of 240 kB a frame, listing reads some 64 kB and the first pixels.
     assert n_header < 80_000 * n_files
-    reduce_night(night, tmp_path / "there", Options(tile_rows=100, workers=Workers(3)))
+    reduce_night(night, tmp_path / "there", Options(tile_rows=100, workers=3))
     assert_same_products(tmp_path / "there", tmp_path / "here")
     # Pixels of flats twice, others once, and the headers once more.
     n_pixels = 2 * 300 * 400 * (n_files + 3)

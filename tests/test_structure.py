@@ -1,107 +1,161 @@
-"""The walls of the house: imports run one way, kernels are pure numpy, one module touches FITS."""
+"""The walls of the house: imports run one way, each room keeps to what it is for."""
 
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 import daskred
+from daskred import simulate
 
 PACKAGE = Path(daskred.__file__).parent
-# Each module may import those in rows above its own, and those before it in its row.
-ORDER = [
-    ["errors", "detector", "header", "frames", "progress", "checksum", "storage"],
-    [
-        "kernels",
-        "kernels.scratch",
-        "kernels.median",
-        "kernels.level",
-        "kernels.correct",
-        "kernels.flat",
-        "kernels.ordered",
-        "kernels.reject",
-        "kernels.noise",
-        "kernels.overscan",
-        "kernels.prepare",
-        "kernels.combine",
-        "kernels.transfer",
-    ],
-    [
-        "files",
-        "isolation",
-        "fitsfile",
-        "fitspixels",
-        "fitswrite",
-        "raster",
-        "cameras",
-        "facts",
-        "amplifiers",
-        "prepared",
-        "classify",
-        "night",
-    ],
-    ["plan", "matching", "grouping", "planning", "planes", "pack"],
-    ["provenance", "products", "simulation"],
-    ["blocks", "stack", "masters", "correction", "calibrated", "tasks"],
-    ["runlog", "pools", "execute", "cluster"],
-    ["options", "standing", "unpack", "combined", "combine", "masterplanes", "memory"],
-    ["checks", "run", "reduce", "verification", "characterization", "badpixels", "draft"],
-    ["write", "display", "inspection", "demo"],
-    ["terminal", "arguments", "cli"],
-]
-MODULES = [module for row in ORDER for module in row]
+# Each room may import those before it.
+ROOMS = (
+    *("model", "kernels", "engine", "fits", "steps", "options", "cameras", "night", "products"),
+    *("arrays", "simulation", "run", "measure", "report", "cli"),
+)
+# What a room may import of other packages, beside the standard library.
+FOREIGN = {
+    "model": {"numpy"},
+    "kernels": {"numpy", "scipy", "astroscrappy"},
+    "engine": {"distributed"},
+    "fits": {"numpy", "astropy", "fsspec"},
+    "steps": {"numpy"},
+    "options": set(),
+    "cameras": set(),
+    "night": {"numpy"},
+    "products": {"numpy"},
+    "arrays": {"numpy", "dask", "xarray"},
+    "simulation": {"numpy"},
+    "run": {"numpy"},
+    "measure": {"numpy"},
+    "report": {"numpy", "matplotlib", "astropy"},
+    "cli": {"rich"},
+}
+FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
+IDS = [str(path.relative_to(PACKAGE)) for path in FILES]
 
 
-def imported(module: str) -> set[str]:
-    """Return every module that a module's source imports, also inside functions."""
-    path = PACKAGE / (module.replace(".", "/") + ".py")
-    if not path.exists():
-        path = PACKAGE / module / "__init__.py"
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def is_for_types(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+
+
+@cache
+def imported(path: Path) -> frozenset[str]:
+    """Return all that a file imports when it runs, also inside functions."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    waiting: list[ast.AST] = [ast.parse(path.read_text())]
+    while waiting:
+        node = waiting.pop()
+        if is_for_types(node):
+            continue
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names.add(node.module)
-    return names
+        waiting += ast.iter_child_nodes(node)
+    return frozenset(names)
 
 
-def test_every_module_has_its_place() -> None:
-    files = {path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py")} - {Path("__init__.py")}
-    found = {
-        str(path.with_suffix("")).replace("/", ".").removesuffix(".__init__") for path in files
+def own(path: Path) -> set[str]:
+    return {name for name in imported(path) if name.startswith("daskred.")}
+
+
+def test_a_newcomer_sees_few_rooms() -> None:
+    shown = {
+        path.name for path in PACKAGE.iterdir() if path.name not in ("__pycache__", "py.typed")
     }
-    assert found == set(MODULES)
+    assert shown == {"__init__.py", "options.py", "simulation.py"} | {
+        room for room in ROOMS if room not in ("options", "simulation")
+    }
+    assert len(shown) <= 16
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_imports_run_one_way(module: str) -> None:
-    own = {name.removeprefix("daskred.") for name in imported(module) if name != "daskred"}
-    inside = own & set(MODULES)
-    assert inside <= set(MODULES[: MODULES.index(module)])
+@pytest.mark.parametrize("room", [room for room in ROOMS if (PACKAGE / room).is_dir()])
+def test_each_room_says_what_it_is_for(room: str) -> None:
+    text = ast.get_docstring(ast.parse((PACKAGE / room / "__init__.py").read_text())) or ""
+    assert "may import" in text
+    assert "offers" in text
 
 
-@pytest.mark.parametrize("module", [name for name in MODULES if name.startswith("kernels")])
-def test_kernels_are_pure_numpy(module: str) -> None:
-    standard = {"__future__", "collections", "dataclasses", "functools", "math", "threading"}
-    standard |= {"typing"}
-    allowed = {"numpy", "scipy", "daskred", *standard}
-    assert {name.split(".")[0] for name in imported(module)} <= allowed
+@pytest.mark.parametrize("path", FILES, ids=IDS)
+def test_imports_run_one_way(path: Path) -> None:
+    room = room_of(path)
+    for name in own(path):
+        assert ROOMS.index(name.split(".")[1]) <= ROOMS.index(room), name
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_dask_and_astropy_are_in_few_hands(module: str) -> None:
-    tops = {name.split(".")[0] for name in imported(module)}
-    if module not in {"stack", "masters", "correction", "cluster", "write"}:
-        assert not tops & {"dask", "distributed", "xarray"}
-    if module not in {"fitspixels", "pack", "display"}:
-        assert "astropy" not in tops
+@pytest.mark.parametrize("path", FILES, ids=IDS)
+def test_rooms_keep_to_their_packages(path: Path) -> None:
+    tops = {name.split(".")[0] for name in imported(path)}
+    foreign = tops - set(sys.stdlib_module_names) - {"daskred", "__future__"}
+    assert foreign <= FOREIGN[room_of(path)]
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_modules_stay_short(module: str) -> None:
-    path = PACKAGE / (module.replace(".", "/") + ".py")
-    if path.exists():
-        assert len(path.read_text().splitlines()) <= 450
+def test_only_the_view_imports_dask_and_xarray() -> None:
+    users = {
+        str(path.relative_to(PACKAGE))
+        for path in FILES
+        if {name.split(".")[0] for name in imported(path)} & {"dask", "xarray", "distributed"}
+    }
+    views = {f"arrays/{name}.py" for name in ("view", "view_graph", "view_masters", "view_science")}
+    assert users <= {*views, "engine/cluster.py"}
+
+
+def test_the_engine_knows_no_frames() -> None:
+    for path in (PACKAGE / "engine").glob("*.py"):
+        foreign = {name for name in own(path) if not name.startswith("daskred.engine.")}
+        assert foreign <= {"daskred.model.errors"}, path
+
+
+def test_no_two_files_import_each_other() -> None:
+    modules = {
+        ".".join(("daskred", *path.relative_to(PACKAGE).with_suffix("").parts)): path
+        for path in FILES
+    }
+    done: set[str] = set()
+
+    def visit(name: str, above: tuple[str, ...]) -> None:
+        assert name not in above, (*above, name)
+        if name in done or name not in modules:
+            return
+        for other in own(modules[name]):
+            visit(other, (*above, name))
+        done.add(name)
+
+    for name in modules:
+        visit(name, ())
+
+
+@pytest.mark.parametrize("path", FILES, ids=IDS)
+def test_files_stay_short(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 450
+
+
+def test_a_run_needs_neither_dask_nor_xarray(tmp_path: Path) -> None:
+    simulate(tmp_path / "night", shape=(16, 16), n_darks=2, n_flats=2, n_science=1)
+    text = (
+        "import sys; from daskred.cli import main; status = main(sys.argv[1:]);"
+        "found = {'dask', 'xarray', 'distributed', 'astropy'} & set(sys.modules);"
+        "sys.exit(f'{status} {sorted(found)}' if status or found else 0)"
+    )
+    command = [sys.executable, "-c", text, "reduce", str(tmp_path / "night"), "-o"]
+    found = subprocess.run([*command, str(tmp_path / "out")], capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr
+
+
+def test_help_needs_no_numpy() -> None:
+    text = (
+        "import sys; from daskred.cli import command_line; words = ['reduce', '--help-all'];"
+        "command_line(words); sys.exit('numpy' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", text]).returncode == 0

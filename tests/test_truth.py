@@ -15,20 +15,17 @@ from daskred import (
     Options,
     RequestError,
     Truth,
-    Workers,
     open_night,
     read_camera,
     reduce_night,
     simulate,
 )
-from daskred.kernels.reject import Rejection
-from daskred.night import Night
-from daskred.planes import Extras
-from daskred.simulation import CAMERA_FILE, GAIN_E_PER_ADU, Readout
+from daskred.night.open import Night
+from daskred.simulation import CAMERA_FILE, GAIN_E_PER_ADU, SimulatedReadout
 from tests.conftest import NightMaker, tree
 
 SHAPE = (200, 256)
-READOUT = Readout(nonlinearity=2e-6)
+READOUT = SimulatedReadout(nonlinearity=2e-6)
 
 
 @pytest.fixture(scope="module")
@@ -54,13 +51,13 @@ def opened(night: Path) -> Night:
     )
 
 
-EXTRAS = Extras(mask=True, uncertainty=True)
+EXTRAS = {"mask": True, "uncertainty": True}
 
 
 @pytest.fixture(scope="module")
 def products(two: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("products")
-    reduce_night(opened(two), out, Options(extras=EXTRAS, counts=True))
+    reduce_night(opened(two), out, Options(**EXTRAS, counts=True))
     return out
 
 
@@ -130,23 +127,21 @@ def test_products_are_what_ccddata_reads(products: Path) -> None:
         assert not hdus["REJECTED"].data.any()
 
 
-@pytest.mark.parametrize("workers", [Workers(1), Workers(2, "threads")])
+@pytest.mark.parametrize("workers", [{"workers": 1}, {"workers": 2, "threads": True}])
 @pytest.mark.parametrize("rows", [7, 200])
 def test_bytes_do_not_depend_on_how_the_work_is_cut(
-    two: Path, tmp_path: Path, workers: Workers, rows: int
+    two: Path, tmp_path: Path, workers: dict[str, Any], rows: int
 ) -> None:
-    options = Options(
-        extras=EXTRAS, counts=True, combine="mean", rejection=Rejection("sigma"), tile_rows=rows
-    )
+    options = Options(**EXTRAS, counts=True, combine="mean", reject="sigma", tile_rows=rows)
     reduce_night(opened(two), tmp_path / "a", options)
-    reduce_night(opened(two), tmp_path / "b", replace(options, tile_rows=None, workers=workers))
+    reduce_night(opened(two), tmp_path / "b", options.but(tile_rows=None, **workers))
     assert tree(tmp_path / "a") == tree(tmp_path / "b")
 
 
 def test_the_same_again_does_nothing_and_other_options_other_products(
     two: Path, products: Path
 ) -> None:
-    again = reduce_night(opened(two), products, Options(extras=EXTRAS, counts=True))
+    again = reduce_night(opened(two), products, Options(**EXTRAS, counts=True))
     assert not any(one.made for one in (*again.masters, *again.science))
     other = open_night(two, camera=read_camera(two / CAMERA_FILE))
     adu = reduce_night(other, products.parent / "adu", Options())
@@ -169,7 +164,7 @@ def test_saturated_pixels_never_enter_a_master_and_are_flagged(tmp_path: Path) -
     (science,) = (night / "ktwo220274129").iterdir()
     with fits.open(science, mode="update") as hdus:
         hdus[0].data[2, 3] = 65535
-    reduce_night(opened(night), tmp_path / "out", Options(extras=EXTRAS, counts=True))
+    reduce_night(opened(night), tmp_path / "out", Options(**EXTRAS, counts=True))
     with fits.open(tmp_path / "out" / "masters" / "MasterFlat_BG40.fits") as hdus:
         assert hdus["NUSED"].data[4, 5] == 3
         assert np.isfinite(hdus[0].data[4, 5])
@@ -185,13 +180,13 @@ def test_bad_pixels_of_the_user_are_flagged_and_must_fit(two: Path, tmp_path: Pa
     bad = np.zeros(SHAPE, "u1")
     bad[10, 20] = 255
     fits.PrimaryHDU(bad).writeto(tmp_path / "bad.fits")
-    options = Options(extras=Extras(mask=True, bad_pixels=str(tmp_path / "bad.fits")))
+    options = Options(mask=True, bad_pixels=str(tmp_path / "bad.fits"))
     summary = reduce_night(opened(two), tmp_path / "out", options)
     mask = fits.getdata(tmp_path / "out" / summary.science[0].product, "MASK")
     assert mask[10, 20] == 1
     assert np.count_nonzero(mask & 1) == 1
     fits.PrimaryHDU(bad[1:]).writeto(tmp_path / "small.fits")
-    options = Options(extras=Extras(mask=True, bad_pixels=str(tmp_path / "small.fits")))
+    options = Options(mask=True, bad_pixels=str(tmp_path / "small.fits"))
     summary = reduce_night(opened(two), tmp_path / "none", options)
     assert not summary.science
     assert "are for 199x256" in summary.failed[0].reason
@@ -210,7 +205,7 @@ def test_cosmic_rays_are_flagged_and_cleaned(two: Path, tmp_path: Path) -> None:
         *sources, camera=replace(camera, detector=replace(camera.detector, unit="electron"))
     )
     for cosmics in ("flag", "clean"):
-        options = Options(extras=Extras(mask=True, cosmics=cosmics))
+        options = Options(mask=True, cosmics=cosmics)
         summary = reduce_night(night, tmp_path / cosmics, options)
         with fits.open(tmp_path / cosmics / summary.science[0].product) as hdus:
             bits = hdus["MASK"].data[50:53, 60]
@@ -232,7 +227,7 @@ def test_without_gain_there_are_no_uncertainties_and_the_run_says_so(
         def say(self, message: str) -> None:
             said.append(message)
 
-    summary = reduce_night(open_night(night), tmp_path, Options(extras=EXTRAS), Told())
+    summary = reduce_night(open_night(night), tmp_path, Options(**EXTRAS), Told())
     assert any("without uncertainties" in message for message in said)
     with fits.open(tmp_path / summary.science[0].product) as hdus:
         assert [hdu.name for hdu in hdus] == ["PRIMARY", "MASK"]
@@ -244,7 +239,7 @@ def test_amplifiers_are_normalised_one_by_one_on_request(two: Path, tmp_path: Pa
     levels = {}
     for asked in (False, True):
         out = tmp_path / str(asked)
-        options = Options(extras=EXTRAS, normalize_amplifiers=asked, masters_only=True)
+        options = Options(**EXTRAS, normalize_amplifiers=asked, masters_only=True)
         reduce_night(night, out, options)
         with fits.open(out / "masters" / "MasterFlat_BG40.fits") as hdus:
             halves = hdus[0].data[:, :128], hdus[0].data[:, 128:]

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from daskred import Options, RequestError, open_night, reduce_night, simulate
-from daskred.night import parse_kinds
-from daskred.runlog import LOG_NAME
-from daskred.verification import verify
+from daskred.night.open import parse_kinds
+from daskred.products.log import LOG_NAME
+from daskred.run.verify import verify
 from tests.conftest import NightMaker, tree
 
 

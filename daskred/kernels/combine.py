@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from daskred.kernels.clipping import Noise
 from daskred.kernels.flat import flat_tile
 from daskred.kernels.median import median_over_frames
-from daskred.kernels.reject import Method, Noise, Rejection, combine_frames
+from daskred.kernels.reject import Method, Rejection, combine_frames
 
 Tiles = tuple[NDArray[Any], ...]
 # Of all frames at once: what is made of them takes several times as much.

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from daskred.detector import Amplifier, Overscan, Preparation, Section
 from daskred.kernels.scratch import scratch
+from daskred.model.readout import Amplifier, Overscan, Readout, Section
 
 Pixels = NDArray[np.floating[Any]]
 # With more values the variance of a median is within 0.3 % of its limit.
@@ -59,7 +59,7 @@ def _log_density(x: NDArray[np.float64]) -> NDArray[np.float64]:
     return -(x**2) / 2 - math.log(2 * math.pi) / 2
 
 
-def knows_noise(how: Preparation) -> bool:
+def knows_noise(how: Readout) -> bool:
     """Whether gain and read noise of every amplifier are known."""
     return all(one.gain_e_per_adu and one.read_noise_e for one in how.amplifiers)
 
@@ -69,7 +69,7 @@ def overscan_part(amplifier: Amplifier, overscan: Overscan | None) -> float:
 
     Examples
     --------
-    >>> from daskred.detector import parse_section, whole
+    >>> from daskred.model.readout import parse_section, whole
     >>> strip = parse_section("[11:30,1:8]")
     >>> amplifier = Amplifier("", 0, parse_section("[1:10,1:8]"), (strip,), 0, whole((8, 10)))
     >>> overscan_part(amplifier, Overscan("mean"))
@@ -88,7 +88,7 @@ def overscan_part(amplifier: Amplifier, overscan: Overscan | None) -> float:
     return part * min(n_free / n_along, 1.0)
 
 
-def noise_terms(amplifier: Amplifier, how: Preparation) -> tuple[float, float]:
+def noise_terms(amplifier: Amplifier, how: Readout) -> tuple[float, float]:
     """Return the variance of a pixel without signal, and by how much it grows with the signal."""
     gain, noise = amplifier.gain_e_per_adu, amplifier.read_noise_e
     if not gain or not noise:
@@ -101,7 +101,7 @@ def noise_terms(amplifier: Amplifier, how: Preparation) -> tuple[float, float]:
 
 def signal_variance(
     signal: Pixels,
-    how: Preparation,
+    how: Readout,
     target: int,
     first_row: int = 0,
     out: Pixels | None = None,
@@ -126,9 +126,9 @@ def signal_variance(
 
     Examples
     --------
-    >>> from daskred.detector import whole
+    >>> from daskred.model.readout import whole
     >>> amplifier = Amplifier("", 0, whole((1, 1)), (), 0, whole((1, 1)), 2.0, 8.0)
-    >>> signal_variance(np.array([[100.0]]), Preparation((amplifier,), ("",), ((1, 1),)), 0)
+    >>> signal_variance(np.array([[100.0]]), Readout((amplifier,), ("",), ((1, 1),)), 0)
     array([[66.]])
     """
     variance = np.empty(signal.shape) if out is None else out
@@ -177,45 +177,42 @@ def combined_part(method: str, n_used: NDArray[Any] | int) -> NDArray[np.float64
     return np.asarray(table[numbers])
 
 
-def calibrated_sigma(
-    value: Pixels,
-    variance: Pixels,
-    dark_variance: Pixels | None,
-    divisor: Pixels | None,
-    flat_variance: Pixels | None,
-    out: Pixels | None = None,
-) -> Pixels:
-    """Return the uncertainty of ``(signal - dark) / flat``, one standard deviation.
+def add_flat_variance(variance: Pixels, value: Pixels, flat_variance: Pixels) -> None:
+    """Add what a flat's uncertainty gives to the variance of pixels before they are divided by it.
 
     Parameters
     ----------
-    value
-        The calibrated pixels.
     variance
-        Of the signal; overwritten.
-    dark_variance, flat_variance
-        Of the masters, or None.
-    divisor
-        The master flat, or None.
-    out
-        Where the result goes.
+        Changed in place.
+    value
+        The pixels over the flat.
+    flat_variance
+        Of the flat.
 
     Examples
     --------
-    >>> one = np.ones(1)
-    >>> calibrated_sigma(10 * one, 3 * one, one, 2 * one, 0.01 * one)
-    array([1.11803399])
+    >>> variance = np.array([4.0])
+    >>> add_flat_variance(variance, np.array([10.0]), np.array([0.01]))
+    >>> variance.tolist()
+    [5.0]
     """
-    total = variance
-    if dark_variance is not None:
-        total += dark_variance
-    if divisor is not None and flat_variance is not None:
-        part = scratch("variance of a flat", value.shape, value.dtype)
-        np.multiply(value, value, out=part)
-        part *= flat_variance
-        total += part
-    sigma = np.sqrt(total, out=total if out is None else out, casting="same_kind")
+    part = scratch("variance of a flat", value.shape, value.dtype)
+    np.multiply(value, value, out=part)
+    part *= flat_variance
+    variance += part
+
+
+def sigma_of(variance: Pixels, divisor: Pixels | None, out: Pixels) -> None:
+    """Write one standard deviation of pixels that are divided by a flat, or are not.
+
+    Examples
+    --------
+    >>> out = np.empty(1)
+    >>> sigma_of(np.array([5.0]), np.array([2.0]), out)
+    >>> out.tolist()
+    [1.118033988749895]
+    """
+    np.sqrt(variance, out=out, casting="same_kind")
     if divisor is not None:
         with np.errstate(invalid="ignore"):
-            sigma /= divisor
-    return sigma
+            out /= divisor

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_MAD_OF_SIGMA = 1.482602218505602
+from daskred.kernels.robust import SIGMA_OF_MAD
+
 Values = NDArray[Any]
 Places = NDArray[np.intp]
 
@@ -117,11 +118,11 @@ class Ordered:
         if low.max(initial=0) == 0 and high.min(initial=0) == self.n_frames:
             ranks = {(self.n_frames - 1) // 2, self.n_frames // 2}
             own = [self._deviation_of_all(centre, rank) for rank in ranks]
-            return np.asarray(_MAD_OF_SIGMA * np.mean(own, axis=0))
+            return np.asarray(SIGMA_OF_MAD * np.mean(own, axis=0))
         split = np.clip(self.below(centre), low, high)
         lower = self._rank_of_two(low, split, high, centre, (n - 1) // 2)
         upper = self._rank_of_two(low, split, high, centre, n // 2)
-        return _MAD_OF_SIGMA * (lower + upper) / 2
+        return SIGMA_OF_MAD * (lower + upper) / 2
 
     def _deviation_of_all(self, centre: Values, rank: int) -> NDArray[np.float64]:
         """Return the deviation of a rank: that of the narrowest run of so many values and one."""

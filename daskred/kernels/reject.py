@@ -10,28 +10,24 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from importlib import import_module
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from daskred.kernels.clipping import Noise, RejectionEntry
 from daskred.kernels.median import NETWORK_COLUMN_BYTES, sort_rows
 from daskred.kernels.ordered import Ordered, Places
 from daskred.kernels.scratch import scratch
+from daskred.model.registry import names_in
 
 Method = Literal["median", "mean", "clipped-mean", "sum", "lower-median"]
 METHODS: tuple[Method, ...] = get_args(Method)
-Reject = Literal["none", "sigma", "winsorized", "minmax", "percentile", "noise"]
-REJECTS: tuple[Reject, ...] = get_args(Reject)
 
 # A strip of a sorted stack and its running sums stay in the cache.
 _STRIP_VALUES = 2**20
-# Of winsorised values: how far they are drawn in, and by how much that narrows a Gaussian.
-_WINSOR_SIGMA = 1.5
-_WINSOR_NARROWS = 1.134
-_WINSOR_ROUNDS = 10
 Values = NDArray[Any]
-Noise = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -41,11 +37,8 @@ class Rejection:
     Parameters
     ----------
     method
-        ``sigma``: further from the centre than so many deviations, again until nothing changes.
-        ``winsorized``: the same, the deviation being that of values drawn in to 1.5 deviations.
-        ``noise``: the same, the deviation being what gain and read noise predict (IRAF: ccdclip).
-        ``minmax``: so many of the lowest and of the highest, fewer where values are missing.
-        ``percentile``: further from the median than such parts of it.
+        ``none``, or the name of a file in `daskred.kernels.rejections`, each of which says what it
+        does.
     low, high
         Limits below and above: deviations, numbers of values, or parts.
     iterations
@@ -54,7 +47,7 @@ class Rejection:
         Of ``sigma``: median or mean; ``mad`` (the scaled median absolute deviation) or ``std``.
     """
 
-    method: Reject = "none"
+    method: str = "none"
     low: float = 3.0
     high: float = 3.0
     iterations: int = 5
@@ -66,21 +59,30 @@ class Rejection:
             value = getattr(self, name)
             if not 0 <= value < math.inf:
                 raise ValueError(f"{name} = {value:g} is no limit: it is positive, or zero")
-        if self.method == "percentile" and self.low > 1:
-            raise ValueError(f"low = {self.low:g} is no part of a median: 0.1 is a tenth")
         if self.iterations < 1:
             raise ValueError(f"{self.iterations} iterations reject nothing")
         for name, value, known in (
-            ("method", self.method, REJECTS),
+            ("method", self.method, ("none", *names_in("kernels/rejections"))),
             ("centre", self.centre, ("median", "mean")),
             ("scale", self.scale, ("mad", "std")),
         ):
             if value not in known:
                 raise ValueError(f"{name} = {value!r}: there are {', '.join(known)}")
+        if self.method != "none" and self.low > (most := self.entry.most):
+            raise ValueError(
+                f"low = {self.low:g} is no limit of {self.method}: it is {most:g} at most"
+            )
+
+    @property
+    def entry(self) -> RejectionEntry:
+        """What the file of the method says."""
+        return entry_of(self.method)
 
 
-# What --reject means where nobody gives numbers.
-USUAL_LIMITS: dict[Reject, tuple[float, float]] = {"minmax": (1.0, 1.0), "percentile": (0.1, 0.1)}
+def entry_of(method: str) -> RejectionEntry:
+    """Return what the file of a rejection says."""
+    entry: RejectionEntry = import_module(f"daskred.kernels.rejections.{method}").REJECTION
+    return entry
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,95 +104,11 @@ class Combination:
     n_rejected: NDArray[np.uint16]
 
 
-def _interval(values: Ordered, how: Rejection, noise: Noise | None) -> tuple[Places, Places]:
+def _interval(values: Ordered, rejection: Rejection, noise: Noise | None) -> tuple[Places, Places]:
     """Return the ranks of the values that stay."""
-    low, high = np.zeros(values.n_pixels, np.intp), values.n_good.copy()
-    match how.method:
-        case "none":
-            return low, high
-        case "minmax":
-            # As IRAF has it, numbers shrink with the number of good values.
-            part = values.n_good / values.n_frames
-            lowest = np.floor(how.low * part + 1e-3).astype(np.intp)
-            highest = np.floor(how.high * part + 1e-3).astype(np.intp)
-            enough = lowest + highest < values.n_good
-            return np.where(enough, lowest, 0), np.where(enough, high - highest, high)
-        case "percentile":
-            centre = values.median(low, high)
-            bounds = centre - how.low * np.abs(centre), centre + how.high * np.abs(centre)
-            return _inside(values, low, high, bounds)
-    active, own = np.arange(values.n_pixels), values
-    changed = active
-    for _ in range(how.iterations):
-        if changed is not active:  # only pixels that have lost values may lose more
-            active, own = active[changed], own.only(changed)
-        bounds = _bounds(own, low[active], high[active], how, noise)
-        low_now, high_now = _inside(own, low[active], high[active], bounds)
-        changed = np.flatnonzero((low_now != low[active]) | (high_now != high[active]))
-        if not changed.size:
-            break
-        low[active[changed]], high[active[changed]] = low_now[changed], high_now[changed]
-    return low, high
-
-
-def _bounds(
-    values: Ordered, low: Places, high: Places, how: Rejection, noise: Noise | None
-) -> tuple[Values, Values]:
-    """Return between what the values of each pixel must lie."""
-    mean = scale = np.empty(0)
-    if how.method == "sigma" and (how.centre == "mean" or how.scale == "std"):
-        mean, scale = values.moments(low, high)
-    by_mean = how.method == "sigma" and how.centre == "mean"
-    centre = mean if by_mean else values.median(low, high)
-    if how.method == "noise":
-        if noise is None:
-            raise ValueError("rejection by noise needs gain and read noise")
-        floor, slope, zero = noise
-        scale = np.sqrt(floor + slope * np.maximum(centre - zero, 0.0))
-    elif how.method == "winsorized":
-        scale = _winsorized_deviation(values, low, high, centre)
-    elif how.scale == "mad":
-        scale = values.mad(low, high, centre)
-    return centre - how.low * scale, centre + how.high * scale
-
-
-def _inside(
-    values: Ordered, low: Places, high: Places, bounds: tuple[Values, Values]
-) -> tuple[Places, Places]:
-    """Draw an interval in to bounds; where nothing would stay, it is left as it is."""
-    own_low = np.maximum(low, values.below(bounds[0]))
-    own_high = np.minimum(high, values.below(bounds[1], or_equal=True))
-    empty = own_high <= own_low
-    return np.where(empty, low, own_low), np.where(empty, high, own_high)
-
-
-def _winsorized_deviation(
-    values: Ordered, low: Places, high: Places, centre: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return the deviation of values that are drawn in to 1.5 of it, until it stays."""
-    _, scale = values.moments(low, high)
-    active, own = np.arange(values.n_pixels), values
-    for _ in range(_WINSOR_ROUNDS):
-        before, middle = scale[active], centre[active]
-        first_rank, last_rank = low[active], high[active]
-        bottom, top = middle - _WINSOR_SIGMA * before, middle + _WINSOR_SIGMA * before
-        first = np.clip(own.below(bottom), first_rank, last_rank)
-        last = np.clip(own.below(top, or_equal=True), first, last_rank)
-        total, squares = (one.copy() for one in own.sums(first, last))
-        for bound, number in ((bottom, first - first_rank), (top, last_rank - last)):
-            step = bound - own.origin
-            total += number * step
-            squares += number * step**2
-        n = np.maximum(last_rank - first_rank, 1)
-        now = _WINSOR_NARROWS * np.sqrt(np.maximum(squares / n - (total / n) ** 2, 0.0))
-        scale[active] = now
-        unsettled = np.flatnonzero(np.abs(now - before) > 5e-4 * before)
-        if not unsettled.size:
-            break
-        if unsettled.size < len(active) // 2:
-            # Those that have settled stay as they are.
-            active, own = active[unsettled], own.only(unsettled)
-    return scale
+    if rejection.method == "none":
+        return np.zeros(values.n_pixels, np.intp), values.n_good.copy()
+    return rejection.entry.interval(values, rejection, noise)
 
 
 def combine_frames(

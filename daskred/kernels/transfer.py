@@ -6,21 +6,19 @@ photon transfer curve: its slope is the inverse gain (Janesick 2001, Scientific 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from daskred.kernels.robust import robust_sigma, scaled_mad
+
 Plane = NDArray[np.float64]
 # A block is small enough for its signal to be even, and large enough for its variance.
 BLOCK = 32
-_FEW = 100
 _EVEN = 0.5  # the signal of a block may vary by so much of it
 _CLIP_SIGMA = 5.0
-_SIGMA_OF_MAD = 1.482602218505602
 
 
 def _clipped_variance(difference: Plane) -> float:
@@ -34,11 +32,7 @@ def _clipped_variance(difference: Plane) -> float:
     values = filled - (filled.sum(axis=1) / np.maximum(numbers, 1))[:, np.newaxis]
     if not finite.any():
         return float("nan")
-    middle = np.median(values[finite])
-    low, high = np.percentile(values[finite], [1, 99])
-    central = values[finite & (values >= low) & (values <= high)]
-    # Of whole numbers that are mostly alike the MAD is nearly nothing.
-    sigma = max(_SIGMA_OF_MAD * np.median(np.abs(values[finite] - middle)), np.std(central))
+    middle, sigma = robust_sigma(values[finite], few=0)
     width = _CLIP_SIGMA * sigma
     inside = finite & (np.abs(values - middle) <= width)
     n = np.count_nonzero(inside)
@@ -151,67 +145,9 @@ def fit_gain(points: Sequence[TransferPoints], read_noise_adu: float) -> Gain | 
         x, y, w = signal[kept], variance[kept], weight[kept]
         slope = float((w * x * y).sum() / (w * x * x).sum())
         relative = (variance - slope * signal) / (slope * signal + read_noise_adu**2)
-        scatter = _SIGMA_OF_MAD * float(np.median(np.abs(relative[kept])))
+        scatter = scaled_mad(relative[kept], 0.0)
         error = scatter / np.sqrt(np.count_nonzero(kept))
         kept = np.abs(relative) <= 4 * scatter
     behind = (relative < -0.3) & (signal > 0.5 * signal.max())
     full_well = float(signal[behind].min()) if np.count_nonzero(behind) > 3 else None
     return Gain(1 / slope, error / slope, full_well)
-
-
-def fit_rate(planes: Sequence[Plane], times_s: Sequence[float], weights: Sequence[float]) -> Any:
-    """Return bias and dark rate of each pixel: a straight line through planes over time.
-
-    Parameters
-    ----------
-    planes
-        Masters, one for each exposure time, ADU.
-    times_s
-        Their exposure times.
-    weights
-        Numbers of their frames.
-
-    Returns
-    -------
-    bias, rate
-        ADU and ADU per second, of the planes' shape.
-
-    Examples
-    --------
-    >>> fit_rate([np.array([100.0]), np.array([120.0])], [0.0, 10.0], [1, 1])
-    (array([100.]), array([2.]))
-    """
-    w = np.array(weights, "f8") / np.sum(weights)
-    times = np.array(times_s, "f8")
-    middle = float(w @ times)
-    spread = float(w @ (times - middle) ** 2)
-    mean = sum(part * plane for part, plane in zip(w, planes, strict=True))
-    rate = sum(
-        part * (time - middle) / spread * plane
-        for part, time, plane in zip(w, times, planes, strict=True)
-    )
-    return mean - rate * middle, rate
-
-
-def robust_limits(values: NDArray[Any], n_sigma: float) -> tuple[float, float]:
-    """Return the median of values less and plus so many robust deviations.
-
-    The deviation is the scaled MAD; where that is small, as of whole numbers that are mostly
-    alike, the standard deviation of the central 98 %.
-
-    Examples
-    --------
-    >>> robust_limits(np.array([1.0, 2.0, 3.0]), 1.0)  # doctest: +ELLIPSIS
-    (0.517397781494..., 3.482602218505...)
-    """
-    finite = values[np.isfinite(values)]
-    if not finite.size:
-        return math.nan, math.nan
-    middle = float(np.median(finite))
-    low, high = np.percentile(finite, [1, 99])
-    central = finite[(finite >= low) & (finite <= high)]
-    sigma = max(
-        _SIGMA_OF_MAD * float(np.median(np.abs(finite - middle))),
-        float(np.std(central)) if central.size > _FEW else 0.0,
-    )
-    return middle - n_sigma * sigma, middle + n_sigma * sigma

@@ -1,0 +1,216 @@
+"""A frame on its way through the steps: band by band, with or without what stands beside pixels.
+
+Nothing is read before the pixels are wanted. A writer takes the bands one after the other, in
+memory that stays in the cache; a notebook takes the images whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property, lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daskred.arrays.masterfiles import LoadedMasters, Masters, read_images
+from daskred.arrays.sources import Source, check_unchanged
+from daskred.fits.hdus import read_first_header
+from daskred.fits.storage import state_of
+from daskred.fits.write import Bands, as_bands
+from daskred.kernels.noise import sigma_of, signal_variance
+from daskred.kernels.scratch import scratch
+from daskred.model.errors import FrameError
+from daskred.model.frame import Frame
+from daskred.model.mask import BAD, NO_DATA, SATURATED
+from daskred.products.extensions import Plane
+from daskred.products.provenance import content_of
+from daskred.steps import steps_of
+from daskred.steps.step import Band, Recipe, Whole
+
+
+class Calibrated:
+    """One frame, calibrated when its pixels are wanted.
+
+    Parameters
+    ----------
+    source
+        Its pixels.
+    masters
+        What calibrates it.
+    recipe
+        How.
+    frame
+        The frame; None for pixels that are in memory, of which nobody knows the file.
+    """
+
+    def __init__(
+        self, source: Source, masters: Masters, recipe: Recipe, frame: Frame | None = None
+    ) -> None:
+        self._source, self._masters, self._recipe, self._frame = source, masters, recipe, frame
+        self._band_steps = steps_of(recipe, "band")
+        self._frame_steps = steps_of(recipe, "frame")
+        self._counts: dict[str, int] = {}
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """How many pixels each step that counts them has touched."""
+        return self._counts
+
+    @property
+    def content(self) -> str:
+        """A digest of all pixels that it is made from, once they have been read."""
+        return content_of([self._source.raw_sum or 0], self._masters.contents)
+
+    @property
+    def knows_content(self) -> bool:
+        """Whether there is such a digest: of raw frames, and masters that are files."""
+        return len(self._masters.contents) >= len(self._recipe.correction.masters) and (
+            self._frame is not None
+        )
+
+    @property
+    def has_planes(self) -> bool:
+        """Whether anything but bands of pixels is wanted."""
+        options = self._recipe.options
+        return bool(options.mask or options.uncertainty or self._frame_steps)
+
+    @cached_property
+    def _loaded(self) -> tuple[LoadedMasters, ...]:
+        return self._masters.load(len(self._source.shapes), self._recipe.options.uncertainty)
+
+    def images(self) -> tuple[list[Bands], list[Plane]]:
+        """Return the images as they are written, and what stands beside them.
+
+        Raises
+        ------
+        FrameError
+            When the frame cannot be read or prepared, or bad pixels are of another shape; where
+            nothing stands beside the pixels, it is raised by the bands.
+        """
+        shapes, dtype = self._source.shapes, np.dtype(self._recipe.options.dtype)
+        if not self.has_planes:
+            return [
+                Bands(shape, dtype, self._streamed(number)) for number, shape in enumerate(shapes)
+            ], []
+        images, planes = [], []
+        for number in range(len(shapes)):
+            whole = self.whole(number)
+            images.append(as_bands(whole.value))
+            if whole.sigma is not None:
+                planes.append(Plane("UNCERT", number, as_bands(whole.sigma, is_data=False)))
+            if self._recipe.options.mask:
+                planes.append(Plane("MASK", number, as_bands(whole.mask, is_data=False)))
+        if self._frame:
+            check_unchanged(self._frame)
+        return images, planes
+
+    def arrays(self, number: int) -> dict[str, NDArray[Any]]:
+        """Return an image, and what stands beside it, in memory of their own."""
+        options = self._recipe.options
+        if not self.has_planes:
+            pixels = np.empty(self._source.shapes[number], options.dtype)
+            start = 0
+            for band in self._streamed(number):
+                pixels[start : start + len(band)] = band
+                start += len(band)
+            return {"pixels": pixels}
+        whole = self.whole(number)
+        found = {"pixels": whole.value.copy(), "mask": whole.mask.copy()}
+        if whole.sigma is not None:
+            found["uncertainty"] = whole.sigma.copy()
+        return found
+
+    def _streamed(self, number: int) -> Iterator[NDArray[Any]]:
+        for _, band in self._bands(number, None):
+            yield band.out
+        if self._frame:
+            check_unchanged(self._frame)
+
+    def whole(self, number: int) -> Whole:
+        """Return an image whole, in memory that the next frame's overwrites."""
+        shape, options = self._source.shapes[number], self._recipe.options
+        whole = Whole(
+            number,
+            scratch(f"calibrated image {number}", shape, options.dtype),
+            scratch(f"mask {number}", shape, "u1"),
+            scratch(f"uncertainty {number}", shape, "f4") if options.uncertainty else None,
+        )
+        bad = self._bad_pixels(number)
+        for rows, band in self._bands(number, whole):
+            assert band.mask is not None
+            if bad is not None:
+                band.mask |= bad[rows]
+            if not self._frame_steps:
+                _mark_no_data(band.mask, band.out)
+        for step in self._frame_steps:
+            n_touched = step.work(whole, self._recipe) or 0
+            self._counts[step.name] = self._counts.get(step.name, 0) + n_touched
+        if self._frame_steps:
+            _mark_no_data(whole.mask, whole.value)
+        return whole
+
+    def _bands(self, number: int, whole: Whole | None) -> Iterator[tuple[slice, Band]]:
+        """Yield the bands of an image as they have passed the steps that reach a band."""
+        recipe, masters = self._recipe, self._loaded[number]
+        for start, pixels, saturated in self._source.bands(number, saturated=whole is not None):
+            rows = slice(start, start + len(pixels))
+            if whole is None:
+                out = scratch("calibrated band", pixels.shape, recipe.options.dtype)
+            else:
+                out = whole.value[rows]
+            band = Band(pixels, out, masters.rows(rows))
+            if whole is not None and saturated is not None:
+                band.mask = whole.mask[rows]
+                np.multiply(saturated, np.uint8(SATURATED), out=band.mask)
+            if whole is not None and whole.sigma is not None:
+                band.variance = _variance(band, recipe, number, start)
+            for step in self._band_steps:
+                step.work(band, recipe)
+            if band.pixels is not out:
+                out[...] = band.pixels
+            if band.variance is not None and whole is not None and whole.sigma is not None:
+                for step in self._band_steps:
+                    if step.variance:
+                        step.variance(band)
+                sigma_of(band.variance, band.masters.divisor, whole.sigma[rows])
+            yield rows, band
+
+    def _bad_pixels(self, number: int) -> NDArray[np.uint8] | None:
+        path = self._recipe.options.bad_pixels
+        if path is None:
+            return None
+        masks = _read_bad_pixels(path, state_of(path))
+        shapes = tuple(mask.shape for mask in masks)
+        if shapes != self._source.shapes:
+            theirs, ours = (
+                ", ".join(f"{y}x{x}" for y, x in some) for some in (shapes, self._source.shapes)
+            )
+            text = f"its images are {ours}, and the bad pixels of {path} are for {theirs}"
+            raise FrameError(self._frame.path if self._frame else path, text)
+        return masks[number]
+
+
+def _variance(band: Band, recipe: Recipe, number: int, first_row: int) -> NDArray[Any]:
+    """Return the variance of the pixels of a band before they pass the steps."""
+    above, dtype = band.pixels, band.out.dtype
+    if band.masters.zero is not None:
+        above = scratch("signal above bias", above.shape, dtype)
+        np.subtract(band.pixels, band.masters.zero, out=above, casting="same_kind")
+    out = scratch("variance", above.shape, dtype)
+    return signal_variance(above, recipe.readout, number, first_row, out=out)
+
+
+def _mark_no_data(mask: NDArray[np.uint8], value: NDArray[Any]) -> None:
+    finite = np.isfinite(value, out=scratch("finite", value.shape, "?"))
+    if not finite.all():
+        mask[~finite] |= NO_DATA
+
+
+@lru_cache(maxsize=1)
+def _read_bad_pixels(path: str, state: str) -> tuple[NDArray[np.uint8], ...]:
+    """Read the bits of bad pixels of each image, once in each process and state of the file."""
+    masks = read_images(path)
+    if "BIT0" in read_first_header(path):  # one of ours: its bits are kept
+        return tuple(mask.astype("u1") for mask in masks)
+    return tuple(np.where(mask != 0, BAD, 0).astype("u1") for mask in masks)

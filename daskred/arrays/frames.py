@@ -1,0 +1,214 @@
+"""The graph of what is done frame by frame: looks, levels, and calibrated frames.
+
+One task takes a block of whole frames. Calibrated frames pass the steps band by band when they are
+written, or made into arrays; see `daskred.arrays.calibrated`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from daskred.arrays.calibrated import Calibrated
+from daskred.arrays.masterfiles import Masters
+from daskred.arrays.prepared import Look, look_at
+from daskred.arrays.sources import Source, source_of
+from daskred.engine.task import Key, Task
+from daskred.fits.pack import PackingError
+from daskred.kernels.flat import count_saturated
+from daskred.kernels.level import level, sampling_step
+from daskred.kernels.scratch import scratch
+from daskred.model.errors import FrameError
+from daskred.model.frame import Frame
+from daskred.model.receipt import Receipt
+from daskred.products.write import write_calibrated
+from daskred.steps.step import Recipe
+
+if TYPE_CHECKING:
+    from daskred.options import Options
+
+# A task that works through so many pixels lasts some hundredths of a second, and makes up for what
+# it costs to hand out.
+TASK_PIXELS = 2**23
+
+
+def frames_in(n_pixels: int, frames: Sequence[Frame], n_parts: int) -> int:
+    """Return how many frames have so many pixels, at least one, and make so many parts."""
+    of_frame = sum(image.n_pixels for image in frames[0].images)
+    return max(1, min(n_pixels // of_frame, -(-len(frames) // n_parts)))
+
+
+def frame_tasks(
+    name: str,
+    items: Sequence[Any],
+    paths: Sequence[str],
+    n_per_task: int,
+    *works: Callable[..., Any],
+) -> Iterator[Task]:
+    """Map functions, one behind the other, over blocks of items.
+
+    Parameters
+    ----------
+    name
+        Of the keys.
+    items
+        What the work is done on.
+    paths
+        For each item the file that it reads.
+    n_per_task
+        Number of items that one task takes.
+    *works
+        The first is called with a block of items, the next with the items and what the one before
+        has returned; the last returns a list with an entry for each item.
+    """
+
+    def task(start: int, own: tuple[Any, ...], own_paths: tuple[str, ...]) -> Task:
+        graph: dict[Key, tuple[Any, ...]] = {}
+        key: Key = ()
+        for number, work in enumerate(works):
+            before = (key,) if key else ()
+            key = (name, number, start)
+            graph[key] = (partial(work, own), *before)
+        return Task(key, graph, own, own_paths, partial(task, start))
+
+    for start in range(0, len(items), n_per_task):
+        block = slice(start, start + n_per_task)
+        yield task(start, tuple(items[block]), tuple(paths[block]))
+
+
+def look_at_frames(frames: Sequence[Frame]) -> list[Look | FrameError | None]:
+    """Look at frames that are to be prepared; None for the others."""
+    looks: list[Look | FrameError | None] = []
+    for frame in frames:
+        try:
+            looks.append(look_at(frame) if frame.is_prepared else None)
+        except FrameError as error:
+            looks.append(error)
+    return looks
+
+
+def measure_frames(
+    frames: Sequence[tuple[Frame, float, Look | None]], masters: Masters, options: Options
+) -> list[tuple[float, float] | FrameError]:
+    """Return level, ADU, and saturated part of each frame, or why it cannot be used.
+
+    Parameters
+    ----------
+    frames
+        Frames, the level at which each is saturated, and what is known of those that are prepared.
+    masters
+        What is subtracted.
+    options
+        How levels are measured.
+    """
+    measured: list[tuple[float, float] | FrameError] = []
+    for frame, limit, look in frames:
+        try:
+            source = source_of(frame, options, look)
+            found = measure_source(source, limit, masters, options.normalize)
+            measured.append((found[0], max(found[1], look.saturated if look else 0.0)))
+        except FrameError as error:
+            measured.append(error)
+    return measured
+
+
+def measure_source(
+    source: Source, limit: float, masters: Masters, method: str
+) -> tuple[float, float]:
+    """Return the level of a frame less its dark, ADU, and what part of it is saturated."""
+    n_pixels = sum(shape[0] * shape[1] for shape in source.shapes)
+    step = sampling_step(n_pixels, method)
+    n_sampled = sum(-(-shape[0] // step) * shape[1] for shape in source.shapes)
+    sample = scratch("sample of a level", (n_sampled,), "f8")
+    n_saturated = taken = 0
+    for number, own in enumerate(masters.load(len(source.shapes))):
+        for start, pixels, full in source.bands(number, saturated=False):
+            if full is None:
+                n_saturated += count_saturated(pixels, limit)
+            else:
+                pixels[full] = np.nan
+            # The rows that the whole image's sample has, whatever the height of bands.
+            rows = slice(-start % step, None, step)
+            dark = 0.0 if own.dark is None else own.dark[start : start + len(pixels)][rows]
+            lit = sample[taken : taken + pixels[rows].size].reshape(pixels[rows].shape)
+            np.subtract(pixels[rows], dark, out=lit, dtype="f8")
+            taken += lit.size
+    return level(sample, method), n_saturated / n_pixels
+
+
+@dataclass(frozen=True)
+class WriteJob:
+    """One calibrated frame to be written.
+
+    Parameters
+    ----------
+    frame
+        The raw frame.
+    target, product
+        The file, absolute and below the folder of products.
+    recipe, key
+        What it is made from.
+    guard
+        A file that is there as long as the run is, and its folder of products: an empty mount
+        point is none, and a worker that is late must not write into another run's products.
+    """
+
+    frame: Frame
+    target: Path
+    product: str
+    recipe: Recipe
+    key: str
+    guard: Path | None = None
+
+
+def this_worker() -> str:
+    """Return who does the work: machine and process."""
+    return f"{platform.node()}:{os.getpid()}"
+
+
+def calibrate_jobs(jobs: Sequence[WriteJob], masters: Masters) -> list[Calibrated]:
+    """Return the frames of jobs, to be calibrated when their pixels are wanted."""
+    return [
+        Calibrated(source_of(job.frame, job.recipe.options), masters, job.recipe, job.frame)
+        for job in jobs
+    ]
+
+
+def write_jobs(
+    jobs: Sequence[WriteJob], calibrated: Sequence[Calibrated]
+) -> list[Receipt | FrameError]:
+    """Write calibrated frames: for each a receipt, or why it cannot be used."""
+    return [_written(job, own) for job, own in zip(jobs, calibrated, strict=True)]
+
+
+def _written(job: WriteJob, calibrated: Calibrated) -> Receipt | FrameError:
+    start = time.monotonic()
+    try:
+        n_nan = write_calibrated(job.target, job.frame, job.recipe, calibrated, job.key, job.guard)
+    except FrameError as error:
+        return error
+    except PackingError as error:
+        return FrameError(job.frame.path, f"its product cannot be packed: {error}")
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return FrameError(job.frame.path, f"the name of its product is too long: {job.product}")
+    return Receipt(
+        job.product,
+        job.frame.name,
+        1,
+        made=True,
+        n_nan=n_nan,
+        n_bytes=job.target.stat().st_size,
+        seconds=time.monotonic() - start,
+        worker=this_worker(),
+    )

@@ -1,0 +1,266 @@
+"""The masters that calibrate frames: files that each process reads once, or arrays.
+
+In a run masters are files, named in a small `MasterFiles` that travels with the tasks. In a
+notebook they are arrays, and `MasterArrays` stands in the same place.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache, lru_cache, partial
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daskred.fits.hdus import images_of, read_hdus
+from daskred.fits.pixels import bands_of, read_rows
+from daskred.kernels.calibrate import divisor, effective_dark, effective_sigma, sum_of_terms
+from daskred.model.frame import Image
+from daskred.products.extensions import is_plane
+
+_loading = threading.Lock()
+
+
+class Masters(Protocol):
+    """What calibrates some frames, wherever it is."""
+
+    @property
+    def contents(self) -> tuple[str, ...]:
+        """For each master the digest of what it was made from, where that is known."""
+
+    def load(self, n_images: int, sigmas: bool = False) -> tuple[LoadedMasters, ...]:
+        """Return the masters of each image; on request with their uncertainties."""
+
+    def rows(
+        self, number: int, shape: tuple[int, int], rows: slice, plane: str = ""
+    ) -> NDArray[np.float64]:
+        """Return rows of what is subtracted from an image, or of its variance (``UNCERT``).
+
+        They are zero where nothing is subtracted, or its variance is not known.
+        """
+
+
+@dataclass(frozen=True)
+class MasterFiles:
+    """The files of the masters that calibrate some frames.
+
+    Parameters
+    ----------
+    dark, bias, flat
+        Paths, or None.
+    scale
+        The factor for the dark current.
+    terms
+        Instead of dark and bias: paths and factors whose sum is subtracted.
+    written_ns
+        When the files were written: files made anew are read anew.
+    zero
+        The file of the master above which a pixel's signal makes noise; None where that is zero,
+        or told by the next.
+    zero_terms
+        Paths and factors whose sum is that level.
+    contents
+        For each of the masters used the digest of what it was made from.
+    """
+
+    dark: str | None = None
+    bias: str | None = None
+    flat: str | None = None
+    scale: float = 1.0
+    terms: tuple[tuple[str, float], ...] = ()
+    written_ns: tuple[int, ...] = ()
+    zero: str | None = None
+    zero_terms: tuple[tuple[str, float], ...] = ()
+    contents: tuple[str, ...] = ()
+
+    def load(self, n_images: int, sigmas: bool = False) -> tuple[LoadedMasters, ...]:
+        """Read the masters, once in each process; one entry for each image.
+
+        Their uncertainties come along on request.
+        """
+        with _loading:
+            return _load(self, n_images, sigmas)
+
+    def subtract_from(self, images: Sequence[NDArray[Any]]) -> None:
+        """Subtract the dark from the images of one frame, in place."""
+        for image, masters in zip(images, self.load(len(images)), strict=True):
+            if masters.dark is not None:
+                image -= masters.dark
+
+    def rows(
+        self, number: int, shape: tuple[int, int], rows: slice, plane: str = ""
+    ) -> NDArray[np.float64]:
+        """Read rows of what is subtracted from an image, or of its variance (plane ``UNCERT``)."""
+        found = np.zeros((rows.stop - rows.start, shape[1]))
+        read = partial(_rows_of, number=number, rows=rows, plane=plane)
+        subtracted = self.subtracted(read, variance=bool(plane))
+        if subtracted is not None:
+            found[...] = subtracted
+        return found
+
+    def subtracted(
+        self, read: Callable[[str], NDArray[Any] | None], variance: bool = False
+    ) -> NDArray[Any] | None:
+        """Return what is subtracted from frames, or its variance; None for nothing.
+
+        Parameters
+        ----------
+        read
+            Returns pixels, or uncertainties, of a master's file; None where it has none.
+        variance
+            Whether uncertainties are read.
+        """
+        if self.terms:
+            found = [(read(path), factor) for path, factor in self.terms]
+            planes = [(plane, factor) for plane, factor in found if plane is not None]
+            if not planes:
+                return None
+            if variance:
+                planes = [(np.square(plane, dtype="f8"), factor**2) for plane, factor in planes]
+            return sum_of_terms(*zip(*planes, strict=True))
+        dark, bias = (read(path) if path else None for path in (self.dark, self.bias))
+        if not variance:
+            return effective_dark(dark, bias, self.scale)
+        sigma = effective_sigma(dark, bias, self.scale)
+        return None if sigma is None else np.square(sigma)
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedMasters:
+    """The masters of one image, ready for use: what to subtract, and what to divide by.
+
+    Where uncertainties are wanted, also their variances, and the level above which a pixel's signal
+    makes noise; None where that is zero.
+    """
+
+    dark: NDArray[Any] | None
+    divisor: NDArray[Any] | None
+    dark_variance: NDArray[Any] | None = None
+    flat_variance: NDArray[Any] | None = None
+    zero: NDArray[Any] | None = None
+
+    def rows(self, rows: slice) -> LoadedMasters:
+        """Return a band of them."""
+        planes = (self.dark, self.divisor, self.dark_variance, self.flat_variance, self.zero)
+        return LoadedMasters(*(None if plane is None else plane[rows] for plane in planes))
+
+
+def data_images(path: str, plane: str = "") -> list[Image]:
+    """Return the images of a file; of a product those that are data, or planes of a name."""
+    return [
+        one
+        for one in images_of(path, read_hdus(path))
+        if (one.name.partition(",")[0] == plane if plane else not is_plane(one.name))
+    ]
+
+
+def read_images(path: str, plane: str = "") -> list[NDArray[Any]]:
+    """Read the images of a file whole; which, as of `data_images`."""
+    pixels = []
+    for image in data_images(path, plane):
+        out = np.empty(image.shape, image.dtype)
+        start = 0
+        for band in bands_of(path, image):
+            out[start : start + len(band)] = band
+            start += len(band)
+        pixels.append(out)
+    return pixels
+
+
+@lru_cache(maxsize=1)
+def _load(files: MasterFiles, n_images: int, sigmas: bool) -> tuple[LoadedMasters, ...]:
+    @cache
+    def images(path: str, plane: str = "") -> list[NDArray[Any]]:
+        return read_images(path, plane)
+
+    def one(path: str | None, number: int, plane: str = "") -> NDArray[Any] | None:
+        found = images(path, plane) if path else []
+        return found[number] if found else None
+
+    loaded = []
+    for number in range(n_images):
+        flat = one(files.flat, number)
+        dark = files.subtracted(partial(one, number=number))
+        dark_variance = flat_sigma = zero = None
+        if sigmas:
+            uncertainty = partial(one, number=number, plane="UNCERT")
+            dark_variance = files.subtracted(uncertainty, variance=True)
+            flat_sigma = one(files.flat, number, "UNCERT")
+            zero = one(files.zero, number)
+            if files.zero_terms:
+                at_zero = MasterFiles(terms=files.zero_terms)
+                zero = at_zero.subtracted(partial(one, number=number))
+        loaded.append(
+            LoadedMasters(
+                dark=dark,
+                divisor=None if flat is None else divisor(flat, in_place=True),
+                dark_variance=dark_variance,
+                flat_variance=None if flat_sigma is None else np.square(flat_sigma),
+                zero=zero,
+            )
+        )
+    return tuple(loaded)
+
+
+def _rows_of(path: str, number: int, rows: slice, plane: str) -> NDArray[Any] | None:
+    """Read rows of an image of a master; None where it has no such plane."""
+    images = data_images(path, plane)
+    if not images:
+        return None
+    image = images[number]
+    found = np.empty((rows.stop - rows.start, image.shape[1]), image.dtype)
+    read_rows(path, image, rows.start, rows.stop, found)
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class MasterArrays:
+    """Masters that are in memory: for each number of an image, an array.
+
+    Parameters
+    ----------
+    dark, flat
+        What is subtracted, and what divides.
+    dark_sigma, flat_sigma
+        Their uncertainties, where they are known.
+    zero
+        The level above which a pixel's signal makes noise, where it is known.
+    """
+
+    dark: Mapping[int, NDArray[Any]] = field(default_factory=dict)
+    flat: Mapping[int, NDArray[Any]] = field(default_factory=dict)
+    dark_sigma: Mapping[int, NDArray[Any]] = field(default_factory=dict)
+    flat_sigma: Mapping[int, NDArray[Any]] = field(default_factory=dict)
+    zero: Mapping[int, NDArray[Any]] = field(default_factory=dict)
+    contents: tuple[str, ...] = ()
+
+    def load(self, n_images: int, sigmas: bool = False) -> tuple[LoadedMasters, ...]:
+        """Return the masters of each image."""
+
+        def variance(planes: Mapping[int, NDArray[Any]], number: int) -> NDArray[Any] | None:
+            plane = planes.get(number) if sigmas else None
+            return None if plane is None else np.square(plane)
+
+        return tuple(
+            LoadedMasters(
+                dark=self.dark.get(number),
+                divisor=divisor(self.flat[number]) if number in self.flat else None,
+                dark_variance=variance(self.dark_sigma, number),
+                flat_variance=variance(self.flat_sigma, number),
+                zero=self.zero.get(number) if sigmas else None,
+            )
+            for number in range(n_images)
+        )
+
+    def rows(
+        self, number: int, shape: tuple[int, int], rows: slice, plane: str = ""
+    ) -> NDArray[np.float64]:
+        """Return rows of what is subtracted from an image, or of its variance."""
+        planes = self.dark_sigma if plane else self.dark
+        if number not in planes:
+            return np.zeros((rows.stop - rows.start, shape[1]))
+        found = np.asarray(planes[number][rows], "f8")
+        return np.square(found) if plane else found

@@ -1,0 +1,304 @@
+"""How a master is made of its frames: what each tile needs to know, and what divides the result.
+
+Runs and notebooks make masters with these same functions: `daskred.run.masters` writes the tiles,
+`daskred.arrays.view` labels them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daskred.arrays.masterfiles import Masters
+from daskred.arrays.prepared import Look
+from daskred.arrays.tiles import Reduce
+from daskred.kernels.clipping import Noise
+from daskred.kernels.combine import (
+    combined_flat_tile,
+    combined_tile,
+    median_flat_tile,
+    median_tile,
+)
+from daskred.kernels.level import level, sampling_step
+from daskred.model.errors import FrameError, FramesError
+from daskred.model.frame import Frame
+from daskred.model.plan import MasterKind
+from daskred.model.readout import Readout, Section
+
+if TYPE_CHECKING:
+    from daskred.options import Options
+
+# A flat with more saturated pixels than this part is none.
+MAX_SATURATED = 0.05
+
+
+@dataclass(frozen=True)
+class MasterLevel:
+    """What a master flat is divided by in the end.
+
+    Parameters
+    ----------
+    whole
+        The level of the whole detector; 1 for masters that are no flats.
+    parts
+        Of amplifiers, where each is divided by its own: image, place, level.
+    """
+
+    whole: float = 1.0
+    parts: tuple[tuple[int, Section, float], ...] = ()
+
+    def of(self, number: int, first_row: int, shape: tuple[int, ...]) -> Any:
+        """Return the level of a band of an image: a number, or one for each pixel."""
+        if not self.parts:
+            return self.whole
+        levels = np.full(shape, self.whole)
+        for image, place, own in self.parts:
+            if image == number:
+                rows = slice(*np.clip(np.array(place.rows) - first_row, 0, shape[0]).tolist())
+                levels[rows, slice(*place.columns)] = own
+        return levels
+
+    def divide(self, band: NDArray[Any], number: int, first_row: int) -> NDArray[Any]:
+        """Return a band of an image divided by its level."""
+        if self.whole == 1 and not self.parts:
+            return band
+        return np.asarray(np.divide(band, self.of(number, first_row, band.shape), dtype="f8"))
+
+
+def reduction_of(kind: MasterKind, options: Options) -> Reduce:
+    """Return what makes a master of tiles: the fastest that does what is asked for."""
+    if options.plain_median:
+        return median_flat_tile if kind == "flat" else median_tile
+    return combined_flat_tile if kind == "flat" else combined_tile
+
+
+def saturation_of(frame: Frame, number: int | None = None) -> float:
+    """Return the level at which an image of a frame, or any, is saturated, ADU.
+
+    A frame that is prepared has NaN where it is saturated.
+    """
+    limits = [
+        one.saturation_adu
+        for one in frame.readout.amplifiers
+        if one.saturation_adu is not None and number in (None, one.target)
+    ]
+    return np.inf if frame.is_prepared else min(limits, default=np.inf)
+
+
+def precision_of(n_pixels: int, options: Options) -> str:
+    """Return what the quotients of flats of so many pixels are rounded to before their median.
+
+    Where the product is rounded to float32 anyway, sooner is as good, since rounding keeps the
+    order; but the level of the master must not move by it. On few pixels it could, and the most
+    frequent value does.
+    """
+    sound = options.normalize != "exact-mode" and n_pixels >= 2**16
+    return str(options.dtype) if sound else "float64"
+
+
+def wants_levels(kind: MasterKind, options: Options) -> bool:
+    """Whether the level of each frame has to be measured before they are combined."""
+    return kind == "flat" or "level" in (options.scale, options.zero_level, options.weight)
+
+
+def usable_levels(
+    frames: Sequence[Frame], measured: Sequence[tuple[float, float] | FrameError], lit: bool
+) -> list[float]:
+    """Return the level of each frame; of flats, which are lit, refuse dark and saturated ones.
+
+    Raises
+    ------
+    FramesError
+        Naming the frames that cannot be used.
+    """
+    errors = []
+    for frame, found in zip(frames, measured, strict=True):
+        if isinstance(found, FrameError):
+            errors.append(FrameError(frame.path, found.reason))
+        elif lit and not found[0] > 0:
+            text = f"has no light: its level less the dark is {found[0]:g} ADU"
+            errors.append(FrameError(frame.path, text))
+        elif lit and found[1] > MAX_SATURATED:
+            text = f"is saturated: {found[1]:.0%} of its pixels are"
+            errors.append(FrameError(frame.path, text))
+    if errors:
+        raise FramesError(tuple(errors))
+    return [found[0] for found in measured if not isinstance(found, FrameError)]
+
+
+def usable_looks(looks: Sequence[Look | FrameError | None]) -> list[Look | None]:
+    """Return looks at frames.
+
+    Raises
+    ------
+    FramesError
+        Naming the frames that cannot be read.
+    """
+    if errors := tuple(one for one in looks if isinstance(one, FrameError)):
+        raise FramesError(errors)
+    return [one for one in looks if not isinstance(one, FrameError)]
+
+
+def _by(way: str, frames: Sequence[Frame], levels: Sequence[float]) -> list[float]:
+    """Return the level, or the exposure time, of each frame; all must be positive."""
+    found: list[float] = []
+    errors = []
+    for number, frame in enumerate(frames):
+        own = levels[number] if way == "level" else frame.facts.exptime_s or 0.0
+        found.append(own)
+        if not own > 0:
+            text = f"its {way} is {own:g}, by which frames cannot be scaled or weighted"
+            errors.append(FrameError(frame.path, text))
+    if errors:
+        raise FramesError(tuple(errors))
+    return found
+
+
+def weights_of(frames: Sequence[Frame], levels: Sequence[float], options: Options) -> list[float]:
+    """Return the weight of each frame; none where all count alike."""
+    return [] if options.weight == "none" else _by(options.weight, frames, levels)
+
+
+def tile_options(
+    kind: MasterKind,
+    number: int,
+    frames: Sequence[Frame],
+    options: Options,
+    levels: Sequence[float] = (),
+    which: Sequence[int] = (),
+    noise: Noise | None = None,
+) -> dict[str, Any]:
+    """Return what the reduction of a tile has to know.
+
+    Parameters
+    ----------
+    kind, number
+        Of the master; of its image.
+    frames, options
+        What is combined, and how.
+    levels
+        Of each frame, where they are wanted.
+    which
+        Of flats, which of the darks is subtracted from each.
+    noise
+        What gain and read noise predict, where a rejection goes by it.
+
+    Raises
+    ------
+    FramesError
+        Naming frames that cannot be scaled or weighted.
+    """
+    flat = kind == "flat"
+    n_pixels = sum(shape[0] * shape[1] for _, shape in frames[0].layout)
+    lit = {
+        "which": list(which),
+        "levels": list(levels),
+        "precision": precision_of(n_pixels, options),
+    }
+    if options.plain_median:
+        return lit if flat else {}
+    common: dict[str, Any] = {
+        "method": options.combine,
+        "rejection": options.rejection,
+        "noise": noise,
+        "precision": options.dtype,
+        "limits": [saturation_of(frame, number) for frame in frames],
+        "weights": weights_of(frames, levels, options),
+    }
+    if flat:
+        return {**common, **lit}
+    if options.zero_level == "level":
+        common["zeros"] = [own - levels[0] for own in levels]
+    if options.scale != "none":
+        own = _by(options.scale, frames, levels)
+        common["scales"] = [one / own[0] for one in own]
+    return common
+
+
+def noise_of(kind: MasterKind, frames: Sequence[Frame], zero: Masters | None) -> Noise:
+    """Return what gain and read noise predict: of an average amplifier.
+
+    Parameters
+    ----------
+    kind, frames
+        Of the master.
+    zero
+        The bias, above which the signal of darks makes noise; None where there is none.
+
+    Raises
+    ------
+    FramesError
+        Where nobody knows the signal.
+    """
+    from daskred.kernels.noise import noise_terms  # few runs need it
+
+    readout = frames[0].readout
+    floor, slope = np.mean(
+        [noise_terms(one, readout) for one in readout.amplifiers], axis=0
+    ).tolist()
+    if kind == "bias":
+        return floor, 0.0, 0.0
+    if kind == "flat" or readout.is_above_bias:
+        return floor, slope, 0.0
+    planes = [one.dark for one in zero.load(len(readout.shapes))] if zero else []
+    known = [plane.reshape(-1) for plane in planes if plane is not None]
+    if not known:
+        text = "has neither overscan nor bias, without which nobody knows its signal: --reject"
+        raise FramesError(tuple(FrameError(one.path, f"{text} noise cannot be") for one in frames))
+    return floor, slope, float(np.nanmedian(np.concatenate(known)))
+
+
+def level_of_master(
+    images: Sequence[NDArray[Any]],
+    step: int,
+    readout: Readout,
+    options: Options,
+    refuse: FramesError,
+) -> MasterLevel:
+    """Return what a master flat is divided by: its own level, over all its images.
+
+    Parameters
+    ----------
+    images
+        Of each image every so many rows.
+    step
+        How many; see `rows_of_level`.
+    readout
+        Tells the amplifiers.
+    options
+        How levels are measured.
+    refuse
+        What is raised where a level is not positive.
+    """
+    sample = np.concatenate(
+        [one[:: rows_of_level(readout, options) // step].reshape(-1) for one in images]
+    )
+    whole = _positive(level(sample, options.normalize), refuse)
+    if not options.normalize_amplifiers:
+        return MasterLevel(whole)
+    return MasterLevel(
+        whole,
+        tuple(
+            (one.target, one.place, _positive(level(pixels.reshape(-1), options.normalize), refuse))
+            for one in readout.amplifiers
+            for pixels in (images[one.target][one.place.slices],)
+        ),
+    )
+
+
+def rows_of_level(readout: Readout, options: Options) -> int:
+    """Return every how many rows the level of a master flat is measured on."""
+    n_pixels = sum(shape[0] * shape[1] for shape in readout.shapes)
+    return sampling_step(n_pixels, options.normalize)
+
+
+def _positive(own: float, refuse: FramesError) -> float:
+    if own > 0:
+        return own
+    raise FramesError(
+        tuple(FrameError(one.path, f"{one.reason}: its level is {own:g}") for one in refuse.errors)
+    )

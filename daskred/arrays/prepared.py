@@ -1,0 +1,323 @@
+"""A frame whose detector is prepared: its amplifiers pass their steps, band by band.
+
+What a step needs of the whole frame, as a curve through all levels of an overscan, is small, and is
+known from one look at the frame before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daskred.fits.checksum import sum_of_rows
+from daskred.fits.pixels import band_rows, bands_of, read_rows, reads_whole
+from daskred.kernels.flat import mark_saturated
+from daskred.kernels.overscan import Curve, fit_levels, row_levels
+from daskred.kernels.scratch import scratch
+from daskred.model.errors import FrameError
+from daskred.model.frame import Frame, Image
+from daskred.model.plan import Correction
+from daskred.model.readout import Amplifier
+from daskred.steps import steps_of
+from daskred.steps.step import Part, Recipe
+
+if TYPE_CHECKING:
+    from daskred.options import Options
+
+Piece = tuple[int, NDArray[Any], NDArray[np.bool_] | None]
+
+
+@dataclass(frozen=True)
+class Look:
+    """What is known of a frame that is prepared when it has been looked at once, whole.
+
+    Parameters
+    ----------
+    raw_sum
+        The sum of its raw pixels.
+    saturated
+        What part of the pixels that amplifiers read is saturated.
+    curves
+        For each amplifier the curve through the levels of its overscan, where one is fitted.
+    """
+
+    raw_sum: int
+    saturated: float
+    curves: tuple[Curve | None, ...]
+
+
+def look_at(frame: Frame) -> Look:
+    """Read a frame that is to be prepared once, whole.
+
+    Raises
+    ------
+    FrameError
+        When it cannot be read.
+    """
+    readout = frame.readout
+    fits = readout.overscan is not None and readout.overscan.fit != "none"
+    levels: dict[int, list[NDArray[np.float64]]] = {}
+    total = row = n_saturated = n_read = 0
+    for number, image in enumerate(frame.images):
+        start = 0
+        for raw in bands_of(frame.path, image):
+            total += sum_of_rows(raw, row)
+            for which, one in enumerate(readout.amplifiers):
+                rows = _shared_rows(one, start, len(raw))
+                if one.image != number or rows.start >= rows.stop:
+                    continue
+                own = raw[rows, slice(*one.data.columns)]
+                n_read += own.size
+                if one.saturation_adu is not None:
+                    full = scratch("saturated", own.shape, "?")
+                    mark_saturated(own, one.saturation_adu, full)
+                    n_saturated += int(np.count_nonzero(full))
+                if fits and readout.overscan and (beside := _beside(one)):
+                    strip = np.concatenate([raw[rows, slice(*s.columns)] for s in beside], axis=1)
+                    own_levels = row_levels(strip, readout.overscan.statistic)
+                    levels.setdefault(which, []).append(own_levels)
+            start += len(raw)
+            row += len(raw)
+    curves = tuple(
+        fit_levels(np.concatenate(levels[which]), readout.overscan)
+        if which in levels and readout.overscan
+        else None
+        for which in range(len(readout.amplifiers))
+    )
+    return Look(total % 2**64, n_saturated / max(n_read, 1), curves)
+
+
+def _beside(amplifier: Amplifier) -> list[Any]:
+    return [strip for strip in amplifier.overscan if strip.lies_beside(amplifier.data)]
+
+
+def _shared_rows(amplifier: Amplifier, first_row: int, n_rows: int) -> slice:
+    """Return which of some rows of a raw image an amplifier's light-sensitive pixels have."""
+    top, bottom = amplifier.data.rows
+    return slice(max(top - first_row, 0), min(bottom - first_row, n_rows))
+
+
+class PreparedSource:
+    """A frame whose amplifiers pass the steps that reach one amplifier, band by band.
+
+    Parameters
+    ----------
+    frame
+        The frame.
+    options
+        How it is reduced; they tell the precision.
+    look
+        What is known of it; it is looked at where this is None.
+    """
+
+    def __init__(self, frame: Frame, options: Options, look: Look | None = None) -> None:
+        self._frame, self._readout = frame, frame.readout
+        self._dtype = options.dtype
+        self._recipe = Recipe(frame.readout, Correction(), options)
+        self._steps = steps_of(self._recipe, "amplifier")
+        self._given_look = look
+        self._levels: dict[int, NDArray[np.float64]] = {}
+        self._whole: dict[int, NDArray[Any]] = {}
+        self._held: dict[int, tuple[int, int]] = {}  # which rows of raw images are in memory
+        self.shapes = frame.readout.shapes
+
+    @cached_property
+    def _look(self) -> Look:
+        return self._given_look or look_at(self._frame)
+
+    @property
+    def raw_sum(self) -> int:
+        """The sum of all raw pixels."""
+        return self._look.raw_sum
+
+    def bands(self, number: int, saturated: bool) -> Iterator[Piece]:
+        """Yield the bands of an image."""
+        shape = self.shapes[number]
+        step = band_rows(shape)
+        for start in range(0, shape[0], step):
+            own = (min(step, shape[0] - start), shape[1])
+            pixels = scratch("prepared band", own, self._dtype)
+            full = scratch("saturated band", own, "?")
+            self.read(number, start, pixels, full)
+            yield start, pixels, full
+
+    def read(
+        self, number: int, start: int, pixels: NDArray[Any], saturated: NDArray[np.bool_]
+    ) -> None:
+        """Write rows of an image, from a start, and where they are saturated.
+
+        Pixels that no amplifier reads are NaN.
+
+        Raises
+        ------
+        FrameError
+            When they cannot be read, or lie above a linearity table.
+        """
+        amplifiers = [
+            (which, one)
+            for which, one in enumerate(self._readout.amplifiers)
+            if one.target == number
+        ]
+        if sum(one.place.shape[0] * one.place.shape[1] for _, one in amplifiers) < (
+            self.shapes[number][0] * self.shapes[number][1]
+        ):
+            pixels[...] = np.nan
+            saturated[...] = False
+        self._held.clear()  # other sources of this thread use the same memory
+        try:
+            for which, one in amplifiers:
+                self._read_part(which, one, start, pixels, saturated)
+        except ValueError as error:
+            raise FrameError(self._frame.path, str(error)) from error
+
+    def _read_part(
+        self,
+        which: int,
+        amplifier: Amplifier,
+        start: int,
+        pixels: NDArray[Any],
+        saturated: NDArray[np.bool_],
+    ) -> None:
+        """Write the rows of one amplifier at their place."""
+        place, height = amplifier.place, amplifier.data.shape[0]
+        first = max(start, place.rows[0]) - place.rows[0]
+        last = min(start + len(pixels), place.rows[1]) - place.rows[0]
+        if first >= last:
+            return
+        # A section that is put in place backwards is read from its other end.
+        rows = (height - last, height - first) if place.flips[0] else (first, last)
+        part = self._part(which, amplifier, *rows)
+        for step in self._steps:
+            step.work(part, self._recipe)
+        top = place.rows[0] + first - start
+        where = slice(top, top + last - first), slice(*place.columns)
+        pixels[where] = _turned(part.signal, place.flips)
+        saturated[where] = _turned(part.saturated, place.flips)
+
+    def _part(self, which: int, amplifier: Amplifier, start: int, stop: int) -> Part:
+        """Read some rows of an amplifier, counted from the first of its light-sensitive ones."""
+        raw = self._raw(amplifier, start, stop)
+        signal = scratch("signal of an amplifier", raw.shape, "f8")
+        signal[...] = raw
+        return Part(
+            amplifier,
+            signal,
+            self._saturated(amplifier, raw, start, stop),
+            lambda: self._overscan(which, amplifier, start, stop),
+            lambda other: self._neighbour(amplifier, other, start, stop),
+        )
+
+    def _rows(self, image: Image, start: int, stop: int) -> NDArray[Any]:
+        """Return whole rows of a raw image; the same rows are read once for all amplifiers."""
+        number = self._frame.images.index(image)
+        if reads_whole(self._frame.path, image):
+            if number not in self._whole:
+                pixels = np.empty(image.shape, image.dtype)
+                read_rows(self._frame.path, image, 0, image.shape[0], pixels)
+                self._whole[number] = pixels
+            return self._whole[number][start:stop]
+        name = f"raw rows {number}"
+        held = self._held.get(number)
+        if held and held[0] <= start and stop <= held[1]:
+            rows = scratch(name, (held[1] - held[0], image.shape[1]), image.dtype)
+            return rows[start - held[0] : stop - held[0]]
+        rows = scratch(name, (stop - start, image.shape[1]), image.dtype)
+        read_rows(self._frame.path, image, start, stop, rows)
+        self._held[number] = (start, stop)
+        return rows
+
+    def _raw(self, amplifier: Amplifier, start: int, stop: int) -> NDArray[Any]:
+        """Return the light-sensitive pixels of some rows of an amplifier."""
+        top = amplifier.data.rows[0]
+        rows = self._rows(self._frame.images[amplifier.image], top + start, top + stop)
+        return rows[:, slice(*amplifier.data.columns)]
+
+    def _saturated(
+        self, amplifier: Amplifier, raw: NDArray[Any], start: int, stop: int
+    ) -> NDArray[np.bool_]:
+        """Return which pixels of some rows are saturated, or beside saturated ones."""
+        full = scratch("saturated part", raw.shape, "?")
+        mark_saturated(raw, amplifier.saturation_adu, full)
+        reach = self._readout.bleed_rows
+        if not reach or amplifier.saturation_adu is None:
+            return full
+        first, last = max(start - reach, 0), min(stop + reach, amplifier.data.shape[0])
+        wide = self._raw(amplifier, first, last) >= amplifier.saturation_adu
+        grown = wide.copy()
+        for step in range(1, reach + 1):
+            grown[step:] |= wide[:-step]
+            grown[:-step] |= wide[step:]
+        full[...] = grown[start - first : stop - first]
+        return full
+
+    def _overscan(
+        self, which: int, amplifier: Amplifier, start: int, stop: int
+    ) -> NDArray[np.float64]:
+        """Return the level of the overscan of some rows, or of the columns."""
+        overscan = self._readout.overscan
+        if overscan is None:
+            return np.zeros((1, 1))
+        if beside := _beside(amplifier):
+            curve = self._look.curves[which]
+            if curve is not None:
+                return curve.at(start, stop)[:, np.newaxis]
+            top = amplifier.data.rows[0]
+            rows = self._rows(self._frame.images[amplifier.image], top + start, top + stop)
+            strip = np.concatenate([rows[:, slice(*s.columns)] for s in beside], axis=1)
+            return row_levels(strip, overscan.statistic)[:, np.newaxis]
+        if which not in self._levels:
+            image = self._frame.images[amplifier.image]
+            strips = []
+            for section in amplifier.overscan:
+                rows = np.empty((section.shape[0], image.shape[1]), image.dtype)
+                read_rows(self._frame.path, image, *section.rows, rows)
+                strips.append(rows[:, slice(*amplifier.data.columns)])
+            levels = row_levels(np.concatenate(strips).T, overscan.statistic)
+            if overscan.fit != "none":
+                levels = fit_levels(levels, overscan).at(0, len(levels))
+            self._levels[which] = levels
+        return self._levels[which][np.newaxis, :]
+
+    def _neighbour(
+        self, amplifier: Amplifier, number: int, start: int, stop: int
+    ) -> NDArray[np.float64]:
+        """Return the signal of another amplifier, of the pixels that are read at the same time.
+
+        A section written backwards is read backwards.
+        """
+        other = self._readout.amplifiers[number]
+        height = amplifier.data.shape[0]
+        turned = amplifier.data.flips[0] != other.data.flips[0]
+        rows = (height - stop, height - start) if turned else (start, stop)
+        signal = self._raw(other, *rows).astype("f8")
+        if other.overscan:
+            signal -= self._overscan(number, other, *rows)
+        across = amplifier.data.flips[1] != other.data.flips[1]
+        return _turned(signal, (turned, across))
+
+
+def _turned(pixels: NDArray[Any], flips: tuple[bool, bool]) -> NDArray[Any]:
+    return pixels[tuple(slice(None, None, -1 if flip else 1) for flip in flips)]
+
+
+def read_frame(
+    frame: Frame, options: Options
+) -> tuple[list[NDArray[Any]], list[NDArray[np.bool_]], int]:
+    """Read a frame whole: its prepared images, where they are saturated, and its raw sum.
+
+    Raises
+    ------
+    FrameError
+        When it cannot be read or prepared.
+    """
+    source = PreparedSource(frame, options)
+    images = [np.empty(shape, options.dtype) for shape in source.shapes]
+    saturated = [np.zeros(shape, bool) for shape in source.shapes]
+    for number, (pixels, full) in enumerate(zip(images, saturated, strict=True)):
+        source.read(number, 0, pixels, full)
+    return images, saturated, source.raw_sum

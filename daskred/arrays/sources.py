@@ -1,0 +1,114 @@
+"""Where the bands of a frame come from: a file, a file whose detector is prepared, or an array.
+
+A source yields bands of rows ready to be calibrated, and where they are saturated. It is made in
+the task that uses it, and read once, from the first image to the last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daskred.arrays.prepared import Look, Piece, PreparedSource
+from daskred.fits.checksum import sum_of_rows
+from daskred.fits.pixels import band_rows, bands_of
+from daskred.fits.storage import state_of
+from daskred.kernels.flat import mark_saturated
+from daskred.kernels.scratch import scratch
+from daskred.model.errors import FrameError
+from daskred.model.frame import Frame
+
+if TYPE_CHECKING:
+    from daskred.options import Options
+
+
+class Source(Protocol):
+    """The pixels of a frame, ready to be calibrated."""
+
+    @property
+    def shapes(self) -> tuple[tuple[int, int], ...]:
+        """Rows and columns of each image."""
+
+    @property
+    def raw_sum(self) -> int | None:
+        """The sum of the raw pixels that were read, see `daskred.fits.pixels.pixel_sum`.
+
+        None for what is no raw frame.
+        """
+
+    def bands(self, number: int, saturated: bool) -> Iterator[Piece]:
+        """Yield first row, pixels and, where that is wanted, saturation of each band of an image.
+
+        All may be in memory that the next band overwrites.
+        """
+
+
+def source_of(frame: Frame, options: Options, look: Look | None = None) -> Source:
+    """Return the source of a frame's pixels; what is known of it need not be looked at again."""
+    return PreparedSource(frame, options, look) if frame.is_prepared else PlainSource(frame)
+
+
+class PlainSource:
+    """A frame whose pixels are taken as they are."""
+
+    def __init__(self, frame: Frame) -> None:
+        self._frame = frame
+        self.shapes = tuple(image.shape for image in frame.images)
+        self._sums = [0] * len(self.shapes)
+
+    @property
+    def raw_sum(self) -> int:
+        """The sum of the raw pixels that were read."""
+        return sum(self._sums) % 2**64
+
+    def bands(self, number: int, saturated: bool) -> Iterator[Piece]:
+        """Yield the bands of an image."""
+        image = self._frame.images[number]
+        first = sum(one.shape[0] for one in self._frame.images[:number])
+        limit = None
+        if saturated:  # where nothing is prepared, one amplifier is all of an image
+            amplifiers = self._frame.readout.amplifiers
+            (limit,) = (a.saturation_adu for a in amplifiers if a.target == number)
+        start = self._sums[number] = 0
+        for raw in bands_of(self._frame.path, image):
+            self._sums[number] += sum_of_rows(raw, first + start)
+            full = None
+            if saturated:
+                full = scratch("saturated", raw.shape, "?")
+                mark_saturated(raw, limit, full)
+            yield start, raw, full
+            start += len(raw)
+
+
+class ArraySource:
+    """A frame whose pixels are in memory."""
+
+    raw_sum = None
+
+    def __init__(self, images: Mapping[int, NDArray[Any]]) -> None:
+        self._images = images
+        # Of a mosaic, one image may be there alone, under its own number.
+        n_images = max(images) + 1
+        shapes = {number: (image.shape[0], image.shape[1]) for number, image in images.items()}
+        self.shapes = tuple(shapes.get(number, (0, 0)) for number in range(n_images))
+
+    def bands(self, number: int, saturated: bool) -> Iterator[Piece]:
+        """Yield the bands of an image; of arrays nobody knows where they are saturated."""
+        image = self._images.get(number, np.empty((0, 1)))
+        step = band_rows(image.shape)
+        for start in range(0, len(image), step):
+            pixels = image[start : start + step]
+            yield start, pixels, np.zeros(pixels.shape, bool) if saturated else None
+
+
+def check_unchanged(frame: Frame) -> None:
+    """Raise FrameError where a frame is no longer the file whose header was read."""
+    try:
+        state = state_of(frame.path)
+    except OSError as error:
+        raise FrameError(frame.path, f"cannot be read any more: {error.strerror}") from error
+    if state != frame.state:
+        raise FrameError(frame.path, "has changed while it was used; run again")

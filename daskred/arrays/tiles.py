@@ -1,0 +1,214 @@
+"""The graph of masters: bands of rows through all frames.
+
+A band of rows is one contiguous range of bytes in every file. One task reads the same band of all
+frames into one block ``(frame, rows, x)``, and reduces it; so nothing is rechunked or shuffled,
+since the file system does the transpose. The height of bands follows from memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daskred.arrays.masterfiles import Masters
+from daskred.arrays.prepared import Look, PreparedSource
+from daskred.engine.task import Graph, Key, Task
+from daskred.fits.checksum import sum_of_rows
+from daskred.fits.pixels import read_rows
+from daskred.fits.raster import Raster
+from daskred.fits.storage import side_by_side
+from daskred.kernels.scratch import scratch
+from daskred.model.errors import FrameError, FramesError
+from daskred.model.frame import Frame, Image
+
+if TYPE_CHECKING:
+    from daskred.options import Options
+
+Tile = tuple[tuple[NDArray[Any], ...], list[int]]
+Reduce = Callable[..., tuple[NDArray[Any], ...]]
+
+
+class Stack:
+    """One image of many frames, read band by band.
+
+    Parameters
+    ----------
+    frames
+        Frames of one layout, at least one.
+    number
+        Which of their images.
+    options
+        How they are reduced: the precision of prepared pixels.
+
+    Attributes
+    ----------
+    shape, dtype
+        ``(frame, y, x)``, and the type that holds every frame's pixels.
+    """
+
+    def __init__(self, frames: Sequence[Frame], number: int, options: Options) -> None:
+        # Frames of one camera have equal images: kept once, they keep the graph small.
+        images: dict[Image, Image] = {}
+        self._paths = tuple(frame.path for frame in frames)
+        self._prepared = tuple(frame if frame.is_prepared else None for frame in frames)
+        self._number, self._options = number, options
+        self._images = tuple(
+            images.setdefault(image, image)
+            for frame in frames
+            for image in (frame.images[0 if frame.is_prepared else number],)
+        )
+        self.shape = (len(frames), *frames[0].layout[number][1])
+        plain = [
+            image.dtype
+            for image, frame in zip(self._images, frames, strict=True)
+            if not frame.is_prepared
+        ]
+        prepared = [np.dtype(options.dtype)] if len(plain) < len(frames) else []
+        self.dtype = np.result_type(*set(plain), *prepared)
+        self._first_row = sum(shape[0] for _, shape in frames[0].layout[:number])
+
+    def band(self, rows: slice, looks: Sequence[Look | None]) -> tuple[NDArray[Any], list[int]]:
+        """Read rows of all frames, into memory that the next band overwrites.
+
+        Saturated pixels of frames that are prepared are NaN.
+
+        Returns
+        -------
+        block
+            Shape ``(frame, rows, x)``.
+        sums
+            For each frame the sum of its raw rows, see `daskred.fits.checksum.sum_of_rows`; 0 for
+            those that are prepared, whose sum their look tells.
+
+        Raises
+        ------
+        FramesError
+            Naming all frames that cannot be read.
+        """
+        shape = (self.shape[0], rows.stop - rows.start, self.shape[2])
+        block = scratch("tile", shape, self.dtype)
+
+        def read(numbered: tuple[int, NDArray[Any]]) -> FrameError | int:
+            number, out = numbered
+            try:
+                if frame := self._prepared[number]:
+                    full = scratch("saturated tile", out.shape, "?")
+                    source = PreparedSource(frame, self._options, looks[number])
+                    source.read(self._number, rows.start, out, full)
+                    out[full] = np.nan
+                    return 0
+                image = self._images[number]
+                own = out if image.dtype == self.dtype else np.empty(out.shape, image.dtype)
+                read_rows(self._paths[number], image, rows.start, rows.stop, own)
+            except FrameError as error:
+                return error
+            if own is not out:
+                out[...] = own
+            return sum_of_rows(own, self._first_row + rows.start)  # while they are in the cache
+
+        found = list(side_by_side(read, enumerate(block), self._paths))
+        if errors := tuple(one for one in found if isinstance(one, FrameError)):
+            raise FramesError(errors)
+        return block, [one for one in found if isinstance(one, int)]
+
+
+def reduce_band(
+    stack: Stack,
+    rows: slice,
+    reduce: Reduce,
+    number: int,
+    looks: Sequence[Look | None],
+    darks: Sequence[Masters],
+    options: dict[str, Any],
+) -> Tile:
+    """Read a band of all frames, and return what a function makes of it, and the frames' sums.
+
+    Parameters
+    ----------
+    stack, rows, number
+        The frames, which rows of them, and of which image.
+    reduce
+        Called with the block ``(frame, rows, x)``; where there are darks, with their rows
+        ``(dark, rows, x)`` too; and with the options. Returns arrays ``(rows, x)``.
+    looks
+        For each frame what is known of it where it is prepared.
+    darks
+        What is subtracted from frames, where something is.
+    options
+        As ``reduce`` has them.
+    """
+    block, sums = stack.band(rows, looks)
+    blocks = [block]
+    if darks:
+        shape = (stack.shape[1], stack.shape[2])
+        blocks.append(np.stack([one.rows(number, shape, rows) for one in darks]))
+    return reduce(*blocks, **options), sums
+
+
+def tile_rows(n_rows: int, height: int) -> list[slice]:
+    """Return the bands of rows that an image is cut into."""
+    return [slice(start, min(start + n_rows, height)) for start in range(0, height, n_rows)]
+
+
+def tile_graph(
+    name: str,
+    stack: Stack,
+    number: int,
+    rows: slice,
+    reduce: Reduce,
+    looks: Any = (),
+    darks: Any = (),
+    options: Any = None,
+) -> tuple[Key, Graph]:
+    """Return a key of what is made of one band of all frames, and its graph.
+
+    ``looks``, ``darks`` and ``options`` are values, or keys of what computes them.
+    """
+    key = ("tile", name, number, rows.start)
+    work = partial(reduce_band, stack, rows, reduce, number)
+    return key, {key: (work, looks, darks, options or {})}
+
+
+def _write_tile(rasters: Sequence[Raster], rows: slice, tile: Tile) -> tuple[int, list[int]]:
+    """Write what was made of a band; return its height, and the sums of the frames' rows."""
+    arrays, sums = tile
+    for raster, array in zip(rasters, arrays, strict=True):
+        raster.write(rows.start, array)
+    return rows.stop - rows.start, sums
+
+
+def written_tiles(
+    stack: Stack, number: int, n_rows: int, rasters: Sequence[Raster], *how: Any
+) -> Iterator[Task]:
+    """Put a writing task behind each tile; it returns the band's height, and the frames' sums.
+
+    Parameters
+    ----------
+    stack, number
+        The frames, and which image.
+    n_rows
+        Height of a band.
+    rasters
+        Where the arrays that are made of it go.
+    *how
+        The further arguments of `tile_graph`, from ``reduce`` on.
+    """
+    for rows in tile_rows(n_rows, stack.shape[1]):
+        key, graph = tile_graph("master", stack, number, rows, *how)
+        written = ("written", *key)
+        yield Task(written, {**graph, written: (partial(_write_tile, rasters, rows), key)})
+
+
+def rows_per_tile(row_bytes: int, n_rows: int, tile_bytes: int, n_parts: int) -> int:
+    """Return the height of a band: of so many bytes over all frames, and at least so many bands.
+
+    Examples
+    --------
+    >>> rows_per_tile(61 * 2048 * 2, 2048, 32_000_000, 8)
+    128
+    """
+    return max(1, min(tile_bytes // row_bytes, -(-n_rows // n_parts)))

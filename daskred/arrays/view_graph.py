@@ -1,0 +1,424 @@
+"""The graph of a master in a notebook: looks, levels, tiles, and what divides them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daskred.arrays.frames import measure_frames, measure_source
+from daskred.arrays.masterfiles import MasterArrays
+from daskred.arrays.masters import (
+    MasterLevel,
+    level_of_master,
+    noise_of,
+    precision_of,
+    reduction_of,
+    rows_of_level,
+    saturation_of,
+    tile_options,
+    usable_levels,
+    wants_levels,
+)
+from daskred.arrays.noise import MasterNoise
+from daskred.arrays.sources import ArraySource
+from daskred.arrays.tiles import Stack, Tile, tile_graph
+from daskred.arrays.view import (
+    Layer,
+    check_alike,
+    cut_into_rows,
+    frame_blocks,
+    identity_of,
+    lazy,
+    looks_layer,
+    number_of,
+    token_of,
+    unit_of,
+)
+from daskred.engine.task import Key
+from daskred.model.errors import FrameError, FramesError, RequestError
+from daskred.model.frame import Frame
+from daskred.model.mask import NO_DATA
+from daskred.model.plan import MasterKind
+from daskred.model.readout import Readout
+from daskred.options import Options
+
+if TYPE_CHECKING:
+    import dask.array as da
+    import xarray as xr
+
+    Given = Iterable[Frame] | xr.DataArray
+
+
+# An xarray.DataArray, or a Dataset where more than pixels is asked for.
+Image: TypeAlias = Any
+
+
+def plane_of(master: Image | None, name: str = "pixels") -> Any:
+    """Return the pixels of a master, or a plane beside them; None where there is none."""
+    import xarray as xr
+
+    if isinstance(master, xr.Dataset):
+        return master[name].data if name in master else None
+    return master.data if master is not None and name == "pixels" else None
+
+
+def as_node(plane: Any, layer: Layer, needs: list[da.Array]) -> Any:
+    """Return a key of a whole image, which is computed or in memory; None for none."""
+    import dask.array as da
+
+    if plane is None:
+        return None
+    if not isinstance(plane, da.Array):
+        key: Key = ("image", token_of(plane))
+        layer[key] = (np.asarray, plane)
+        return key
+    plane = plane.rechunk(-1)
+    needs.append(plane)
+    return (plane.name, 0, 0)
+
+
+def masters_of_images(
+    number: int, dark: Any, dark_sigma: Any, flat: Any, flat_sigma: Any, zero: Any
+) -> MasterArrays:
+    """Return masters of one image of frames."""
+
+    def own(plane: Any) -> dict[int, NDArray[Any]]:
+        return {} if plane is None else {number: plane}
+
+    return MasterArrays(own(dark), own(flat), own(dark_sigma), own(flat_sigma), own(zero))
+
+
+def masters_node(
+    number: int,
+    masters: tuple[Image | None, Image | None, Image | None],
+    layer: Layer,
+    needs: list[da.Array],
+) -> Key:
+    """Add the masters of one image, dark, flat and bias, to a graph; return their key."""
+    dark, flat, zero = masters
+    planes = (
+        plane_of(dark),
+        plane_of(dark, "uncertainty"),
+        plane_of(flat),
+        plane_of(flat, "uncertainty"),
+        plane_of(zero),
+    )
+    nodes = [as_node(plane, layer, needs) for plane in planes]
+    key: Key = ("masters", token_of(number, *map(str, nodes)))
+    layer[key] = (partial(masters_of_images, number), *nodes)
+    return key
+
+
+def _measure_block(
+    frames: Sequence[Frame], options: Options, which: slice, looks: Any, masters: MasterArrays
+) -> list[Any]:
+    own = zip(frames, looks[which], strict=True)
+    measured = [(frame, saturation_of(frame), look) for frame, look in own]
+    return measure_frames(measured, masters, options)
+
+
+def _measure_arrays(number: int, options: Options, masters: MasterArrays, block: Any) -> list[Any]:
+    return [
+        measure_source(ArraySource({number: image}), np.inf, masters, options.normalize)
+        for image in block
+    ]
+
+
+def _tile_options(
+    kind: MasterKind,
+    number: int,
+    frames: Sequence[Frame],
+    options: Options,
+    zero: MasterArrays | None,
+    *measured: Sequence[Any],
+) -> dict[str, Any]:
+    """Return what the reduction of a tile has to know, of frames whose levels were measured."""
+    flat = kind == "flat"
+    levels = usable_levels(frames, [one for block in measured for one in block], flat)
+    noise = noise_of(kind, frames, zero) if options.reject == "noise" else None
+    which = [0] * len(frames) if flat else []
+    return tile_options(kind, number, frames, options, levels, which, noise)
+
+
+def _as_list(*parts: Any) -> list[Any]:
+    return list(parts)
+
+
+def _own_level(
+    readout: Readout, options: Options, precision: str, n_bands: Sequence[int], *tiles: Tile
+) -> MasterLevel:
+    """Return what a master flat is divided by, of all tiles of all its images."""
+    images, first = [], 0
+    for n in n_bands:
+        own = tiles[first : first + n]
+        images.append(np.concatenate([arrays[0].astype(precision) for arrays, _ in own]))
+        first += n
+    step = 1 if options.normalize_amplifiers else rows_of_level(readout, options)
+    refuse = FramesError((FrameError("the flats", "the master cannot be normalised"),))
+    return level_of_master([image[::step] for image in images], step, readout, options, refuse)
+
+
+def _plane(
+    name: str,
+    number: int,
+    first_row: int,
+    dtypes: tuple[str, str],
+    tile: Tile,
+    level: MasterLevel | None = None,
+    noise: MasterNoise | None = None,
+) -> NDArray[Any]:
+    """Return a band of what a master has: pixels, or what stands beside them."""
+    arrays, _ = tile
+    precision, dtype = dtypes
+    value = arrays[0].astype(precision)
+    if name == "mask":
+        return np.where(np.isfinite(value), 0, NO_DATA).astype("u1")
+    if name in ("n_used", "n_rejected"):
+        return np.array(arrays[1 if name == "n_used" else 2])
+    divided = (level or MasterLevel()).divide(value, number, first_row)
+    if name == "uncertainty" and noise:
+        return noise.sigma(divided.astype("f8"), arrays[1], number, first_row)
+    return divided.astype(dtype)
+
+
+def _noise(
+    readout: Readout,
+    method: str,
+    options: dict[str, Any],
+    level: MasterLevel | None,
+    zero: MasterArrays | None,
+    dark: MasterArrays | None,
+) -> MasterNoise:
+    return MasterNoise(
+        readout=readout,
+        method=method,
+        zero=None if readout.is_above_bias else zero,
+        levels=tuple(options.get("levels", ())),
+        level=level or MasterLevel(),
+        weights=tuple(options.get("weights", ())),
+        dark=dark,
+    )
+
+
+def _reduce_block(
+    reduce: Any, rows: slice, is_flat: bool, block: Any, options: dict[str, Any], masters: Any
+) -> Tile:
+    """Reduce a band of an array ``(frame, rows, x)``."""
+    darks = [masters.rows(0, block.shape[1:], rows)[np.newaxis]] if is_flat else []
+    return reduce(np.ascontiguousarray(block), *darks, **options), []
+
+
+@dataclass
+class _Graph:
+    """The graph of a master while it grows.
+
+    Parameters
+    ----------
+    kind, options
+        Of the master.
+    token
+        What its keys are told apart by.
+    number, shape
+        Of its image.
+    n_frames, unit
+        Of what it is made from, and of its pixels.
+    precision
+        What values are rounded to before they are divided by the level.
+    """
+
+    kind: MasterKind
+    options: Options
+    token: str
+    number: int
+    shape: tuple[int, int]
+    n_frames: int
+    unit: str
+    precision: str
+    layer: Layer = field(default_factory=dict)
+    needs: list[da.Array] = field(default_factory=list)
+    tiles: list[tuple[slice, Key]] = field(default_factory=list)
+    level: Key | None = None
+    noise: Key | None = None
+
+    def labelled(self) -> Image:
+        """Return the planes of the master as arrays with names and units."""
+        import xarray as xr
+
+        options = self.options
+        wanted: dict[str, str] = {"pixels": options.dtype}
+        wanted |= {"mask": "u1"} if options.mask else {}
+        wanted |= {"uncertainty": "f4"} if options.uncertainty else {}
+        wanted |= {"n_used": "u2", "n_rejected": "u2"} if options.counts else {}
+        heights = tuple(rows.stop - rows.start for rows, _ in self.tiles)
+        planes = {}
+        for plane, dtype in wanted.items():
+            name = f"master-{plane}-{self.token}"
+            layer = dict(self.layer)
+            for place, (rows, key) in enumerate(self.tiles):
+                types = (self.precision, options.dtype)
+                work = partial(_plane, plane, self.number, rows.start, types)
+                layer[(name, place, 0)] = (work, key, self.level, self.noise)
+            data = lazy(name, layer, (heights, (self.shape[1],)), dtype, self.needs)
+            about = {"units": self.unit, "combine": options.combine, "n_frames": self.n_frames}
+            planes[plane] = xr.DataArray(
+                data, dims=("y", "x"), name=f"master_{self.kind}", attrs=about
+            )
+        return planes["pixels"] if len(planes) == 1 else xr.Dataset(planes)
+
+
+def master_of_frames(
+    kind: MasterKind,
+    given: Given,
+    image: int | str,
+    options: Options,
+    dark: Image | None = None,
+    zero: Image | None = None,
+) -> Image:
+    """Return a master of frames, lazily, with all that options ask for."""
+    import xarray as xr
+
+    if isinstance(given, xr.DataArray):
+        return _master_of_array(kind, given, options, dark)
+    frames = list(given)
+    check_alike(frames)
+    number = number_of(frames, image)
+    readout, flat = frames[0].readout, kind == "flat"
+    n_pixels = sum(shape[0] * shape[1] for _, shape in frames[0].layout)
+    graph = _Graph(
+        kind,
+        options,
+        token_of(kind, identity_of(frames), options.given, _name(dark), _name(zero)),
+        number,
+        frames[0].layout[number][1],
+        len(frames),
+        "" if flat else unit_of(frames),
+        precision_of(n_pixels, options) if flat else options.dtype,
+    )
+    layer, token = graph.layer, graph.token
+    masters = masters_node(number, (dark, None, None), layer, graph.needs)
+    zeros = (
+        masters_node(number, (zero, None, None), layer, graph.needs) if zero is not None else None
+    )
+    more, looks = looks_layer(frames, token)
+    layer |= more
+    measured: list[Key] = []
+    if wants_levels(kind, options):
+        for place, block in enumerate(frame_blocks(frames)):
+            measured.append(("levels", token, place))
+            work = partial(_measure_block, frames[block], options, block)
+            layer[measured[-1]] = (work, looks, masters)
+    darks: Any = ()
+    if flat:
+        darks = ("darks", token)
+        layer[darks] = (_as_list, masters)
+    all_tiles: list[list[tuple[slice, Key]]] = []
+    # A flat's own level is that of all its images.
+    for one in range(len(frames[0].layout)) if flat else (number,):
+        known: Key = ("options", token, one)
+        layer[known] = (partial(_tile_options, kind, one, frames, options), zeros, *measured)
+        stack = Stack(frames, one, options)
+        all_tiles.append([])
+        for rows in cut_into_rows(stack):
+            reduce = reduction_of(kind, options)
+            key, tile = tile_graph(token, stack, one, rows, reduce, looks, darks, known)
+            layer |= tile
+            all_tiles[-1].append((rows, key))
+    graph.tiles = all_tiles[number if flat else 0]
+    if flat:
+        graph.level = ("level", token)
+        n_bands = [len(own) for own in all_tiles]
+        level_work = partial(_own_level, readout, options, graph.precision, n_bands)
+        layer[graph.level] = (level_work, *(key for own in all_tiles for _, key in own))
+    if options.uncertainty:
+        graph.noise = ("noise", token)
+        noise_work = partial(_noise, readout, options.combine)
+        known = ("options", token, number)
+        layer[graph.noise] = (noise_work, known, graph.level, zeros, masters if flat else None)
+    return graph.labelled()
+
+
+def _name(master: Image | None) -> str:
+    """Return by what a master is known in names of keys."""
+    return token_of(plane_of(master)) if master is not None else ""
+
+
+def _master_of_array(
+    kind: MasterKind, stack: xr.DataArray, options: Options, dark: Image | None
+) -> Image:
+    """Return a master of an array ``(frame, y, x)``, as it may have been worked on.
+
+    Nobody knows of its pixels where they are saturated, nor their noise.
+    """
+    import dask.array as da
+
+    if options.uncertainty or options.reject == "noise":
+        raise RequestError("uncertainties need frames, not an array: give night.select(...)")
+    flat = kind == "flat"
+    data = stack.data if isinstance(stack.data, da.Array) else da.from_array(stack.values)
+    tiled = data.rechunk({0: -1, 1: "auto", 2: -1}) if data.numblocks[0] > 1 else data
+    tiled = tiled.rechunk({0: -1, 2: -1})
+    n_frames, height, width = data.shape
+    readout = Readout((), ("",), ((height, width),), None)
+    graph = _Graph(
+        kind,
+        options,
+        token_of(kind, data.name, options.given, _name(dark)),
+        0,
+        (height, width),
+        n_frames,
+        "" if flat else str(stack.attrs.get("units", "adu")),
+        precision_of(height * width, options) if flat else options.dtype,
+    )
+    layer, token = graph.layer, graph.token
+    graph.needs.append(tiled)
+    masters = masters_node(0, (dark, None, None), layer, graph.needs)
+    measured: list[Key] = []
+    if flat:
+        by_frame = data.rechunk({0: "auto", 1: -1, 2: -1})
+        graph.needs.append(by_frame)
+        for place in range(by_frame.numblocks[0]):
+            measured.append(("levels", token, place))
+            work = partial(_measure_arrays, 0, options)
+            layer[measured[-1]] = (work, masters, (by_frame.name, place, 0, 0))
+    known: Key = ("options", token)
+    layer[known] = (partial(_array_options, kind, n_frames, graph.precision, options), *measured)
+    start = 0
+    for place, n_rows in enumerate(tiled.chunks[1]):
+        rows = slice(start, start + n_rows)
+        key: Key = ("tile", token, place)
+        reduce_work = partial(_reduce_block, reduction_of(kind, options), rows, flat)
+        layer[key] = (reduce_work, (tiled.name, 0, place, 0), known, masters)
+        graph.tiles.append((rows, key))
+        start += n_rows
+    if flat:
+        graph.level = ("level", token)
+        level_work = partial(_own_level, readout, options, graph.precision, [len(graph.tiles)])
+        layer[graph.level] = (level_work, *(key for _, key in graph.tiles))
+    return graph.labelled()
+
+
+def _array_options(
+    kind: MasterKind, n_frames: int, precision: str, options: Options, *measured: Sequence[Any]
+) -> dict[str, Any]:
+    """Return what the reduction of a tile of an array has to know."""
+    found = [one for block in measured for one in block]
+    for place, (own, _) in enumerate(found):
+        if not own > 0:
+            text = f"has no light: its level less the dark is {own:g} ADU"
+            raise FrameError(f"frame {place} of the array", text)
+    lit = {"which": [0] * n_frames, "levels": [own for own, _ in found], "precision": precision}
+    if options.plain_median:
+        return lit if kind == "flat" else {}
+    common: dict[str, Any] = {
+        "method": options.combine,
+        "rejection": options.rejection,
+        "noise": None,
+        "precision": options.dtype,
+        "limits": [np.inf] * n_frames,
+    }
+    return {**common, **lit} if kind == "flat" else common

@@ -1,0 +1,265 @@
+"""What a camera's headers mean: rules as data, one TOML file per camera, and a default.
+
+The tables and keys are those of ``default.toml``, which explains them.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
+from functools import cache
+from importlib.resources import files
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from daskred.cameras.rules import (
+    FACTS,
+    KIND_CARDS,
+    WORDS,
+    AmplifierRule,
+    Camera,
+    DetectorRules,
+    ProcessedRule,
+    frozen,
+)
+from daskred.model.errors import RequestError
+
+_TABLES: dict[str, tuple[str, ...]] = {
+    "facts": FACTS,
+    "tolerance": ("exptime_relative", "exptime_s", "temperature_c"),
+    "limits": ("bias_exptime_s",),
+    "kind_cards": KIND_CARDS,
+    "words": WORDS,
+    "targets": ("patterns",),
+}
+
+
+def _check(source: str, table: Mapping[str, Any]) -> None:
+    """Raise RequestError for a table or key that camera files do not have."""
+    known = (*_TABLES, "name", "processed", "detector", "amplifier")
+    for key in table:
+        if key not in known:
+            raise RequestError(f"{source}: unknown table [{key}]; there are {', '.join(known)}")
+    for name, keys in _TABLES.items():
+        section = table.get(name, {})
+        if not isinstance(section, dict):
+            raise RequestError(f"{source}: {name} must be a table: [{name}]")
+        for key, value in section.items():
+            if key not in keys:
+                raise RequestError(
+                    f"{source}: unknown key {key!r} in [{name}]; there are {', '.join(keys)}"
+                )
+            if name in ("tolerance", "limits"):
+                if isinstance(value, bool) or not isinstance(value, int | float):
+                    raise RequestError(f"{source}: {key} in [{name}] must be a number")
+            elif not isinstance(value, list) or not all(
+                _is_text(item, nested=name == "facts") for item in value
+            ):
+                raise RequestError(f"{source}: {key} in [{name}] must be a list of texts")
+
+    _check_detector(source, table)
+
+
+def _check_detector(source: str, table: Mapping[str, Any]) -> None:
+    """Raise RequestError for what a detector's tables do not have, or have as another type."""
+    detector = table.get("detector", {})
+    default = _default_table()["detector"]
+    if not isinstance(detector, dict):
+        raise RequestError(f"{source}: detector must be a table: [detector]")
+    for key, value in detector.items():
+        if key not in default:
+            known = ", ".join(default)
+            raise RequestError(f"{source}: unknown key {key!r} in [detector]; there are {known}")
+        wanted = type(default[key])
+        number = wanted is float and isinstance(value, int) and not isinstance(value, bool)
+        sound = isinstance(value, wanted) and isinstance(value, bool) == (wanted is bool)
+        if not sound and not number:
+            raise RequestError(f"{source}: {key} in [detector] must be a {wanted.__name__}")
+    amplifiers = table.get("amplifier", [])
+    if not isinstance(amplifiers, list) or not all(isinstance(one, dict) for one in amplifiers):
+        raise RequestError(f"{source}: amplifiers are tables: [[amplifier]]")
+    keys = [field.name for field in fields(AmplifierRule)]
+    for one in amplifiers:
+        for key in one:
+            if key not in keys:
+                text = f"unknown key {key!r} in [[amplifier]]; there are {', '.join(keys)}"
+                raise RequestError(f"{source}: {text}")
+        if "data" not in one:
+            raise RequestError(f"{source}: an [[amplifier]] needs data, a section")
+        for key, value in one.items():
+            needed, is_one = _AMPLIFIER_VALUES[key]
+            if not is_one(value):
+                text = f"{key} = {value!r} in [[amplifier]] must be {needed}"
+                raise RequestError(f"{source}: {text}")
+    rows = detector.get("crosstalk", [])
+    if not all(isinstance(row, list) and all(map(_is_number_or_card, row)) for row in rows):
+        raise RequestError(f"{source}: crosstalk in [detector] must be rows of numbers or cards")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_number_or_card(value: Any) -> bool:
+    return isinstance(value, str) or _is_number(value)
+
+
+def _is_positive(value: Any) -> bool:
+    return _is_number(value) and value > 0
+
+
+def _is_string(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _are(is_one: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, list) and all(map(is_one, value))
+
+
+def _is_rising_table(value: Any) -> bool:
+    if not isinstance(value, list) or len(value) < 2:
+        return False
+    if not all(_are(_is_number)(row) and len(row) == 2 for row in value):
+        return False
+    return all(a[0] < b[0] and a[1] < b[1] for a, b in pairwise(value))
+
+
+_AMPLIFIER_VALUES: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "data": ("a section, as text", _is_string),
+    "name": ("a text", _is_string),
+    "place": ("a section, as text", _is_string),
+    "image": ("a number, 0 for the first", lambda value: type(value) is int and value >= 0),
+    "overscan": ("a list of sections", _are(_is_string)),
+    "gain_e_per_adu": ("a positive number", _is_positive),
+    "read_noise_e": ("a positive number", _is_positive),
+    "saturation_adu": ("a positive number", _is_positive),
+    "linearity": ("a list of coefficients", _are(_is_number)),
+    "linearity_table": ("pairs of measured and linear ADU, both rising", _is_rising_table),
+}
+
+
+def _is_text(item: Any, nested: bool) -> bool:
+    """Whether an item of a list is a text or, where that is allowed, a list of texts."""
+    if nested and isinstance(item, list):
+        return bool(item) and all(isinstance(part, str) for part in item)
+    return isinstance(item, str)
+
+
+def _compile(source: str, pattern: str) -> re.Pattern[str]:
+    try:
+        return re.compile(pattern, re.IGNORECASE)
+    except re.error as error:
+        raise RequestError(f"{source}: {pattern!r} is no regular expression: {error}") from error
+
+
+def _processed_rule(source: str, rule: Mapping[str, Any]) -> ProcessedRule:
+    keys = ("card", "cards", "pattern", "file", "folder", "means")
+    if not isinstance(rule, dict) or any(key not in keys for key in rule):
+        raise RequestError(f"{source}: a [[processed]] rule has the keys {', '.join(keys)}")
+    meanings = ("calibrated", "master", "product")
+    if rule.get("means") not in meanings:
+        raise RequestError(f"{source}: [[processed]] means one of {', '.join(meanings)}")
+    cards = (*rule.get("cards", ()), *([rule["card"]] if "card" in rule else ()))
+    if not cards and "file" not in rule and "folder" not in rule:
+        raise RequestError(f"{source}: a [[processed]] rule names cards, a file or a folder")
+    pattern, file, folder = (
+        _compile(source, rule[key]) if key in rule else None
+        for key in ("pattern", "file", "folder")
+    )
+    return ProcessedRule(cards, pattern, file, folder, rule["means"])
+
+
+def _word_pattern(group: str, words: list[str]) -> re.Pattern[str]:
+    """Return the pattern of a group's words; of elements, two or more run together."""
+    any_of = "|".join(word.replace("*", "[a-z]*").replace("?", "[a-z]") for word in words)
+    return re.compile(f"(?:{any_of}){'{2,}' if group == 'elements' else ''}")
+
+
+def _camera(source: str, table: Mapping[str, Any]) -> Camera:
+    """Make a camera from a complete table."""
+    return Camera(
+        name=str(table["name"]),
+        facts={
+            key: tuple(tuple(item) if isinstance(item, list) else (item,) for item in value)
+            for key, value in table["facts"].items()
+        },
+        kind_cards={key: tuple(value) for key, value in table["kind_cards"].items()},
+        lamp_switches=tuple(_compile(source, p) for p in table["kind_cards"]["lamp_switch"]),
+        words={key: _word_pattern(key, value) for key, value in table["words"].items()},
+        elements=frozenset(table["words"]["elements"]),
+        targets=tuple(_compile(source, pattern) for pattern in table["targets"]["patterns"]),
+        processed=tuple(_processed_rule(source, rule) for rule in table["processed"]),
+        exptime_relative=float(table["tolerance"]["exptime_relative"]),
+        exptime_tolerance_s=float(table["tolerance"]["exptime_s"]),
+        temperature_tolerance_c=float(table["tolerance"]["temperature_c"]),
+        bias_exptime_s=float(table["limits"]["bias_exptime_s"]),
+        detector=DetectorRules.of(table["detector"]),
+        amplifiers=tuple(
+            AmplifierRule(**{key: frozen(value) for key, value in one.items()})
+            for one in table.get("amplifier", ())
+        ),
+    )
+
+
+def shipped_cameras() -> list[str]:
+    """Return the names of the cameras that come with daskred."""
+    names = (file.name for file in files(__package__).iterdir())
+    return sorted(n.removesuffix(".toml") for n in names if n.endswith(".toml"))
+
+
+@cache
+def _default_table() -> dict[str, Any]:
+    return tomllib.loads((files(__package__) / "default.toml").read_text("utf-8"))
+
+
+def read_camera(path: str | Path | None = None) -> Camera:
+    """Read a camera file on top of the default rules.
+
+    Parameters
+    ----------
+    path
+        The file, or the name of a camera that comes with daskred; None for the default rules alone.
+
+    Raises
+    ------
+    RequestError
+        When the file cannot be read, or has a table or key that does not exist.
+
+    Examples
+    --------
+    >>> read_camera().same_exptime(300, 300.1)
+    True
+    """
+    table = dict(_default_table())
+    if path is None:
+        return _camera("the default camera", table)
+    shipped = str(path) in shipped_cameras()
+    try:
+        if shipped:
+            own = tomllib.loads((files(__package__) / f"{path}.toml").read_text("utf-8"))
+        else:
+            own = tomllib.loads(Path(path).read_text("utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        names = ", ".join(shipped_cameras())
+        raise RequestError(
+            f"camera file {path}: cannot be read: {error}; cameras that are known by name: {names}"
+        ) from error
+    except tomllib.TOMLDecodeError as error:
+        raise RequestError(f"camera file {path}: is no TOML: {error}") from error
+    source = f"camera file {path}"
+    _check(source, own)
+    for key, value in own.items():
+        if key == "processed":
+            # Further signs are added: a camera's own never make the common ones untrue.
+            table[key] = [*table[key], *(value if isinstance(value, list) else [value])]
+        else:
+            table[key] = {**table[key], **value} if isinstance(value, dict) else value
+    try:
+        camera = _camera(source, table)
+    except RequestError as error:
+        raise RequestError(f"{source}: {error}".replace(f"{source}: {source}", source)) from error
+    return replace(camera, source=str(path) if shipped else str(Path(path).absolute()))

@@ -1,0 +1,195 @@
+"""The rules of a camera as plain data: what its headers mean, how its detector is read out."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
+
+from daskred.model.errors import RequestError
+from daskred.model.frame import Facts
+from daskred.model.readout import FITS, STATISTICS, UNITS
+
+Meaning = Literal["calibrated", "master", "product"]
+
+
+# The time of day completes a date of observation that lacks it.
+FACTS = (*(field.name for field in fields(Facts)), "time_of_day")
+
+
+KIND_CARDS = (
+    *("type", "type_fallback", "mode", "object", "target", "shutter", "name"),
+    *("lamp_switch", "lamp_name"),
+)
+
+
+WORDS = (
+    *("bias", "dark", "flat", "science", "auxiliary", "elements", "lamp", "exposure"),
+    *("closed", "opened", "vague", "ignored"),
+)
+
+
+@dataclass(frozen=True)
+class DetectorRules:
+    """How a detector is read out, and what is done to its pixels before they are calibrated.
+
+    The fields are the keys of ``[detector]``, which ``default.toml`` explains.
+    """
+
+    data_cards: tuple[str, ...]
+    overscan_cards: tuple[str, ...]
+    place_cards: tuple[str, ...]
+    overscan: str
+    overscan_fit: str
+    overscan_order: int
+    overscan_reject_sigma: float
+    trim: bool
+    linearity: bool
+    crosstalk_correction: bool
+    assemble: bool
+    unit: str
+    bleed_rows: int
+    crosstalk: tuple[tuple[float | str, ...], ...]
+
+    def __post_init__(self) -> None:
+        for name, known in _CHOICES.items():
+            if getattr(self, name) not in known:
+                text = f"{name} = {getattr(self, name)!r} in [detector]: there are"
+                raise RequestError(f"{text} {', '.join(known)}")
+        for name in ("overscan_order", "overscan_reject_sigma", "bleed_rows"):
+            value = getattr(self, name)
+            if not 0 <= value < math.inf:
+                raise RequestError(f"{name} = {value:g} in [detector] must not be negative")
+
+    @classmethod
+    def of(cls, table: Mapping[str, Any]) -> DetectorRules:
+        """Make rules of plain data, as a TOML file or JSON has it."""
+        given = {key: frozen(value) for key, value in table.items()}
+        return cls(**given)
+
+
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "overscan": (*STATISTICS, "none"),
+    "overscan_fit": FITS,
+    "unit": UNITS,
+}
+
+
+def frozen(value: Any) -> Any:
+    """Return a value with tuples in the place of lists."""
+    return tuple(map(frozen, value)) if isinstance(value, list | tuple) else value
+
+
+@dataclass(frozen=True)
+class AmplifierRule:
+    """What a camera file says of one amplifier; see `daskred.model.readout.Amplifier`.
+
+    Sections are texts, which may compute with integer cards of the header.
+    """
+
+    data: str
+    name: str = ""
+    image: int = 0
+    overscan: tuple[str, ...] = ()
+    place: str | None = None
+    gain_e_per_adu: float | None = None
+    read_noise_e: float | None = None
+    saturation_adu: float | None = None
+    linearity: tuple[float, ...] = ()
+    linearity_table: tuple[tuple[float, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class ProcessedRule:
+    """A sign that a frame is no raw frame any more.
+
+    Parameters
+    ----------
+    cards
+        Any of these keywords.
+    pattern
+        Searched in the value; None where the card alone is enough.
+    file, folder
+        Searched in the name of the file, and in those of its folders; None where names do not
+        matter.
+    means
+        What the frame is then.
+    """
+
+    cards: tuple[str, ...]
+    pattern: re.Pattern[str] | None
+    file: re.Pattern[str] | None
+    folder: re.Pattern[str] | None
+    means: Meaning
+
+
+@dataclass(frozen=True)
+class Camera:
+    """The rules of one camera.
+
+    Parameters
+    ----------
+    name
+        The camera's name.
+    detector, amplifiers
+        How the detector is read out; amplifiers where headers do not tell them.
+    source
+        The camera file, absolute, or the name of a camera that comes with daskred; None for the
+        default rules.
+    facts
+        For each fact the cards that may hold it; each alternative is a tuple of cards read
+        together.
+    kind_cards
+        The cards that may tell the kind, by what they tell.
+    lamp_switches
+        Patterns of cards that tell whether a lamp is on.
+    words
+        For each group a pattern of the words that belong to it.
+    elements
+        Symbols of what arc lamps are filled with.
+    targets
+        Patterns of names of things in the sky.
+    processed
+        Signs of frames that are no raw frames any more.
+    exptime_relative, exptime_tolerance_s, temperature_tolerance_c
+        How closely exposure times and temperatures must agree.
+    bias_exptime_s
+        The longest exposure of a bias frame, seconds.
+    """
+
+    name: str
+    facts: Mapping[str, tuple[tuple[str, ...], ...]]
+    kind_cards: Mapping[str, tuple[str, ...]]
+    lamp_switches: tuple[re.Pattern[str], ...]
+    words: Mapping[str, re.Pattern[str]]
+    elements: frozenset[str]
+    targets: tuple[re.Pattern[str], ...]
+    processed: tuple[ProcessedRule, ...]
+    exptime_relative: float
+    exptime_tolerance_s: float
+    temperature_tolerance_c: float
+    bias_exptime_s: float
+    detector: DetectorRules
+    amplifiers: tuple[AmplifierRule, ...] = ()
+    source: str | None = None
+    _known: dict[str, frozenset[str]] = field(default_factory=dict, repr=False, compare=False)
+
+    def groups_of(self, word: str) -> frozenset[str]:
+        """Return the groups that a word, in lower case, belongs to."""
+        found = self._known.get(word)
+        if found is None:
+            found = frozenset(g for g, pattern in self.words.items() if pattern.fullmatch(word))
+            self._known[word] = found
+        return found
+
+    def same_exptime(self, first_s: float, second_s: float) -> bool:
+        """Whether two exposure times, in seconds, are the same but for how they were written."""
+        longer = max(first_s, second_s)
+        tolerance = max(self.exptime_tolerance_s, self.exptime_relative * longer)
+        return abs(first_s - second_s) <= tolerance
+
+    def same_temperature(self, first_c: float, second_c: float) -> bool:
+        """Whether two temperatures, in degrees Celsius, are the same but for the regulation."""
+        return abs(first_c - second_c) <= self.temperature_tolerance_c

@@ -1,0 +1,32 @@
+"""``daskred characterize``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from daskred.cli.measured import add_measured, open_measured, told_failed
+
+TEXT = "Measure a detector: gain, read noise, dark current, hot pixels, linearity."
+EXAMPLE = "daskred characterize NIGHT -o OUT"
+
+
+def add_arguments(parser: argparse.ArgumentParser, show_all: bool) -> None:
+    """Add the arguments of the command."""
+    add_measured(parser, show_all, "characterization.json, DarkModel.fits and a picture")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measure a detector."""
+    from daskred.cli.terminal import TerminalProgress, print_characterization, stdout
+    from daskred.measure.characterization import RESULTS, characterize
+    from daskred.report.pictures import characterization_picture, save_picture
+
+    night, options = open_measured(arguments)
+    found = characterize(night, arguments.out, options, TerminalProgress())
+    print_characterization(found)
+    out = Path(arguments.out)
+    target = out / "characterization.png"
+    save_picture(characterization_picture(found), target)
+    stdout().print(f"table: {out / RESULTS}; picture: {target}", markup=False)
+    return told_failed(found.failed)

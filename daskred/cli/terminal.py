@@ -1,0 +1,291 @@
+"""What the command line shows: progress on stderr, tables and summaries on stdout."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Progress as RichProgress
+from rich.table import Table
+
+from daskred.model.plan import Correction, LeftOut, Master, Plan, shape_text
+from daskred.run.budget import MB, Budget
+from daskred.run.reduce import Summary
+
+if TYPE_CHECKING:
+    from daskred.measure.bad_pixels import BadPixels
+    from daskred.measure.characterization import Characterization
+    from daskred.options import Options
+    from daskred.run.verify import Verification
+
+# Where stdout is no terminal, lines are not broken: a pipe or a file has no width.
+_WIDE = 10_000
+
+
+def stdout() -> Console:
+    """Return a console for results."""
+    width = None if sys.stdout.isatty() else _WIDE
+    return Console(highlight=False, width=width, soft_wrap=not sys.stdout.isatty())
+
+
+def stderr() -> Console:
+    """Return a console for messages."""
+    return Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+
+
+class TerminalProgress:
+    """Bars with counts, rate and time left on a terminal; a line at a phase's end elsewhere."""
+
+    def __init__(self) -> None:
+        self._console = stderr()
+        self._bars: RichProgress | None = None
+        self._task: TaskID | None = None
+        self._phase = ("", 0, "")
+        self._done = 0
+        self._started = 0.0
+
+    def begin(self, title: str, total: int, unit: str) -> None:
+        """Show a bar, or wait for the end."""
+        self._phase = (title, total, unit)
+        self._done = 0
+        self._started = time.monotonic()
+        if self._console.is_terminal:
+            self._bars = RichProgress(
+                TextColumn("{task.description:<28}"),
+                BarColumn(bar_width=12),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[unit]}"),
+                TextColumn("{task.fields[rate]}"),
+                TimeRemainingColumn(),
+                console=self._console,
+            )
+            self._bars.start()
+            self._task = self._bars.add_task(escape(title), total=total, unit=unit, rate="")
+
+    def advance(self, n_units: int) -> None:
+        """Move the bar."""
+        self._done += n_units
+        if self._bars and self._task is not None:
+            self._bars.advance(self._task, n_units)
+            speed = self._bars.tasks[0].speed
+            self._bars.update(self._task, rate=f"{speed:.3g}/s" if speed else "")
+
+    def end(self) -> None:
+        """Leave the finished bar, or write the line."""
+        if self._bars:
+            self._bars.stop()
+            self._bars = None
+            return
+        title, total, unit = self._phase
+        seconds = time.monotonic() - self._started
+        number = f"{total}" if self._done >= total else f"{self._done} of {total}"
+        self._console.print(escape(f"{title}: {number} {unit} in {seconds:.1f} s"))
+
+    def say(self, message: str) -> None:
+        """Write a line."""
+        self._console.print(escape(message))
+
+
+def _correction_text(correction: Correction) -> str:
+    """Return the masters of a correction in words."""
+    parts = []
+    if correction.dark and correction.dark_scale != 1:
+        parts.append(f"{correction.dark} scaled by {correction.dark_scale:.4g}, {correction.bias}")
+    elif correction.dark or correction.bias:
+        parts.append(str(correction.dark or correction.bias))
+    if correction.terms:
+        parts.append("line through " + ", ".join(name for name, _ in correction.terms))
+    if correction.flat:
+        parts.append(correction.flat)
+    return ", ".join(parts) or "none"
+
+
+def _inputs_text(master: Master) -> str:
+    """Return the files of a master in words: the first and the last."""
+    names = [one.frame.name for one in master.inputs]
+    return names[0] if len(names) == 1 else f"{names[0]} ... {names[-1]}"
+
+
+def _grouped_reasons(entries: Iterable[LeftOut]) -> list[tuple[str, list[LeftOut]]]:
+    """Group frames that are left out for the same reason, apart from their own names in it."""
+    groups: dict[str, list[LeftOut]] = {}
+    for entry in entries:
+        groups.setdefault(entry.reason.replace(f"'{entry.name}'", "'FILE'"), []).append(entry)
+    return list(groups.items())
+
+
+def left_out_table(entries: Sequence[LeftOut]) -> Table:
+    """Return the table of frames that are not used."""
+    table = Table("left out", "why", title_justify="left")
+    for reason, group in _grouped_reasons(entries):
+        # Who needs a frame wants its name; who left it out on purpose wants a glance.
+        shown = group if group[0].failed else group[:3]
+        names = ", ".join(entry.name for entry in shown)
+        more = f" and {len(group) - len(shown)} more" if len(group) > len(shown) else ""
+        text = group[0].reason if len(group) == 1 else reason
+        table.add_row(escape(names + more), escape(text))
+    return table
+
+
+def print_characterization(found: Characterization) -> None:
+    """Print a detector's numbers as a table: an amplifier a column."""
+    rows = (
+        ("read noise (ADU)", "read_noise_adu", "{:.3f}"),
+        ("read noise (electrons)", "read_noise_e", "{:.2f}"),
+        ("gain (electrons per ADU)", "gain_e_per_adu", "{:.4f}"),
+        ("  uncertainty", "gain_error", "{:.4f}"),
+        ("highest signal of a flat (ADU)", "highest_signal_adu", "{:.0f}"),
+        ("full well (ADU)", "full_well_adu", "{:.0f}"),
+        ("dark current (ADU per second)", "dark_adu_per_s", "{:.4f}"),
+        ("dark current (electrons per second)", "dark_e_per_s", "{:.4f}"),
+        ("hot pixels", "hot_fraction", "{:.3%}"),
+    )
+    table = Table("", *(escape(one.name) for one in found.amplifiers), title_justify="left")
+    for title, name, style in rows:
+        values = [getattr(one, name) for one in found.amplifiers]
+        table.add_row(title, *("-" if v is None else style.format(v) for v in values))
+    for one in found.amplifiers[:1]:
+        for number, (time_s, _) in enumerate(one.linearity):
+            values = [a.linearity[number][1] for a in found.amplifiers]
+            table.add_row(f"linearity at {time_s:g} s", *(f"{value:+.3%}" for value in values))
+    stdout().print(table)
+    for text in found.missing:
+        stdout().print(escape(f"not measured: {text}"))
+
+
+def print_bad_pixels(found: BadPixels) -> None:
+    """Print how many bad pixels there are of each kind."""
+    table = Table("bad pixels", "number", "part")
+    for meaning, number in found.counts.items():
+        table.add_row(meaning, str(number), f"{number / found.n_pixels:.3%}")
+    stdout().print(table)
+    for text in found.missing:
+        stdout().print(escape(f"not told: {text}"))
+    stdout().print(escape(f"mask: {found.path}"))
+
+
+def print_plan(plan: Plan, memory: Budget | None = None) -> None:
+    """Print a plan as tables, and what memory it takes."""
+    console = stdout()
+    kinds = Counter(frame.kind for frame in plan.frames)
+    console.print(f"{len(plan.frames)} frames: " + ", ".join(f"{n} {k}" for k, n in kinds.items()))
+    if plan.masters:
+        table = Table("master", "frames", "shape", "from", "less")
+        for master in plan.masters:
+            ways = Counter(_correction_text(one.correction) for one in master.inputs)
+            less = "; ".join(ways) if master.kind == "flat" else ""
+            row = (master.name, str(len(master.inputs)), shape_text(master.layout))
+            table.add_row(*map(escape, (*row, _inputs_text(master), less)))
+        console.print(table)
+    if plan.science:
+        table = Table("science frames", "number", "exposure", "filter", "masters")
+        groups: dict[tuple[Any, ...], list[str]] = {}
+        for one in plan.science:
+            facts = one.frame.facts
+            key = (facts.exptime_s, facts.filter, _correction_text(one.correction))
+            groups.setdefault(key, []).append(one.frame.name)
+        for (exptime_s, filter_name, masters), names in groups.items():
+            exposure = "" if exptime_s is None else f"{exptime_s:g} s"
+            files = names[0] if len(names) == 1 else f"{names[0]} ... {names[-1]}"
+            cells = (files, str(len(names)), exposure, filter_name or "", masters)
+            table.add_row(*map(escape, cells))
+        console.print(table)
+    if plan.left_out:
+        console.print(left_out_table(plan.left_out))
+    for warning in plan.warnings:
+        console.print(escape(f"warning: {warning}"))
+    if memory:
+        console.print(
+            f"memory: at most {memory.needed_bytes // MB} MB, with {memory.n_workers} workers and"
+            f" tiles of {memory.tile_bytes // MB} MB"
+        )
+
+
+def print_failed(summary: Summary) -> None:
+    """Print the frames that failed, on stderr, and nothing where all is well."""
+    for entry in summary.failed:
+        stderr().print(f"{entry.name}: {entry.reason}", markup=False)
+
+
+def print_summary(summary: Summary) -> None:
+    """Print what a run did, and what it left out."""
+    console = stdout()
+    table = Table("master", "frames", "")
+    for receipt in summary.masters:
+        table.add_row(
+            escape(receipt.product), str(receipt.n_inputs), "made" if receipt.made else "was there"
+        )
+    if summary.masters:
+        console.print(table)
+    for warning in summary.plan.warnings:
+        console.print(escape(f"warning: {warning}"))
+    if summary.plan.left_out:
+        console.print(left_out_table(summary.plan.left_out))
+    made = [receipt for receipt in summary.science if receipt.made]
+    n_nan = sum(receipt.n_nan for receipt in made)
+    if n_nan:
+        console.print(f"{n_nan} pixels of {len(made)} calibrated frames have no value (NaN)")
+    there = len(summary.science) - len(made)
+    kept = f", {there} were there already" if there else ""
+    lost = f", {len(summary.failed)} failed" if summary.failed else ""
+    console.print(
+        escape(
+            f"{len(made)} science frames calibrated{kept}{lost}:"
+            f" {_shown(summary.out)} ({summary.seconds:.1f} s)"
+        )
+    )
+
+
+def print_verification(found: Verification) -> None:
+    """Print what is wrong with the products of a run, and what mends it."""
+    console = stdout()
+    if found.findings:
+        table = Table("product", "what is wrong", title_justify="left")
+        for one in found.findings:
+            table.add_row(escape(one.product), escape(one.reason))
+        console.print(table)
+    for name, reason in found.frames:
+        console.print(f"no product: {name}: {reason}", markup=False)
+    if found.others:
+        first = ", ".join(found.others[:3])
+        more = f" and {len(found.others) - 3} more" if len(found.others) > 3 else ""
+        console.print(f"of other runs, and sound: {first}{more}", markup=False)
+    console.print(
+        f"{found.n_expected - len(found.findings)} of {found.n_expected} products are whole and up"
+        f" to date{f', {len(found.frames)} frames have none' if found.frames else ''}:"
+        f" {_shown(found.out)}",
+        markup=False,
+    )
+    if found.mend:
+        console.print("this mends it:", markup=False)
+        console.print(found.mend, markup=False, soft_wrap=True)
+
+
+def _shown(path: Path) -> str:
+    """Return a path as a person would type it from here."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def print_origins(options: Options, origins: Mapping[str, str]) -> None:
+    """Print the options that are not as usual, and where each value comes from."""
+    if not origins:
+        return
+    table = Table(title="Options that are not as usual", title_justify="left")
+    for column in ("option", "value", "from"):
+        table.add_column(column)
+    for name, origin in origins.items():
+        table.add_row(name, escape(str(getattr(options, name))), escape(origin))
+    stdout().print(table)

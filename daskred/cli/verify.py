@@ -1,0 +1,29 @@
+"""``daskred verify``."""
+
+from __future__ import annotations
+
+import argparse
+
+from daskred.cli.arguments import positive
+from daskred.cli.status import ALL_DONE, SOME_FAILED
+
+TEXT = "Check every product of a run, and print what mends what is wrong."
+EXAMPLE = "daskred verify OUT"
+
+
+def add_arguments(parser: argparse.ArgumentParser, show_all: bool) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument("out", metavar="OUT", help="folder of the products")
+    parser.add_argument(
+        "--workers", type=positive, metavar="N", help="how many tasks at once (all processors)"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Check the products of a run."""
+    from daskred.cli.terminal import TerminalProgress, print_verification
+    from daskred.run.verify import verify
+
+    found = verify(arguments.out, arguments.workers, TerminalProgress())
+    print_verification(found)
+    return SOME_FAILED if found.findings or found.frames else ALL_DONE

@@ -1,0 +1,76 @@
+"""Workers that are processes of this machine.
+
+Tasks of this package are many short calls into numpy, for each of which a thread has to win the
+interpreter lock back; two threads are hardly faster than one, two processes nearly twice. So a run
+forks itself, before it has threads of its own, which costs no start-up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
+from typing import Any
+
+from daskred.engine.forking import can_fork, end_with_parent
+from daskred.engine.task import Task, compute
+from daskred.model.errors import RunError
+
+
+def _become_worker(parent: int) -> None:
+    """Leave signals of the terminal to the parent, and end when it does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    end_with_parent(parent)
+
+
+class ProcessPool:
+    """Worker processes: forked where that is safe, so that they need not import anything."""
+
+    dies_together = True
+
+    def __init__(self, n_workers: int) -> None:
+        self.n_workers = n_workers
+        self._pool = self._started()
+
+    def _started(self) -> ProcessPoolExecutor:
+        forking = can_fork()
+        context = multiprocessing.get_context("fork" if forking else "spawn")
+        pool = ProcessPoolExecutor(self.n_workers, context, _become_worker, (os.getpid(),))
+        if forking:
+            try:
+                pool.submit(os.getpid).result()  # forks all of them now, before there are threads
+            except BrokenExecutor as error:
+                raise RunError("stopped: workers end as soon as they are started") from error
+        return pool
+
+    def submit(self, task: Task, avoid: frozenset[str]) -> Future[Any]:
+        """Hand out a task."""
+        try:
+            return self._pool.submit(compute, task.graph, task.key)
+        except BrokenExecutor:  # one has died while nobody waited for it
+            self.renew()
+            return self._pool.submit(compute, task.graph, task.key)
+
+    def give_up(self, future: Future[Any]) -> None:
+        """End all workers: nobody knows which of them has the task."""
+        self._kill()
+
+    def _kill(self) -> None:
+        # Python 3.14 has kill_workers() for it.
+        for process in list((self._pool._processes or {}).values()):
+            with contextlib.suppress(OSError, ValueError):  # it has ended already
+                process.kill()
+
+    def renew(self) -> None:
+        """Start anew after a death, which has ended all workers."""
+        self._pool.shutdown()
+        self._pool = self._started()
+
+    def close(self, at_once: bool) -> None:
+        """Let the workers go; what has not begun is dropped."""
+        if at_once:
+            self._kill()
+        self._pool.shutdown(cancel_futures=True)

@@ -1,0 +1,52 @@
+"""Who carries out tasks, wherever that is: what every engine must do."""
+
+from __future__ import annotations
+
+from concurrent.futures import BrokenExecutor, Future
+from typing import Any, Protocol
+
+from daskred.engine.task import Task
+
+
+class WorkerDiedError(BrokenExecutor):
+    """What a task has for an exception whose worker died.
+
+    Parameters
+    ----------
+    n_deaths
+        How many workers it has ended by now, as far as the pool counts them.
+    worker
+        Whom to avoid from now on; empty for nobody.
+    """
+
+    def __init__(self, n_deaths: int, worker: str = "") -> None:
+        super().__init__(n_deaths, worker)
+        self.n_deaths = n_deaths
+        self.worker = worker
+
+
+class Pool(Protocol):
+    """Who carries out tasks, wherever that is.
+
+    A task whose worker died has the exception `concurrent.futures.BrokenExecutor`.
+    """
+
+    @property
+    def n_workers(self) -> int:
+        """How many tasks run at once."""
+
+    @property
+    def dies_together(self) -> bool:
+        """Whether the death of one worker ends all, so that nobody knows whose fault it was."""
+
+    def submit(self, task: Task, avoid: frozenset[str]) -> Future[Any]:
+        """Hand out a task, not to workers that are to be avoided where there are others."""
+
+    def give_up(self, future: Future[Any]) -> None:
+        """End a task that hangs, and its worker, whose death is seen like any other."""
+
+    def renew(self) -> None:
+        """Make workers anew where a death has ended all of them."""
+
+    def close(self, at_once: bool) -> None:
+        """Let the workers go, when they have done what they are at, or at once."""

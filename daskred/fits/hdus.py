@@ -1,0 +1,352 @@
+"""Read FITS files: headers, where their images lie, and whether their sums are right.
+
+Pixels are read by `daskred.fits.pixels`, written by `daskred.fits.write`; nobody else touches FITS
+bytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import math
+import os
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import BinaryIO, cast
+
+from daskred.fits.checksum import add_checksums, checksum_of
+from daskred.fits.header import BLOCK, CARD, END_CARD, Header, is_structural
+from daskred.fits.storage import open_file, size_of
+from daskred.model.errors import FrameError
+from daskred.model.frame import Image
+
+MAX_HEADER_BLOCKS = 4096  # 12 MB; real headers have fewer than 100 blocks
+_END = END_CARD.encode()
+# Deflate packs zeros 1,032 times at most, and a frame has noise. Small files are let be.
+_MOST_PACKING = 1000
+_MOST_UNZIPPING = 200
+_MOST_FIELDS = 999  # FITS 4.0, section 7.3.1
+_ALWAYS_UNZIPPED = 2**26
+
+
+@dataclass(frozen=True)
+class Hdu:
+    """One header-data unit.
+
+    Parameters
+    ----------
+    index
+        Its place in the file.
+    header
+        Its cards.
+    start, data_start, data_size
+        Where its header and its data begin in the uncompressed file, and the data's length; bytes.
+    """
+
+    index: int
+    header: Header
+    start: int
+    data_start: int
+    data_size: int
+
+    @property
+    def end(self) -> int:
+        """Where the next one begins."""
+        return self.data_start + self.data_size + -self.data_size % BLOCK
+
+
+def is_gzipped(path: str) -> bool:
+    """Whether a file's name says that it is gzipped.
+
+    Examples
+    --------
+    >>> is_gzipped("a.fits.gz"), is_gzipped("a.fits")
+    (True, False)
+    """
+    return path.lower().endswith(".gz")
+
+
+@contextlib.contextmanager
+def unpacking(path: str) -> Iterator[None]:
+    """Turn what fails while a file is read into a FrameError."""
+    try:
+        yield
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise FrameError(path, f"the gzip stream is broken: {error}") from error
+    except OSError as error:
+        raise FrameError(path, f"cannot be read: {error.strerror or error}") from error
+
+
+@contextlib.contextmanager
+def opened(path: str) -> Iterator[BinaryIO]:
+    """Open a file to read its uncompressed bytes; what fails becomes a FrameError."""
+    with unpacking(path), open_file(path) as file:
+        if is_gzipped(path):
+            with gzip.open(file) as unzipped:
+                yield cast(BinaryIO, unzipped)
+        else:
+            yield file
+
+
+def _uncompressed_size(path: str, file: BinaryIO) -> int:
+    """Length of the uncompressed file; of gzip the length that its last four bytes tell."""
+    if not is_gzipped(path):
+        return size_of(file)
+    with open_file(path) as packed:
+        packed.seek(max(size_of(packed) - 4, 0))
+        size = int.from_bytes(packed.read(4), "little")
+    return size or size_of(file)  # an empty last member, as bgzip writes it, tells nothing
+
+
+def _read_header(path: str, file: BinaryIO, index: int) -> tuple[Header, int] | None:
+    """Read one header and its length in bytes; None where no further unit follows."""
+    text = b""
+    while len(text) < MAX_HEADER_BLOCKS * BLOCK:
+        block = file.read(BLOCK)
+        if not text and not block.startswith(b"XTENSION" if index else b"SIMPLE  ="):
+            if index:
+                return None
+            raise FrameError(path, "is not a FITS file: it does not begin with SIMPLE")
+        for place in range(0, len(block) - CARD + 1, CARD):
+            if block.startswith(b"END     ", place):
+                if block[place : place + CARD] != _END:
+                    raise FrameError(path, "the END of its header is damaged")
+                header = Header.parse(text + block[:place])
+                _check_structure(path, header)
+                return header, len(text) + BLOCK
+        text += block
+        if len(block) < BLOCK:
+            raise FrameError(path, "its header has no END: the file is cut short or damaged")
+    raise FrameError(path, f"its header has no END within {MAX_HEADER_BLOCKS} blocks")
+
+
+def _check_structure(path: str, header: Header) -> None:
+    """Refuse a header that contradicts itself in what matters to where pixels lie."""
+    for keyword in header.repeated:
+        if is_structural(keyword):
+            values = list(map(repr, dict.fromkeys(header.values(keyword))))
+            if len(values) > 1:
+                text = f"{keyword} stands in its header as {' and as '.join(values)}"
+                raise FrameError(path, text)
+    if any(card.startswith(("XTENSION=", "SIMPLE  =")) for card in header.cards[1:]):
+        raise FrameError(path, "its header runs into the next one: an END is missing")
+
+
+def _count(path: str, header: Header, keyword: str, default: int | None = None) -> int:
+    """Return a header's non-negative integer."""
+    value = header.get(keyword, default)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise FrameError(path, f"{keyword} = {value!r} in its header is no count")
+    return value
+
+
+def _data_size(path: str, header: Header, index: int) -> int:
+    """Length of the data that a header announces, bytes; FITS 4.0, equation 2."""
+    bitpix = header.get("BITPIX")
+    if bitpix not in (8, 16, 32, 64, -32, -64) or isinstance(bitpix, bool):
+        raise FrameError(path, f"BITPIX = {bitpix!r} in its header is no FITS type")
+    axes = [_count(path, header, f"NAXIS{n + 1}") for n in range(_count(path, header, "NAXIS"))]
+    if not axes:
+        return 0
+    size = 1
+    for axis in axes:
+        size *= axis
+    if index:
+        if _count(path, header, "TFIELDS", 0) > _MOST_FIELDS:
+            raise FrameError(path, f"TFIELDS = {header.get('TFIELDS')!r} are more than FITS knows")
+        size = _count(path, header, "GCOUNT", 1) * (_count(path, header, "PCOUNT", 0) + size)
+    return abs(cast(int, bitpix)) // 8 * size
+
+
+def _walk(path: str, file: BinaryIO, size: int) -> Iterator[Hdu]:
+    """Yield the units of an open file, each known to be there whole."""
+    position = 0
+    index = 0
+    while position < size and (found := _read_header(path, file, index)):
+        header, length = found
+        hdu = Hdu(index, header, position, position + length, _data_size(path, header, index))
+        missing = hdu.data_start + hdu.data_size - size
+        if isinstance(file, gzip.GzipFile):
+            check_packing(path, hdu.data_start + hdu.data_size)
+        if missing > 0 and isinstance(file, gzip.GzipFile):
+            # The last bytes tell the length of the last member only, and modulo 4 GB.
+            size = file.seek(0, os.SEEK_END)
+            missing = hdu.data_start + hdu.data_size - size
+        if missing > 0:
+            raise FrameError(path, f"is truncated: {missing} bytes of pixels are missing")
+        yield hdu
+        position = hdu.end
+        index += 1
+        if isinstance(file, gzip.GzipFile) and position >= size and header.get("EXTEND") is True:
+            size = file.seek(0, os.SEEK_END)  # as the primary header promises more
+        if position < size:
+            file.seek(position)
+
+
+def check_packing(path: str, n_bytes: int) -> None:
+    """Refuse a small file that unpacks to more than any frame does."""
+    with open_file(path) as packed:
+        n_packed = size_of(packed)
+    if n_bytes > max(_MOST_UNZIPPING * n_packed, _ALWAYS_UNZIPPED):
+        raise FrameError(path, f"unpacks to {n_bytes} bytes of {n_packed}; no frame does")
+
+
+def read_hdus(path: str) -> list[Hdu]:
+    """Read all headers of a file.
+
+    Raises
+    ------
+    FrameError
+        When the file is no FITS file, is cut short or cannot be read.
+    """
+    with opened(path) as file:
+        hdus = list(_walk(path, file, _uncompressed_size(path, file)))
+    if not hdus:
+        raise FrameError(path, "is empty")
+    return hdus
+
+
+def read_first_header(path: str) -> Header:
+    """Read the primary header alone, whether or not the rest of the file is there.
+
+    Raises
+    ------
+    FrameError
+        When the file does not begin with a FITS header, or cannot be read.
+    """
+    with opened(path) as file:
+        found = _read_header(path, file, 0)
+    assert found  # a file without a primary header is an error
+    return found[0]
+
+
+def _number(path: str, header: Header, keyword: str, default: float) -> float:
+    value = header.get(keyword, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise FrameError(path, f"{keyword} = {value!r} in its header is no number")
+    return float(value)
+
+
+def images_of(path: str, hdus: Sequence[Hdu]) -> tuple[Image, ...]:
+    """Return the two-dimensional images of a file.
+
+    Raises
+    ------
+    FrameError
+        When there is none, or one has other than two axes.
+    """
+    images: list[Image] = []
+    for hdu in hdus:
+        header = hdu.header
+        compressed = header.get("ZIMAGE") is True
+        if hdu.index and header.get("XTENSION") != "IMAGE" and not compressed:
+            continue
+        prefix = "Z" if compressed else ""
+        n_axes = _count(path, header, f"{prefix}NAXIS")
+        axes = tuple(_count(path, header, f"{prefix}NAXIS{n + 1}") for n in range(n_axes))
+        if 0 in axes or not axes:
+            continue
+        if n_axes != 2:
+            shape = " x ".join(map(str, reversed(axes)))
+            raise FrameError(path, f"its pixels have {n_axes} axes ({shape}); a frame has two")
+        bitpix = cast(int, header.get(f"{prefix}BITPIX"))
+        n_pixels = axes[0] * axes[1]
+        if header.get("ZCMPTYPE") == "PLIO_1":
+            # Its decompressor leaves what a damaged stream does not tell as it was in memory.
+            raise FrameError(path, "is packed as a mask (PLIO_1), not as a frame; unpack it")
+        if compressed and n_pixels > _MOST_PACKING * hdu.data_size:
+            text = f"promises {n_pixels} pixels in {hdu.data_size} bytes; it is damaged"
+            raise FrameError(path, text)
+        if bitpix not in (8, 16, 32, 64, -32, -64):
+            raise FrameError(path, f"{prefix}BITPIX = {bitpix!r} in its header is no FITS type")
+        name = ""
+        if hdu.index:
+            extension = str(header.get("EXTNAME") or "")
+            name = f"{extension},{header.get('EXTVER', 1)}" if extension else f"HDU {hdu.index}"
+            # A primary image that was packed has no name of its own.
+            if extension == "COMPRESSED_IMAGE" or header.get("ZSIMPLE") is True:
+                name = ""
+            if any(image.name == name for image in images):
+                name = f"{name} HDU {hdu.index}".lstrip()
+        bscale = _number(path, header, "BSCALE", 1.0)
+        if bscale == 0:
+            raise FrameError(path, "BSCALE = 0 in its header makes all pixels alike")
+        images.append(
+            Image(
+                name=name,
+                hdu=hdu.index,
+                shape=(axes[1], axes[0]),
+                bitpix=bitpix,
+                bscale=bscale,
+                bzero=_number(path, header, "BZERO", 0.0),
+                blank=_blank(path, header, bitpix, compressed),
+                offset=hdu.data_start,
+                compressed=compressed,
+            )
+        )
+    if not images:
+        raise FrameError(path, "has no image: no header announces two-dimensional pixels")
+    return tuple(images)
+
+
+def _blank(path: str, header: Header, bitpix: int, compressed: bool) -> int | None:
+    """Return the stored integer that means "no value"; floats say it by NaN."""
+    keyword = "ZBLANK" if compressed and "ZBLANK" in header else "BLANK"
+    if bitpix < 0 or keyword not in header:
+        return None
+    value = header.get(keyword)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise FrameError(path, f"{keyword} = {value!r} in its header is no integer")
+    return value
+
+
+def wrong_sum(path: str) -> str:
+    """Return what is wrong with a file's CHECKSUM and DATASUM, or nothing; FITS 4.0, 4.4.2.7.
+
+    Raises
+    ------
+    FrameError
+        When the file cannot be read, or is cut short.
+    """
+    hdus = read_hdus(path)
+    with opened(path) as file:
+        for hdu in hdus:
+            where = f" of HDU {hdu.index}" if hdu.index else ""
+            file.seek(hdu.start)
+            header_sum = _sum_of_next(file, hdu.data_start - hdu.start)
+            data_sum = _sum_of_next(file, hdu.end - hdu.data_start)
+            if _is_bare_table(hdu.header):
+                continue  # it was copied from its frame to the byte, which had no sums
+            if "CHECKSUM" not in hdu.header or "DATASUM" not in hdu.header:
+                return f"has no CHECKSUM or DATASUM{where}"
+            if str(hdu.header.get("DATASUM")) != str(data_sum):
+                return f"its pixels{where} are not those that were written: DATASUM is wrong"
+            if add_checksums(header_sum, data_sum) not in (0, 0xFFFFFFFF):
+                return f"its header{where} is not the one that was written: CHECKSUM is wrong"
+        if file.read(1):
+            return "has bytes behind its end"
+    return ""
+
+
+def _is_bare_table(header: Header) -> bool:
+    """Whether a unit is a table, and not a packed image, without sums."""
+    is_table = header.get("XTENSION") in ("BINTABLE", "TABLE") and header.get("ZIMAGE") is not True
+    return is_table and "CHECKSUM" not in header and "DATASUM" not in header
+
+
+def _sum_of_next(file: BinaryIO, n_bytes: int) -> int:
+    """Return the sum of the next bytes of a file, whole words of four."""
+    total = 0
+    while n_bytes > 0 and (piece := file.read(min(n_bytes, 2**20))):
+        n_bytes -= len(piece)
+        total = add_checksums(total, checksum_of(piece.ljust(-(-len(piece) // 4) * 4, b"\0")))
+    return total
+
+
+def read_unit(path: str, hdu: Hdu) -> bytes:
+    """Read a whole header-data unit as it stands in the file, padding included."""
+    with opened(path) as file:
+        file.seek(hdu.start)
+        data = file.read(hdu.end - hdu.start)
+    return data + bytes(hdu.end - hdu.start - len(data))

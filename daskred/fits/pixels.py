@@ -1,0 +1,186 @@
+"""Read pixels: windows of rows, as physical values, in this machine's byte order.
+
+Plain files are read with ``pread`` straight into arrays (addresses like ``s3://`` by ranges of
+bytes, see `daskred.fits.storage`), gzipped ones through ``gzip``, and tile-compressed images
+through astropy. Every call opens and closes what it reads, so any number of threads and processes
+may read the same files.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daskred.fits.checksum import sum_of_rows
+from daskred.fits.hdus import check_packing, is_gzipped, opened, unpacking
+from daskred.fits.isolation import isolated
+from daskred.fits.storage import is_remote, open_file, read_range
+from daskred.kernels.scratch import scratch
+from daskred.model.errors import FrameError
+from daskred.model.frame import Image
+
+_BAND_PIXELS = 2**17  # with what is computed of them, they fit the cache of one core
+
+
+def to_physical(stored: NDArray[Any], image: Image, out: NDArray[Any]) -> None:
+    """Turn stored pixels into physical ones: byte order, offset, scale and blank pixels.
+
+    Parameters
+    ----------
+    stored
+        Pixels of type ``image.disk_dtype``, or the same in this machine's byte order.
+    out
+        Array of the same shape and of type ``image.dtype``, which is overwritten.
+    """
+    blanks = None if image.blank is None else stored == image.blank
+    if image.offset_dtype is not None:
+        # Adding 2**(n-1) to an n-bit integer is flipping its highest bit.
+        unsigned = out.view(f"u{out.itemsize}")
+        unsigned[...] = stored.view(stored.dtype.str.replace("i", "u"))
+        unsigned ^= unsigned.dtype.type(1 << (8 * out.itemsize - 1))
+        return
+    out[...] = stored
+    with np.errstate(invalid="ignore", over="ignore"):  # floats may hold anything
+        if image.bscale != 1:
+            np.multiply(out, image.bscale, out=out)
+        if image.bzero != 0:
+            np.add(out, image.bzero, out=out)
+    if blanks is not None:
+        out[blanks] = np.nan
+
+
+def read_rows(path: str, image: Image, start: int, stop: int, out: NDArray[Any]) -> None:
+    """Read rows of one image as physical pixels.
+
+    Parameters
+    ----------
+    path
+        The file.
+    image
+        One of its images.
+    start, stop
+        First row, and the row behind the last.
+    out
+        Contiguous array of shape ``(stop - start, x)`` and type ``image.dtype``; overwritten.
+
+    Raises
+    ------
+    FrameError
+        When the file cannot be read, or has shrunk since its header was read.
+    """
+    if image.compressed:
+        to_physical(read_tiles(path, image, start, stop), image, out)
+        return
+    # A copy that changes the byte order is several times faster than changing it in place.
+    stored = scratch("stored rows", out.shape, image.disk_dtype)
+    buffer = stored.reshape(-1).view("u1").data
+    offset = image.offset + start * image.shape[1] * image.disk_dtype.itemsize
+    if is_gzipped(path):
+        n_read = _unzip(path, offset, buffer, to_end=stop == image.shape[0])
+    else:
+        with unpacking(path):
+            n_read = read_range(path, offset, buffer)
+    if n_read < len(buffer):
+        raise FrameError(path, f"is truncated: {len(buffer) - n_read} bytes are missing")
+    to_physical(stored, image, out)
+
+
+def _unzip(path: str, offset: int, buffer: memoryview, to_end: bool) -> int:
+    """Read uncompressed bytes of a gzipped file; return how many there were.
+
+    Only the sum behind the last byte tells whether a stream is sound, so who reads the last row
+    reads to the end.
+    """
+    with opened(path) as file:
+        file.seek(offset)
+        n_read = 0
+        while n_read < len(buffer) and (n := file.readinto(buffer[n_read:])):  # type: ignore[attr-defined]
+            n_read += n
+        n_behind = offset + n_read
+        while to_end and (piece := file.read(2**20)):
+            n_behind += len(piece)
+            check_packing(path, n_behind)
+    return n_read
+
+
+def bands_of(path: str, image: Image) -> Iterator[NDArray[Any]]:
+    """Yield an image band by band, each in the same memory, which stays in the cache.
+
+    Raises
+    ------
+    FrameError
+        As `read_rows`.
+    """
+    n_rows = image.shape[0] if reads_whole(path, image) else band_rows(image.shape)
+    for start in range(0, image.shape[0], n_rows):
+        stop = min(start + n_rows, image.shape[0])
+        band = scratch("raw band", (stop - start, image.shape[1]), image.dtype)
+        read_rows(path, image, start, stop, band)
+        yield band
+
+
+def pixel_sum(path: str, images: Sequence[Image]) -> int:
+    """Return the sum of all pixels of a frame, its images' rows being numbered through.
+
+    Raises
+    ------
+    FrameError
+        As `read_rows`.
+    """
+    total = row = 0
+    for image in images:
+        for band in bands_of(path, image):
+            total += sum_of_rows(band, row)
+            row += len(band)
+    return total % 2**64
+
+
+def reads_whole(path: str, image: Image) -> bool:
+    """Whether some rows cost as much as all: of packed images, and where requests take long."""
+    return image.compressed or is_gzipped(path) or is_remote(path)
+
+
+def band_rows(shape: tuple[int, ...]) -> int:
+    """Return the height of bands that an image is worked through in."""
+    return max(1, _BAND_PIXELS // shape[1])
+
+
+def read_tiles(path: str, image: Image, start: int, stop: int) -> NDArray[Any]:
+    """Read rows of a tile-compressed image as they were stored before compression.
+
+    Raises
+    ------
+    FrameError
+        When the file cannot be read, or its compressed pixels are broken.
+    """
+    # Its pieces are many and small: from afar the whole file comes at once.
+    with unpacking(path):
+        file = io.BytesIO(_whole(path)) if is_remote(path) else path
+        if not is_remote(path):
+            read_range(
+                path, 0, memoryview(bytearray(1))
+            )  # tells best what keeps it from being read
+    # Imported here, it need not be imported in each child.
+    from astropy.io import fits
+
+    def unpack() -> NDArray[Any]:
+        with (
+            warnings.catch_warnings(action="ignore"),  # of cards that are none of our concern
+            fits.open(file, memmap=False, do_not_scale_image_data=True) as hdus,
+        ):
+            return np.asarray(hdus[image.hdu].section[start:stop, :])
+
+    try:
+        return isolated(unpack, (stop - start, image.shape[1]), image.disk_dtype)
+    except RuntimeError as error:
+        raise FrameError(path, f"its compressed pixels are broken: {error}") from error
+
+
+def _whole(path: str) -> bytes:
+    with open_file(path) as file:
+        return file.read()

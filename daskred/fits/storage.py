@@ -1,0 +1,232 @@
+"""Where the bytes of files come from: the file system, or an address like ``s3://`` by byte ranges.
+
+Addresses go through fsspec (``pip install 'daskred[remote]'``), which finds the credentials and
+settings of each service where its own tools look for them. Whatever fails is an `OSError`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
+from typing import Any, BinaryIO, TypeVar, cast
+
+from daskred.model.errors import RequestError
+
+# Of requests for one range: networks stumble more often than disks do.
+_TRIES = 3
+# Requests under way at once, since each waits far longer than it works.
+_AT_ONCE = 16
+# A header and the first pixels of most frames come with one request.
+_HEADER_BYTES = 2**16
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+
+def is_remote(path: str) -> bool:
+    """Whether a name is an address.
+
+    Examples
+    --------
+    >>> is_remote("s3://bucket/night"), is_remote("night/a.fits")
+    (True, False)
+    """
+    return "://" in path
+
+
+@lru_cache(maxsize=16)
+def _file_system(scheme: str) -> Any:
+    """Return fsspec's file system of a kind of address."""
+    try:
+        import fsspec
+
+        return fsspec.filesystem(scheme)
+    except ImportError as error:
+        raise RequestError(
+            f"{scheme}:// is read through fsspec; pip install 'daskred[remote]' ({error})"
+        ) from error
+    except ValueError as error:
+        raise RequestError(f"{scheme}:// is no kind of address that fsspec knows") from error
+
+
+def _system_of(path: str) -> Any:
+    return _file_system(path.partition("://")[0])
+
+
+@contextlib.contextmanager
+def _reaching(path: str) -> Iterator[None]:
+    """Turn what a service's client raises, which is its own, into an OSError."""
+    try:
+        yield
+    except RequestError:
+        raise
+    except FileNotFoundError as error:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from error
+    except Exception as error:
+        reason = str(error) or type(error).__name__
+        raise OSError(errno.EIO, f"its address does not answer: {reason}", path) from error
+
+
+def find_remote(address: str) -> list[str]:
+    """Return the addresses of the files below a folder, of one file, or of what a pattern matches.
+
+    Raises
+    ------
+    OSError
+        When the service cannot be reached.
+    """
+    system = _system_of(address)
+    with _reaching(address):
+        system.invalidate_cache()
+        if any(mark in address.partition("://")[2] for mark in "*?["):
+            found = system.glob(address)
+        elif "." in address.rpartition("/")[2] and system.isfile(address):
+            found = [address]
+        else:
+            # A web server gives a page for a folder too, with or without the slash at its end.
+            found = system.find(f"{address.rstrip('/')}/")
+        return sorted(map(system.unstrip_protocol, found))
+
+
+def tag_of(path: str) -> str:
+    """Return what tells the states of a remote file apart; empty for a local one."""
+    if not is_remote(path):
+        return ""
+    with _reaching(path):
+        facts = _system_of(path).info(path)
+    return repr([facts.get(key) for key in ("ETag", "LastModified", "mtime", "size")])
+
+
+def state_of(path: str) -> str:
+    """Return what changes when a file is written or replaced; empty for a remote one.
+
+    Objects in remote storage are replaced whole, and asking for each would take long.
+    """
+    if is_remote(path):
+        return ""
+    status = os.stat(path)  # noqa: PTH116 - a str path is quicker
+    return f"{status.st_size} {status.st_mtime_ns} {status.st_ino}"
+
+
+def open_file(path: str) -> BinaryIO:
+    """Open a file to read its bytes.
+
+    Raises
+    ------
+    OSError
+        When that cannot be done; also for what is no regular file, as a pipe, which would wait for
+        ever.
+    """
+    if is_remote(path):
+        with _reaching(path):
+            file = _system_of(path).open(
+                path, "rb", block_size=_HEADER_BYTES, cache_type="readahead"
+            )
+        return cast(BinaryIO, _Remote(path, file))
+    mode = os.stat(path).st_mode  # noqa: PTH116 - a str path is quicker
+    if stat.S_ISDIR(mode):
+        raise OSError(errno.EISDIR, "it is a folder", path)
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "it is no regular file", path)
+    return open(path, "rb")  # noqa: PTH123 - a str path opens faster
+
+
+class _Remote:
+    """A remote file whose errors are an OSError."""
+
+    def __init__(self, path: str, file: Any) -> None:
+        self._path, self._file = path, file
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._file, name)
+        if not callable(value):
+            return value
+
+        def call(*arguments: Any) -> Any:
+            with _reaching(self._path):
+                return value(*arguments)
+
+        return call
+
+    def __enter__(self) -> _Remote:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+
+def size_of(file: BinaryIO) -> int:
+    """Return the length of an open file, bytes, and go to its start."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    return size
+
+
+def read_range(path: str, offset: int, buffer: memoryview) -> int:
+    """Read bytes from a place of a file; return how many there were.
+
+    Raises
+    ------
+    OSError
+        When the file cannot be read, or its server does not serve ranges.
+    """
+    if is_remote(path):
+        data = _request(path, offset, offset + len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        n_read = 0
+        while n_read < len(buffer):
+            n = os.preadv(descriptor, [buffer[n_read:]], offset + n_read)
+            if n == 0:
+                break
+            n_read += n
+    finally:
+        os.close(descriptor)
+    return n_read
+
+
+def _request(path: str, start: int, stop: int) -> bytes:
+    """Ask for a range, some times if need be."""
+    for turn in range(1, _TRIES + 1):
+        try:
+            with _reaching(path):
+                data: bytes = _system_of(path).cat_file(path, start=start, end=stop)
+                break
+        except FileNotFoundError:
+            raise
+        except OSError:
+            if turn == _TRIES:
+                raise
+    if len(data) > stop - start:
+        # It has sent the whole file; what was asked for is not at its start.
+        raise OSError(errno.EIO, "its server does not serve ranges of bytes", path)
+    return data
+
+
+def side_by_side(
+    function: Callable[[_Item], _Result], items: Iterable[_Item], paths: Iterable[str]
+) -> Iterator[_Result]:
+    """Map a function over items; where a path is an address, several at once, in order.
+
+    Parameters
+    ----------
+    function
+        What waits for the answer.
+    items
+        What it is called with.
+    paths
+        The files that it reads.
+    """
+    if not any(map(is_remote, paths)):
+        yield from map(function, items)
+        return
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(_AT_ONCE) as threads:
+        yield from threads.map(function, items)

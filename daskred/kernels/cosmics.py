@@ -1,0 +1,34 @@
+"""Cosmic rays, by L.A.Cosmic (van Dokkum 2001, PASP 113, 1420) as astroscrappy has it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def find_cosmics(
+    value: NDArray[Any], masked: NDArray[np.bool_], gain_e_per_adu: float, read_noise_e: float
+) -> tuple[NDArray[np.bool_], NDArray[Any]]:
+    """Return where cosmic rays have hit, and the pixels with those replaced by their neighbours'.
+
+    Parameters
+    ----------
+    value
+        Calibrated pixels, shape ``(y, x)``.
+    masked
+        Pixels that are not looked at.
+    gain_e_per_adu
+        1 where pixels are electrons already.
+    read_noise_e
+        Electrons.
+    """
+    from astroscrappy import detect_cosmics
+
+    no_value = ~np.isfinite(value)
+    electrons = np.where(no_value, 0.0, value * gain_e_per_adu).astype("f4")
+    hit, cleaned = detect_cosmics(
+        electrons, inmask=masked | no_value, gain=1.0, readnoise=read_noise_e, satlevel=np.inf
+    )
+    return hit.astype(bool), cleaned / gain_e_per_adu

@@ -1,0 +1,60 @@
+"""Like sigma, by the deviation of values that are drawn in to 1.5 deviations."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from daskred.kernels.clipping import Noise, RejectionEntry, Values, clipped
+from daskred.kernels.ordered import Ordered, Places
+
+if TYPE_CHECKING:
+    from daskred.kernels.reject import Rejection
+
+
+# How far values are drawn in, and by how much that narrows a Gaussian.
+_WINSOR_SIGMA = 1.5
+_WINSOR_NARROWS = 1.134
+_WINSOR_ROUNDS = 10
+
+
+def winsorized_deviation(values: Ordered, low: Places, high: Places, centre: Values) -> Values:
+    """Return the deviation of values that are drawn in to 1.5 of it, until it stays."""
+    _, scale = values.moments(low, high)
+    active, own = np.arange(values.n_pixels), values
+    for _ in range(_WINSOR_ROUNDS):
+        before, middle = scale[active], centre[active]
+        first_rank, last_rank = low[active], high[active]
+        bottom, top = middle - _WINSOR_SIGMA * before, middle + _WINSOR_SIGMA * before
+        first = np.clip(own.below(bottom), first_rank, last_rank)
+        last = np.clip(own.below(top, or_equal=True), first, last_rank)
+        total, squares = (one.copy() for one in own.sums(first, last))
+        for bound, number in ((bottom, first - first_rank), (top, last_rank - last)):
+            step = bound - own.origin
+            total += number * step
+            squares += number * step**2
+        n = np.maximum(last_rank - first_rank, 1)
+        now = _WINSOR_NARROWS * np.sqrt(np.maximum(squares / n - (total / n) ** 2, 0.0))
+        scale[active] = now
+        unsettled = np.flatnonzero(np.abs(now - before) > 5e-4 * before)
+        if not unsettled.size:
+            break
+        if unsettled.size < len(active) // 2:
+            # Those that have settled stay as they are.
+            active, own = active[unsettled], own.only(unsettled)
+    return scale
+
+
+def interval(values: Ordered, rejection: Rejection, noise: Noise | None) -> tuple[Places, Places]:
+    """Return the ranks of the values that stay."""
+
+    def bounds(own: Ordered, low: Places, high: Places) -> tuple[Values, Values]:
+        centre = own.median(low, high)
+        scale = winsorized_deviation(own, low, high, centre)
+        return centre - rejection.low * scale, centre + rejection.high * scale
+
+    return clipped(values, rejection.iterations, bounds)
+
+
+REJECTION = RejectionEntry(interval)

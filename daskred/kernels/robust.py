@@ -1,0 +1,58 @@
+"""Medians and deviations that outliers do not move."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+# The standard deviation of a Gaussian over its median absolute deviation: 1 / Phi^-1(3/4).
+SIGMA_OF_MAD = 1.482602218505602
+_FEW = 100
+
+
+def scaled_mad(values: NDArray[Any], middle: float | None = None) -> float:
+    """Return the scaled median absolute deviation from the median, or from another middle.
+
+    Examples
+    --------
+    >>> round(scaled_mad(np.array([1.0, 2.0, 3.0])), 4)
+    1.4826
+    """
+    centre = np.median(values) if middle is None else middle
+    return SIGMA_OF_MAD * float(np.median(np.abs(values - centre)))
+
+
+def robust_sigma(values: NDArray[Any], few: int = _FEW) -> tuple[float, float]:
+    """Return the median of finite values, and their robust standard deviation.
+
+    It is the scaled MAD; or, where that is small, as of whole numbers that are mostly alike, the
+    standard deviation of the central 98 %, of more than a few values.
+
+    Examples
+    --------
+    >>> robust_sigma(np.array([1.0, 2.0, 3.0]))
+    (2.0, 1.482602218505602)
+    """
+    middle = float(np.median(values))
+    low, high = np.percentile(values, [1, 99])
+    central = values[(values >= low) & (values <= high)]
+    width = float(np.std(central)) if central.size > few else 0.0
+    return middle, max(scaled_mad(values, middle), width)
+
+
+def robust_limits(values: NDArray[Any], n_sigma: float) -> tuple[float, float]:
+    """Return the median of values less and plus so many robust deviations.
+
+    Examples
+    --------
+    >>> robust_limits(np.array([1.0, 2.0, 3.0]), 1.0)  # doctest: +ELLIPSIS
+    (0.517397781494..., 3.482602218505...)
+    """
+    finite = values[np.isfinite(values)]
+    if not finite.size:
+        return math.nan, math.nan
+    middle, sigma = robust_sigma(finite)
+    return middle - n_sigma * sigma, middle + n_sigma * sigma

@@ -1,0 +1,275 @@
+"""A mask of bad pixels, from a night's darks and flats."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daskred.arrays.masterfiles import read_images
+from daskred.arrays.prepared import read_frame
+from daskred.engine.progress import Progress, Silent
+from daskred.fits.header import Header, commentary, format_card
+from daskred.fits.write import as_bands, write_atomically
+from daskred.kernels.robust import robust_limits
+from daskred.model.errors import FrameError, RequestError
+from daskred.model.frame import Frame
+from daskred.model.mask import BAD, HOT, LEGEND, NONLINEAR, UNSTABLE
+from daskred.model.plan import Input, LeftOut, Master
+from daskred.night.open import Night
+from daskred.options import Options
+from daskred.products.extensions import legend_cards
+from daskred.products.names import MASK_FILE, MEASURED_FOLDER, master_path
+from daskred.products.provenance import KEY_CARD, check_own
+from daskred.run.files import files_of
+from daskred.run.reduce import reduce_night
+
+EXACT = Options(dtype="float64")
+# Limits, in robust deviations of all pixels; and what part of the typical response is dead.
+HOT_SIGMA = 8.0
+UNSTABLE_SIGMA = 8.0
+NONLINEAR_SIGMA = 8.0
+DEAD_RESPONSE = 0.5
+# Two flats are of unlike level, and tell of linearity, where one is so much brighter.
+_UNLIKE = 1.3
+_DIGITS = 1 / 12  # variance of rounding to whole ADU, the least that there can be
+Images = list[NDArray[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class BadPixels:
+    """A mask of bad pixels.
+
+    Parameters
+    ----------
+    path
+        The file.
+    masks
+        The bits of each image.
+    missing
+        What could not be told, and why.
+    failed
+        Frames that could not be used.
+    """
+
+    path: Path
+    masks: list[NDArray[np.uint8]]
+    missing: tuple[str, ...]
+    failed: tuple[LeftOut, ...] = ()
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many pixels there are of each kind."""
+        return {
+            meaning: sum(int(np.count_nonzero(mask & bit)) for mask in self.masks)
+            for bit, meaning in LEGEND.items()
+            if bit in (BAD, HOT, UNSTABLE, NONLINEAR)
+        }
+
+    @property
+    def n_pixels(self) -> int:
+        """How many pixels there are."""
+        return sum(mask.size for mask in self.masks)
+
+
+def find_bad_pixels(
+    night: Night,
+    out: str | Path,
+    options: Options | None = None,
+    progress: Progress | None = None,
+) -> BadPixels:
+    """Find hot, unstable, dead and non-linear pixels, and write them as a mask.
+
+    Hot: the longest master dark is far above that of other pixels. Unstable: so is the scatter of
+    these darks, more than their own signal's noise makes it. Dead: the master flat is below half
+    of the typical response, or has no value. Not linear: bright flats over faint ones are far from
+    those of other pixels.
+
+    Parameters
+    ----------
+    night
+        Darks and flats of one detector.
+    out
+        The folder of the mask, ``BadPixels.fits``, and in ``measured`` of the masters.
+    options
+        How masters are made.
+    progress
+        Told how far it is.
+
+    Raises
+    ------
+    RequestError
+        When there are neither darks nor flats.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from daskred import open_night, simulate
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> _ = simulate(folder.name + "/night", shape=(64, 64), n_darks=5, n_flats=5, n_science=0)
+    >>> found = find_bad_pixels(open_night(folder.name + "/night"), folder.name + "/out")
+    >>> 0 < found.counts["hot"] < 40
+    True
+    >>> folder.cleanup()
+    """
+    progress = progress or Silent()
+    out = Path(out)
+    try:
+        check_own(out / MASK_FILE)
+    except FrameError as error:
+        raise RequestError(str(error)) from error
+    if not night.select("dark") and not night.select("flat"):
+        raise RequestError("a mask of bad pixels needs darks or flats, and there are none")
+    options = (options or Options()).but(masters_only=True, missing_dark=True)
+    path, out = out / MASK_FILE, out / MEASURED_FOLDER
+    summary = reduce_night(night, out, options, progress)
+    plan = summary.plan
+    darks = [master for master in plan.masters if master.kind == "dark"]
+    flats = [master for master in plan.masters if master.kind == "flat"]
+    layouts = {master.layout for master in (*darks, *flats)}
+    if len(layouts) > 1:
+        raise RequestError("the darks and flats are of several detectors; name those of one")
+    masks = [np.zeros(shape, "u1") for _, shape in layouts.pop()]
+    missing: list[str] = []
+    if darks:
+        longest = max(darks, key=lambda master: master.facts.exptime_s or 0.0)
+        _mark_hot(masks, longest, out)
+        _mark_unstable(masks, longest, missing, progress)
+    else:
+        missing.append("hot and unstable pixels: there are no darks")
+    if flats:
+        best = max(flats, key=lambda master: len(master.inputs))
+        _mark_dead(masks, best, out)
+        _mark_nonlinear(masks, best, out, missing, progress)
+    else:
+        missing.append("dead and non-linear pixels: there are no flats")
+    _write(path, masks)
+    return BadPixels(path, masks, tuple(missing), summary.failed)
+
+
+def _mark_hot(masks: Images, dark: Master, out: Path) -> None:
+    for mask, level in zip(masks, read_images(str(master_path(out, dark.name))), strict=True):
+        _, limit = robust_limits(level, HOT_SIGMA)
+        mask[level > limit] |= HOT
+
+
+def _mark_unstable(masks: Images, dark: Master, missing: list[str], progress: Progress) -> None:
+    """Mark pixels whose scatter over darks is larger than that of pixels of their level."""
+    frames = [one.frame for one in dark.inputs]
+    if len(frames) < 5:
+        missing.append(f"unstable pixels: {dark.name} has {len(frames)} frames, 5 would do")
+        return
+    progress.begin("Unstable pixels", len(frames), "frames")
+    first: Images = []
+    sums: Images = []
+    squares: Images = []
+    highest: Images = []
+    for number, images in enumerate(_read(frames, progress)):
+        if number == 0:
+            first = [image.copy() for image in images]
+            sums = [np.zeros_like(image) for image in images]
+            squares = [np.zeros_like(image) for image in images]
+            highest = [np.zeros_like(image) for image in images]
+        for total, square, most, image, origin in zip(
+            sums, squares, highest, images, first, strict=True
+        ):
+            step = image - origin
+            total += step
+            square += step**2
+            np.maximum(most, step, out=most)
+    progress.end()
+    # The highest value of each pixel does not count: a cosmic ray makes no pixel unstable.
+    n = len(frames) - 1
+    for mask, total, square, most, origin in zip(masks, sums, squares, highest, first, strict=True):
+        total -= most
+        square -= most**2
+        variance = np.maximum(square / n - (total / n) ** 2, 0.0)
+        mean = origin + total / n
+        # Noise grows with the signal: a straight line through medians of variance over level.
+        typical, slope = _noise_line(mean, variance)
+        expected = np.maximum(typical + slope * (mean - np.nanmedian(mean)), typical)
+        ratio = np.sqrt(variance / expected)
+        _, limit = robust_limits(ratio, UNSTABLE_SIGMA)
+        mask[ratio > limit] |= UNSTABLE
+
+
+def _noise_line(mean: NDArray[Any], variance: NDArray[Any]) -> tuple[float, float]:
+    """Return the variance of a typical pixel, and by how much it grows with the level."""
+    middle = float(np.nanmedian(mean))
+    typical = max(float(np.nanmedian(variance)), _DIGITS)
+    _, bright = robust_limits(mean, 10.0)
+    above = mean > bright
+    if np.count_nonzero(above) < 8:
+        return typical, 0.0
+    return typical, max(float(np.median((variance[above] - typical) / (mean[above] - middle))), 0.0)
+
+
+def _read(frames: Sequence[Frame], progress: Progress) -> Any:
+    """Yield the prepared images of frames, float64, one frame after the other."""
+    for frame in frames:
+        yield read_frame(frame, EXACT)[0]
+        progress.advance(1)
+
+
+def _mark_dead(masks: Images, flat: Master, out: Path) -> None:
+    for mask, level in zip(masks, read_images(str(master_path(out, flat.name))), strict=True):
+        mask[~(level > DEAD_RESPONSE * np.nanmedian(level))] |= BAD
+
+
+def _mark_nonlinear(
+    masks: Images,
+    flat: Master,
+    out: Path,
+    missing: list[str],
+    progress: Progress,
+) -> None:
+    """Mark pixels whose response to bright light is not that to faint light."""
+    progress.begin("Linearity of pixels", len(flat.inputs), "flats")
+    levels = []
+    for one in flat.inputs:
+        images = _lit(one, out)
+        levels.append((float(np.nanmedian(images[0])), one))
+        progress.advance(1)
+    progress.end()
+    levels.sort(key=lambda pair: pair[0])
+    middle = len(levels) // 2
+    faint, bright = levels[:middle], levels[len(levels) - middle :]
+    if not faint or np.mean([v for v, _ in bright]) < _UNLIKE * np.mean([v for v, _ in faint]):
+        missing.append(f"non-linear pixels: the flats of {flat.name} are all of about one level")
+        return
+    low, high = (_mean_response(pairs, out) for pairs in (faint, bright))
+    for mask, first, second in zip(masks, low, high, strict=True):
+        with np.errstate(invalid="ignore", divide="ignore"):
+            ratio = np.where(first > 0, second / first, np.nan)
+        least, most = robust_limits(ratio, NONLINEAR_SIGMA)
+        mask[np.isfinite(ratio) & ((ratio < least) | (ratio > most))] |= NONLINEAR
+
+
+def _lit(one: Input, out: Path) -> Images:
+    """Read a flat, less its dark."""
+    images = read_frame(one.frame, EXACT)[0]
+    files_of(out, one.correction).subtract_from(images)
+    return images
+
+
+def _mean_response(pairs: Sequence[tuple[float, Input]], out: Path) -> Images:
+    total: Images = []
+    for level, one in pairs:
+        images = [image / level for image in _lit(one, out)]
+        total = [a + b for a, b in zip(total, images, strict=True)] if total else images
+    return [image / len(pairs) for image in total]
+
+
+def _write(path: Path, masks: Sequence[NDArray[np.uint8]]) -> None:
+    units: list[Any] = []
+    for number, mask in enumerate(masks):
+        cards = [format_card("EXTNAME", "BADPIX"), format_card("EXTVER", number + 1)]
+        if number == 0:
+            cards = [format_card(KEY_CARD, "bad pixels", "made by daskred"), *legend_cards()]
+            cards += commentary("COMMENT", "bad pixels: 0 is good")
+        units.append((Header(tuple(cards)), as_bands(mask, is_data=False)))
+    write_atomically(path, units)

@@ -1,0 +1,393 @@
+"""The detector, measured from a night's own calibration frames."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daskred.arrays.masterfiles import MasterFiles, read_images
+from daskred.arrays.prepared import read_frame
+from daskred.engine.progress import Progress, Silent
+from daskred.fits.header import Header, commentary, format_card
+from daskred.fits.write import TEMPORARY_MARK, as_bands, write_atomically
+from daskred.kernels.line import fit_rate
+from daskred.kernels.robust import robust_limits
+from daskred.kernels.transfer import Gain, TransferPoints, fit_gain, pair_noise, transfer_points
+from daskred.model.errors import RequestError
+from daskred.model.frame import Frame
+from daskred.model.plan import LeftOut, Master, Plan
+from daskred.model.readout import Amplifier, Readout
+from daskred.night.open import Night
+from daskred.options import Options
+from daskred.products.names import DARK_MODEL, MEASURED_FOLDER, master_path
+from daskred.products.provenance import KEY_CARD, is_own
+from daskred.run.files import files_of
+from daskred.run.reduce import reduce_night
+
+RESULTS = "characterization.json"
+EXACT = Options(dtype="float64")
+# Pixels whose dark rate lies so many robust deviations above the typical one are hot.
+HOT_SIGMA = 8.0
+# The photon transfer curve is straight well below saturation only.
+_STRAIGHT_PART = 0.8
+_MOST_PAIRS = 30
+
+
+@dataclass(frozen=True)
+class AmplifierNumbers:
+    """What was measured of one amplifier; None where the night does not tell.
+
+    Parameters
+    ----------
+    name
+        The amplifier.
+    read_noise_adu, read_noise_e
+        Noise of a pixel without signal, from pairs of bias frames (or of the shortest darks).
+    gain_e_per_adu, gain_error
+        From pairs of flats.
+    highest_signal_adu, full_well_adu
+        Of all flats; and where the variance falls behind the signal.
+    dark_adu_per_s, dark_e_per_s
+        Typical dark current.
+    hot_fraction
+        Part of the pixels whose dark current lies 8 robust deviations above the typical one.
+    linearity
+        Pairs of exposure time and the deviation of the flats' level from proportionality, parts.
+    """
+
+    name: str
+    read_noise_adu: float | None = None
+    read_noise_e: float | None = None
+    gain_e_per_adu: float | None = None
+    gain_error: float | None = None
+    highest_signal_adu: float | None = None
+    full_well_adu: float | None = None
+    dark_adu_per_s: float | None = None
+    dark_e_per_s: float | None = None
+    hot_fraction: float | None = None
+    linearity: tuple[tuple[float, float], ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Characterization:
+    """A detector's numbers, and what the pictures show.
+
+    Parameters
+    ----------
+    out
+        The folder of the results.
+    amplifiers
+        The numbers.
+    points
+        Of each amplifier its photon transfer curve.
+    rates
+        Dark rates of each image, ADU per second; empty where darks do not tell.
+    missing
+        What could not be measured, and why.
+    failed
+        Frames that could not be used.
+    """
+
+    out: Path
+    amplifiers: tuple[AmplifierNumbers, ...]
+    points: dict[str, list[TransferPoints]]
+    rates: list[NDArray[np.float64]]
+    missing: tuple[str, ...]
+    failed: tuple[LeftOut, ...] = ()
+
+
+def characterize(
+    night: Night,
+    out: str | Path,
+    options: Options | None = None,
+    progress: Progress | None = None,
+) -> Characterization:
+    """Measure gain, read noise, dark current, hot pixels and linearity of a night's detector.
+
+    Writes ``characterization.json``, ``DarkModel.fits`` (dark rate, and as extension ``BIAS`` the
+    level at no exposure) and, in ``measured``, the masters into a folder.
+
+    Parameters
+    ----------
+    night
+        Bias frames, darks and flats of one detector, in ADU; other frames are not used.
+    out
+        The folder.
+    options
+        How masters are made.
+    progress
+        Told how far it is.
+
+    Raises
+    ------
+    RequestError
+        When there is nothing to measure.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from daskred import open_night, simulate
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> counts = {"n_bias": 4, "n_darks": 3, "n_flats": 4, "n_science": 0}
+    >>> _ = simulate(folder.name + "/night", shape=(64, 64), **counts)
+    >>> found = characterize(open_night(folder.name + "/night"), folder.name + "/out")
+    >>> 1.4 < found.amplifiers[0].gain_e_per_adu < 1.8
+    True
+    >>> folder.cleanup()
+    """
+    progress = progress or Silent()
+    options = (options or Options()).but(masters_only=True, missing_dark=True)
+    night = _calibration_only(night)
+    frames = list(night.raw)
+    if not frames:
+        raise RequestError("no bias frames, darks or flats: there is nothing to measure")
+    readout = frames[0].readout
+    if readout.unit != "adu":
+        raise RequestError("a detector is measured in ADU, not in electrons")
+    if any(frame.readout.geometry != readout.geometry for frame in frames):
+        raise RequestError("the night has frames of several detectors or readouts; name one's")
+    for name in (RESULTS, DARK_MODEL):
+        _check_ours(Path(out) / name)
+    own = Path(out) / MEASURED_FOLDER
+    summary = reduce_night(night, own, options, progress)
+    plan = summary.plan
+    missing: list[str] = []
+    noises = _read_noises(plan, readout, missing, progress)
+    points, levels = _transfer(plan, readout, own, missing, progress)
+    rates = _dark_model(plan, readout, own, missing)
+    numbers = []
+    for which, amplifier in enumerate(readout.amplifiers):
+        name = amplifier.name or "image"
+        noise = noises[which] if noises else None
+        gain = _gain(points[name], noise, amplifier) if points.get(name) else None
+        numbers.append(_numbers(name, noise, gain, points.get(name, []), levels.get(name, [])))
+        if rates:
+            numbers[-1] = _with_dark(numbers[-1], rates[amplifier.target][amplifier.place.slices])
+        if points.get(name) and gain is None:
+            missing.append(f"gain of {name}: too few blocks of its flats are evenly lit")
+    failed = summary.failed
+    found = Characterization(Path(out), tuple(numbers), points, rates, tuple(missing), failed)
+    _save(found)
+    return found
+
+
+def _calibration_only(night: Night) -> Night:
+    """Return the night without its science frames, whose shape the others need not have."""
+    kinds = ("bias", "dark", "flat")
+    frames = tuple(frame for frame in night.frames if frame.kind in kinds)
+    others = {frame.path for frame in night.frames} - {frame.path for frame in frames}
+    left_out = tuple(one for one in night.left_out if one.path not in others)
+    return replace(night, frames=frames, left_out=left_out)
+
+
+def _parts(frame: Frame, readout: Readout, files: MasterFiles | None = None) -> list[Any]:
+    """Read a frame; return the pixels of each amplifier, less what masters subtract."""
+    images, saturated, _ = read_frame(frame, EXACT)
+    for image, full in zip(images, saturated, strict=True):
+        image[full] = np.nan
+    if files:
+        files.subtract_from(images)
+    return [images[one.target][one.place.slices] for one in readout.amplifiers]
+
+
+def _read_noises(
+    plan: Plan, readout: Readout, missing: list[str], progress: Progress
+) -> list[float | None]:
+    """Return the read noise of each amplifier, ADU; empty where nothing tells."""
+    biases = [master for master in plan.masters if master.kind == "bias"]
+    darks = sorted(
+        (master for master in plan.masters if master.kind == "dark"),
+        key=lambda master: master.facts.exptime_s or 0.0,
+    )
+    found = next((m for m in (*biases, *darks) if len(m.inputs) > 1), None)
+    if found is None:
+        missing.append("read noise: needs two bias frames, or two darks of one exposure time")
+        return []
+    if found.kind == "dark":
+        missing.append(f"read noise: of {found.name}, so that it holds dark current's noise too")
+    frames = [one.frame for one in found.inputs][: _MOST_PAIRS + 1]
+    progress.begin("Read noise", len(frames) - 1, "pairs")
+    noises: list[list[float]] = []
+    before = _parts(frames[0], readout)
+    for frame in frames[1:]:
+        parts = _parts(frame, readout)
+        noises.append([pair_noise(a, b) for a, b in zip(before, parts, strict=True)])
+        before = parts
+        progress.advance(1)
+    progress.end()
+    means = np.sqrt(np.nanmean(np.square(noises), axis=0)).tolist()
+    return [own if np.isfinite(own) else None for own in means]
+
+
+def _transfer(
+    plan: Plan, readout: Readout, out: Path, missing: list[str], progress: Progress
+) -> tuple[dict[str, list[TransferPoints]], dict[str, list[tuple[float, float]]]]:
+    """Return photon transfer points, and pairs of exposure time and level, of each amplifier."""
+    names = [one.name or "image" for one in readout.amplifiers]
+    points: dict[str, list[TransferPoints]] = {name: [] for name in names}
+    levels: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
+    flats = [master for master in plan.masters if master.kind == "flat"]
+    if not any(len(master.inputs) > 1 for master in flats):
+        missing.append("gain: needs two flats of one filter")
+        return points, levels
+    if not readout.is_above_bias and any(not i.correction.masters for m in flats for i in m.inputs):
+        text = "its flats have neither overscan, bias nor dark, so that their signal is not known"
+        missing.append(f"gain: {text}")
+        return points, levels
+    most_times = max(flats, key=lambda one: (len(_times(one)), len(one.inputs)))
+    progress.begin("Photon transfer", sum(len(one.inputs) for one in flats), "flats")
+    for master in flats:
+        inputs = list(master.inputs)[: 2 * _MOST_PAIRS]
+        inputs.sort(key=lambda one: one.frame.facts.exptime_s or 0.0)
+        parts = []
+        for one in inputs:
+            files = files_of(out, one.correction)
+            parts.append((one.frame.facts.exptime_s, _parts(one.frame, readout, files)))
+            progress.advance(1)
+            for name, own in zip(names, parts[-1][1], strict=True):
+                if parts[-1][0] and master is most_times:
+                    levels[name].append((parts[-1][0], float(np.nanmedian(own))))
+            if len(parts) == 2:
+                (first_s, first), (second_s, second) = parts
+                if first_s == second_s:
+                    for name, a, b in zip(names, first, second, strict=True):
+                        points[name].append(transfer_points(a, b))
+                parts = [] if first_s == second_s else parts[1:]
+    progress.end()
+    return points, levels
+
+
+def _times(master: Master) -> set[float | None]:
+    return {one.frame.facts.exptime_s for one in master.inputs}
+
+
+def _gain(
+    points: Sequence[TransferPoints], noise: float | None, amplifier: Amplifier
+) -> Gain | None:
+    """Return the gain, from blocks that are well below saturation."""
+    limit = _STRAIGHT_PART * (amplifier.saturation_adu or np.inf)
+    low = [
+        TransferPoints(one.signal[one.signal < limit], one.variance[one.signal < limit])
+        for one in points
+    ]
+    return fit_gain(low, noise or 0.0)
+
+
+def _numbers(
+    name: str,
+    noise: float | None,
+    gain: Gain | None,
+    points: Sequence[TransferPoints],
+    levels: Sequence[tuple[float, float]],
+) -> AmplifierNumbers:
+    value = gain.e_per_adu if gain else None
+    return AmplifierNumbers(
+        name=name,
+        read_noise_adu=noise,
+        read_noise_e=noise * value if noise and value else None,
+        gain_e_per_adu=value,
+        gain_error=gain.error if gain else None,
+        highest_signal_adu=max(
+            (float(p.signal.max()) for p in points if p.signal.size), default=None
+        ),
+        full_well_adu=gain.full_well_adu if gain else None,
+        linearity=_linearity(levels),
+    )
+
+
+def _linearity(levels: Sequence[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
+    """Return deviations from a level that is proportional to the exposure time."""
+    times = sorted({time for time, _ in levels})
+    if len(times) < 3:
+        return ()
+    means = [float(np.nanmean([level for time, level in levels if time == own])) for own in times]
+    slope = float(np.dot(times, means) / np.dot(times, times))
+    return tuple((t, m / (slope * t) - 1) for t, m in zip(times, means, strict=True))
+
+
+def _with_dark(numbers: AmplifierNumbers, rate: NDArray[np.float64]) -> AmplifierNumbers:
+    typical = float(np.nanmedian(rate))
+    _, limit = robust_limits(rate, HOT_SIGMA)
+    gain = numbers.gain_e_per_adu
+    return replace(
+        numbers,
+        dark_adu_per_s=typical,
+        dark_e_per_s=typical * gain if gain else None,
+        hot_fraction=float(np.mean(rate > limit)),
+    )
+
+
+def _dark_model(
+    plan: Plan, readout: Readout, out: Path, missing: list[str]
+) -> list[NDArray[np.float64]]:
+    """Fit bias and dark rate of each pixel, write them, and return the rates."""
+    masters = [master for master in plan.masters if master.kind in ("bias", "dark")]
+    by_time: dict[float, Master] = {}
+    for master in masters:
+        time = 0.0 if master.kind == "bias" else float(master.facts.exptime_s or 0.0)
+        by_time.setdefault(time, master)
+    if len(by_time) < 2:
+        missing.append("dark current: needs darks of two exposure times, or of one and a bias")
+        return []
+    times = sorted(by_time)
+    planes = [read_images(str(master_path(out, by_time[time].name))) for time in times]
+    weights = [len(by_time[time].inputs) for time in times]
+    biases, rates = [], []
+    for number in range(len(readout.shapes)):
+        bias, rate = fit_rate([own[number].astype("f8") for own in planes], times, weights)
+        biases.append(bias)
+        rates.append(rate)
+    cards = [
+        format_card(KEY_CARD, "dark model", "made by daskred"),
+        *commentary("COMMENT", "dark rate of each pixel; extension BIAS: level at no exposure"),
+        *commentary("COMMENT", f"from exposure times of {', '.join(f'{t:g}' for t in times)} s"),
+    ]
+    units: list[Any] = []
+    for number, (bias, rate) in enumerate(zip(biases, rates, strict=True)):
+        own = [format_card("BUNIT", "adu/s"), *cards]
+        if number:
+            own = [format_card("EXTNAME", "RATE"), format_card("EXTVER", number + 1), *own]
+        units.append((Header(tuple(own)), as_bands(rate.astype("f4"))))
+        names = [format_card("EXTNAME", "BIAS"), format_card("EXTVER", number + 1)]
+        own = [*names, format_card("BUNIT", "adu")]
+        units.append((Header(tuple(own)), as_bands(bias.astype("f4"))))
+    write_atomically(out.parent / DARK_MODEL, units)
+    return rates
+
+
+def _check_ours(path: Path) -> None:
+    """Refuse to write over a file that somebody else has put there."""
+    if not path.exists():
+        return
+    if path.suffix == ".json":
+        try:
+            ours = "amplifiers" in json.loads(path.read_text())
+        except (OSError, ValueError):
+            ours = False
+    else:
+        ours = is_own(path)
+    if not ours:
+        raise RequestError(f"{path}: stands there already, and daskred did not make it; move it")
+
+
+def _save(found: Characterization) -> None:
+    """Write the numbers as JSON, whole or not at all."""
+    text = json.dumps(
+        {
+            "amplifiers": [asdict(one) for one in found.amplifiers],
+            "missing": list(found.missing),
+            "hot_sigma": HOT_SIGMA,
+        },
+        indent=1,
+        allow_nan=False,
+    )
+    part = found.out / f"{TEMPORARY_MARK}{secrets.token_hex(8)}"
+    part.write_text(text + "\n")
+    part.replace(found.out / RESULTS)

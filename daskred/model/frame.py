@@ -1,0 +1,203 @@
+"""A frame and its images: the facts of its header and where its pixels lie."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import PurePath
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from daskred.model.readout import Readout
+
+Kind = Literal["bias", "dark", "flat", "science", "unknown"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+# FITS 4.0, table 8 (BITPIX) and table 11 (offsets that make integers unsigned, bytes signed).
+_DISK_DTYPES = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
+_OFFSETS = {(8, -128.0): "i1", (16, 2.0**15): "u2", (32, 2.0**31): "u4", (64, 2.0**63): "u8"}
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """One image of a frame: a detector, an amplifier, or all there is.
+
+    Parameters
+    ----------
+    name
+        ``EXTNAME,EXTVER`` of an extension, ``HDU n`` where it has none, empty for a primary image.
+    hdu
+        Its place in the file; the primary is 0.
+    shape
+        Rows and columns, ``(y, x)``.
+    bitpix
+        The type on disk.
+    bscale, bzero
+        ``physical = bzero + bscale * stored``.
+    blank
+        The stored integer that means "no value", or None.
+    offset
+        Where the pixels begin, in bytes of the uncompressed file.
+    compressed
+        Whether the pixels are tile-compressed.
+    """
+
+    name: str
+    hdu: int
+    shape: tuple[int, int]
+    bitpix: int
+    bscale: float
+    bzero: float
+    blank: int | None
+    offset: int
+    compressed: bool
+
+    @property
+    def disk_dtype(self) -> np.dtype[Any]:
+        """The type of the stored pixels, big-endian as FITS has it."""
+        return np.dtype(_DISK_DTYPES[self.bitpix])
+
+    @property
+    def offset_dtype(self) -> np.dtype[Any] | None:
+        """The integer type that BZERO stands for, where scaling is only a change of sign."""
+        if self.bscale != 1 or self.blank is not None:
+            return None
+        name = _OFFSETS.get((self.bitpix, self.bzero))
+        return np.dtype(name) if name else None
+
+    @property
+    def is_scaled(self) -> bool:
+        """Whether pixels must be multiplied, shifted or blanked, which makes them floats."""
+        plain = self.bscale == 1 and self.bzero == 0 and self.blank is None
+        return not plain and self.offset_dtype is None
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of the physical pixels, in this machine's byte order.
+
+        Scaled integers of up to 16 bits become float32, others float64, as in astropy.
+        """
+        if self.offset_dtype is not None:
+            return self.offset_dtype
+        if self.is_scaled and self.bitpix > 0:
+            return np.dtype("f4" if self.bitpix <= 16 else "f8")
+        return self.disk_dtype.newbyteorder("=")
+
+    @property
+    def largest(self) -> float | None:
+        """The largest value that the stored integers can tell; None of floats."""
+        if self.bitpix < 0:
+            return None
+        top = 255 if self.bitpix == 8 else 2 ** (self.bitpix - 1) - 1
+        return self.bzero + self.bscale * top
+
+    @property
+    def n_pixels(self) -> int:
+        """Number of pixels."""
+        return self.shape[0] * self.shape[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a frame's header says that matters to calibration; None where it says nothing.
+
+    Parameters
+    ----------
+    exptime_s
+        Exposure time, seconds.
+    filter
+        The filter's name, of all wheels together.
+    binning
+        As ``(x, y)``.
+    time_obs
+        Start of the exposure, as the header writes it.
+    gain_e_per_adu
+        Gain, electrons per ADU.
+    set_temp_c, ccd_temp_c
+        Temperature asked for and reached, degrees Celsius.
+    camera, readout, gain_setting, window
+        Which detector, read out how, at which gain setting, from which corner.
+    object
+        What was observed, in the observer's words.
+    saturation_adu
+        The level above which pixels are saturated, ADU.
+    read_noise_e
+        Electrons.
+    """
+
+    exptime_s: float | None = None
+    filter: str | None = None
+    binning: tuple[int, int] | None = None
+    time_obs: str | None = None
+    gain_e_per_adu: float | None = None
+    set_temp_c: float | None = None
+    ccd_temp_c: float | None = None
+    camera: str | None = None
+    readout: str | None = None
+    gain_setting: str | None = None
+    window: str | None = None
+    object: str | None = None
+    saturation_adu: float | None = None
+    read_noise_e: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One exposure: one FITS file, what its header says, and its images.
+
+    Parameters
+    ----------
+    path
+        The file, absolute.
+    name
+        Its path below the night, with forward slashes.
+    images
+        One or more; a mosaic has one per detector or amplifier.
+    facts
+        What the header says.
+    kind, reason
+        What it is an exposure of, and the signs that say so.
+    digest
+        Hexadecimal digest of the file's size, headers and first pixels.
+    n_cards
+        Number of header cards that say something, and not only how the pixels lie.
+    readout
+        How it is read out, and what is done to its pixels before they are calibrated.
+    state
+        What would change if the file were written or replaced; see `daskred.fits.storage.state_of`.
+    is_prepared
+        Whether anything is done to them.
+    """
+
+    path: str
+    name: str
+    images: tuple[Image, ...]
+    facts: Facts
+    kind: Kind
+    reason: str
+    digest: str
+    n_cards: int
+    readout: Readout
+    state: str = ""
+    is_prepared: bool = False
+
+    @property
+    def preparation(self) -> Readout | None:
+        """What is done to its pixels; None where they are taken as they are."""
+        return self.readout if self.is_prepared else None
+
+    def of_kind(self, kind: Kind, reason: str) -> Frame:
+        """Return this frame, taken for another kind."""
+        return replace(self, kind=kind, reason=reason)
+
+    @property
+    def basename(self) -> str:
+        """The file's name without its folder."""
+        return PurePath(self.path).name
+
+    @property
+    def layout(self) -> tuple[tuple[str, tuple[int, int]], ...]:
+        """Names and shapes of the prepared images: what frames that are combined must share."""
+        if self.preparation:
+            return tuple(zip(self.preparation.names, self.preparation.shapes, strict=True))
+        return tuple((image.name, image.shape) for image in self.images)

@@ -1,0 +1,218 @@
+"""A plan as plain data: which master is made of what, and which masters calibrate which frame.
+
+`daskred.night.plan` makes plans, `daskred.run.run` carries them out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from daskred.model.frame import Facts, Frame
+
+MasterKind = Literal["bias", "dark", "flat"]
+MASTERS_FOLDER = "masters"
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A frame that is not used.
+
+    Parameters
+    ----------
+    path, name
+        The file, absolute and below the night.
+    reason
+        Why, and the way out where there is one.
+    failed
+        Whether something is lost by it. False for what needs no calibration: duplicates, masters,
+        frames calibrated before, lamps.
+    """
+
+    path: str
+    name: str
+    reason: str
+    failed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """The masters that calibrate one frame, by name.
+
+    Parameters
+    ----------
+    dark
+        The master dark, or None.
+    dark_scale
+        The factor for the dark current; 1 where the exposure times agree.
+    bias
+        The master bias: subtracted where there is no dark; where the dark is scaled, taken from
+        it before.
+    flat
+        The master flat, or None.
+    terms
+        Instead of dark and bias: masters and factors whose sum is subtracted, as of a straight line
+        through darks of several exposure times.
+    zero_terms
+        The same for no exposure time, where there are terms and no bias.
+    zero
+        The master bias, whether or not it is subtracted: what lies above it makes photon noise.
+    """
+
+    dark: str | None = None
+    dark_scale: float = 1.0
+    bias: str | None = None
+    flat: str | None = None
+    terms: tuple[tuple[str, float], ...] = ()
+    zero_terms: tuple[tuple[str, float], ...] = ()
+    zero: str | None = None
+
+    @property
+    def masters(self) -> tuple[str, ...]:
+        """All names."""
+        fitted = [name for name, _ in self.terms]
+        return tuple(name for name in (*fitted, self.bias, self.dark, self.flat) if name)
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A frame that goes into a master, and what is subtracted from it before."""
+
+    frame: Frame
+    correction: Correction = field(default_factory=Correction)
+
+
+@dataclass(frozen=True, slots=True)
+class Master:
+    """A master to be made.
+
+    Parameters
+    ----------
+    name
+        Its name, that of its file without the suffix.
+    kind
+        bias, dark or flat.
+    inputs
+        The frames that are combined.
+    facts
+        What they have in common; the exposure time is the most frequent one.
+    """
+
+    name: str
+    kind: MasterKind
+    inputs: tuple[Input, ...]
+    facts: Facts
+
+    @property
+    def product(self) -> str:
+        """The file, below the folder of products."""
+        return f"{MASTERS_FOLDER}/{self.name}.fits"
+
+    @property
+    def layout(self) -> tuple[tuple[str, tuple[int, int]], ...]:
+        """Names and shapes of its images."""
+        return self.inputs[0].frame.layout
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Names of the masters that its inputs need."""
+        return tuple(dict.fromkeys(name for i in self.inputs for name in i.correction.masters))
+
+
+@dataclass(frozen=True, slots=True)
+class Science:
+    """A science frame, its product below the folder of products, and its masters."""
+
+    frame: Frame
+    product: str
+    correction: Correction
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is made from what.
+
+    Parameters
+    ----------
+    frames
+        Every frame whose headers could be read.
+    masters
+        In an order in which they can be made.
+    science
+        The science frames that will be calibrated.
+    left_out
+        Every frame that is not used, with the reason.
+    warnings
+        What is done, but is worth a look.
+    """
+
+    frames: tuple[Frame, ...]
+    masters: tuple[Master, ...]
+    science: tuple[Science, ...]
+    left_out: tuple[LeftOut, ...]
+    warnings: tuple[str, ...]
+
+    def master(self, name: str) -> Master:
+        """Return a master by name."""
+        return next(master for master in self.masters if master.name == name)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the plan as plain data, ready for JSON."""
+        return {
+            "frames": [
+                {
+                    "path": frame.path,
+                    "kind": frame.kind,
+                    "reason": frame.reason,
+                    "exptime_s": frame.facts.exptime_s,
+                    "filter": frame.facts.filter,
+                    "images": [
+                        {"name": i.name, "shape": list(i.shape), "dtype": i.dtype.name}
+                        for i in frame.images
+                    ],
+                }
+                for frame in self.frames
+            ],
+            "masters": [
+                {
+                    "name": master.name,
+                    "kind": master.kind,
+                    "product": master.product,
+                    "inputs": [one.frame.path for one in master.inputs],
+                    "masters": list(master.needs),
+                }
+                for master in self.masters
+            ],
+            "science": [
+                {
+                    "path": science.frame.path,
+                    "product": science.product,
+                    "masters": list(science.correction.masters),
+                    "dark_scale": science.correction.dark_scale,
+                    "dark_terms": [list(term) for term in science.correction.terms],
+                }
+                for science in self.science
+            ],
+            "left_out": [
+                {"path": entry.path, "reason": entry.reason, "failed": entry.failed}
+                for entry in self.left_out
+            ],
+            "warnings": list(self.warnings),
+        }
+
+
+def shape_text(layout: Iterable[tuple[str, tuple[int, int]]]) -> str:
+    """Return the shapes of a layout in words, rows first.
+
+    Examples
+    --------
+    >>> shape_text((("", (1020, 1530)),)), shape_text((("A", (4, 6)), ("B", (4, 6))))
+    ('1020x1530', '2 images of 4x6')
+    """
+    counts = Counter(f"{shape[0]}x{shape[1]}" for _, shape in layout)
+    if list(counts.values()) == [1]:
+        return next(iter(counts))
+    return " and ".join(f"{n} image{'s'[: n > 1]} of {shape}" for shape, n in counts.items())

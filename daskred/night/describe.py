@@ -1,0 +1,134 @@
+"""What one file is: a frame of some kind, or the reason why it is none."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+
+from daskred.cameras.rules import Camera
+from daskred.fits.hdus import Hdu, images_of, read_hdus, unpacking
+from daskred.fits.header import Header, is_structural, keyword_of
+from daskred.fits.pixels import read_rows
+from daskred.fits.storage import state_of, tag_of
+from daskred.model.errors import FrameError
+from daskred.model.frame import Frame, Image
+from daskred.model.plan import LeftOut
+from daskred.model.readout import Readout
+from daskred.night.facts import facts_of
+from daskred.night.kinds import kind_of, processed_sign
+from daskred.night.readout import readout_of
+
+_SAMPLE_PIXELS = 1024
+
+
+_MEANINGS = {
+    "calibrated": "is already calibrated",
+    "master": "is a master, not a raw frame",
+    "product": "was made by daskred",
+}
+
+
+def _own_digest(path: str, hdus: Sequence[Hdu], sample: bytes, prepared: Readout | None) -> str:
+    digest = hashlib.sha256(sample)
+    if prepared:
+        digest.update(repr(prepared).encode())
+    for hdu in hdus:
+        digest.update("".join(hdu.header.cards).encode("utf-8"))
+    digest.update(str(hdus[-1].end).encode())
+    with unpacking(path):
+        digest.update(tag_of(path).encode())
+    return digest.hexdigest()[:32]
+
+
+def _sample(path: str, image: Image) -> bytes:
+    """Return a digest of an image's first pixels, alike for all ways in which they are stored."""
+    n_rows = min(image.shape[0], -(-_SAMPLE_PIXELS // image.shape[1]))
+    pixels = np.empty((n_rows, image.shape[1]), image.dtype)
+    read_rows(path, image, 0, n_rows, pixels)
+    return hashlib.sha256(pixels.astype("f8").tobytes()).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What one file is.
+
+    Parameters
+    ----------
+    frame
+        The frame; None for a file that holds none.
+    left_out
+        Why it is not used; None for a raw frame.
+    sample
+        A digest of its first pixels, to tell duplicates by.
+    """
+
+    frame: Frame | None
+    left_out: LeftOut | None
+    sample: bytes = b""
+
+
+def telling_headers(hdus: Sequence[Hdu]) -> list[Header]:
+    """Return the primary header and, where its unit holds no pixels, the next one."""
+    n_empty = sum(hdu.data_size == 0 for hdu in hdus[:1])
+    return [hdu.header for hdu in hdus[: 1 + n_empty]]
+
+
+def describe(path: str, name: str, camera: Camera) -> Description:
+    """Read the headers and the first pixels of a file, and say what it is."""
+    try:
+        with unpacking(path):
+            state = state_of(path)  # before anything is read, so that no later change escapes
+        hdus = read_hdus(path)
+        processed = processed_sign(name, telling_headers(hdus), camera)
+        if processed is None:
+            return _describe(path, name, hdus, camera, state)
+        meaning, sign = processed
+        text = _MEANINGS[meaning] + (f": {sign}" if meaning != "product" else "")
+        left_out = LeftOut(path, name, text, failed=False)
+    except FrameError as error:
+        return Description(None, LeftOut(path, name, error.reason, failed=True))
+    try:
+        return replace(_describe(path, name, hdus, camera, state), left_out=left_out)
+    except FrameError:
+        return Description(None, left_out)
+
+
+def _describe(path: str, name: str, hdus: Sequence[Hdu], camera: Camera, state: str) -> Description:
+    images = images_of(path, hdus)
+    headers = telling_headers(hdus)
+    facts = facts_of(path, headers, camera)
+    sample = _sample(path, images[0])
+    readout = _shared(readout_of(path, hdus, images, camera, facts))
+    is_prepared = _changes(readout)
+    kind, reason = kind_of(name, headers, facts.exptime_s, camera)
+    frame = Frame(
+        path=path,
+        name=name,
+        images=images,
+        facts=facts,
+        kind=kind,
+        reason=reason,
+        digest=_own_digest(path, hdus, sample, readout if is_prepared else None),
+        n_cards=sum(
+            not is_structural(keyword_of(card)) for hdu in hdus for card in hdu.header.cards
+        ),
+        state=state,
+        readout=readout,
+        is_prepared=is_prepared,
+    )
+    return Description(frame, None, sample)
+
+
+@lru_cache(maxsize=256)
+def _changes(readout: Readout) -> bool:
+    return readout.changes_pixels
+
+
+@lru_cache(maxsize=256)
+def _shared(readout: Readout) -> Readout:
+    """Return one object for all that are equal: frames of one camera are read out alike."""
+    return readout

@@ -1,0 +1,122 @@
+"""Find FITS files below folders, by patterns, and at addresses."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from daskred.fits.storage import find_remote, is_remote
+from daskred.model.errors import RequestError
+
+_SUFFIX = re.compile(r"\.(fits|fit|fts)(\.gz|\.fz)?$", re.IGNORECASE)
+
+
+def find_files(sources: Sequence[str | Path]) -> list[tuple[str, str]]:
+    """Find FITS files below folders, files and globs.
+
+    Parameters
+    ----------
+    sources
+        Folders, searched with all folders below them; files; patterns like ``night/*.fit``; or
+        addresses of such, like ``s3://bucket/night``.
+
+    Returns
+    -------
+    list of (path, name)
+        Absolute paths, and paths below what all sources share; sorted by name.
+
+    Raises
+    ------
+    RequestError
+        When a source does not exist.
+    """
+    names = [str(source).removeprefix("file://") for source in sources]
+    remote = [name for name in names if is_remote(name)]
+    if remote and len(remote) < len(names):
+        raise RequestError(
+            "a night lies here or at addresses like s3://, not at both; run it apart"
+        )
+    pairs = _found_remote(remote) if remote else _found_here(names)
+    return sorted(pairs, key=lambda pair: pair[1])
+
+
+def _found_remote(sources: Iterable[str]) -> list[tuple[str, str]]:
+    """Return the files at addresses, and their names below what all addresses share."""
+    found: dict[str, None] = {}
+    for source in sources:
+        try:
+            matches = find_remote(source)
+        except FileNotFoundError:
+            matches = []
+        except OSError as error:
+            raise RequestError(f"{source}: {error.strerror}") from error
+        if not matches:
+            raise RequestError(f"{source}: no such file or folder, or no server that answers")
+        for match in matches:
+            parts = match.removeprefix(source).split("/")
+            hidden = any(part.startswith(".") for part in parts)
+            if match == source or (_SUFFIX.search(parts[-1]) and not hidden):
+                found[match] = None
+    shared = 0
+    for level in zip(*(address.split("/")[:-1] for address in found), strict=False):
+        if len(set(level)) > 1:
+            break
+        shared += 1
+    return [(address, address.split("/", shared)[-1]) for address in found]
+
+
+def _found_here(sources: Iterable[str]) -> list[tuple[str, str]]:
+    """Return the files of this machine, and their names below what all sources share."""
+    folders: list[Path] = []
+    found: dict[str, None] = {}
+    for source in sources:
+        matches = _matches(source)
+        if not matches:
+            raise RequestError(f"{source or 'an empty name'}: no such file or folder")
+        for match in matches:
+            path = Path(match)
+            if path.is_dir():
+                folders.append(path.absolute())
+                found |= dict.fromkeys(_files_below(path.absolute()))
+            elif match == source or _SUFFIX.search(path.name):
+                # A name typed with its folder keeps that folder, which may tell the frame's kind.
+                folders.append(path.absolute().parent if path.is_absolute() else Path.cwd())
+                found[os.path.abspath(path)] = None  # noqa: PTH100 - collapses "..", links stay
+    root = os.path.commonpath([os.path.abspath(folder) for folder in folders])  # noqa: PTH100
+    return [(path, os.path.relpath(path, root).replace(os.sep, "/")) for path in found]
+
+
+def _matches(source: str) -> list[str]:
+    """Return what a name or pattern stands for."""
+    try:
+        if source and Path(source).exists():
+            return [source]
+        return sorted(glob.glob(source, recursive=True))  # noqa: PTH207
+    except OSError:  # as of a name that is too long to be one
+        return []
+
+
+def _files_below(folder: Path) -> Iterator[str]:
+    """Yield the FITS files below a folder; links are followed, each folder is entered once.
+
+    A folder that cannot be read is yielded itself, so that it is named.
+    """
+    entered: set[tuple[int, int]] = set()
+    closed: list[str] = []
+    for parent, folders, files in os.walk(
+        folder, followlinks=True, onerror=lambda error: closed.append(str(error.filename))
+    ):
+        here = Path(parent)
+        status = here.stat()
+        if (status.st_dev, status.st_ino) in entered:
+            folders.clear()
+            continue
+        entered.add((status.st_dev, status.st_ino))
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            if _SUFFIX.search(name) and not name.startswith("."):
+                yield os.path.abspath(here / name)  # noqa: PTH100
+    yield from closed

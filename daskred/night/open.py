@@ -1,0 +1,195 @@
+"""Read the headers of a night's frames, and say what each is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatch
+from pathlib import Path
+
+from daskred.cameras.read import read_camera
+from daskred.cameras.rules import Camera
+from daskred.fits.storage import side_by_side
+from daskred.model.errors import FrameError, RequestError
+from daskred.model.frame import KINDS, Frame, Kind
+from daskred.model.plan import LeftOut
+from daskred.night.describe import describe
+from daskred.night.duplicates import duplicates
+from daskred.night.files import find_files
+from daskred.night.kinds import AUXILIARY
+from daskred.options import DETECTOR, Options
+
+
+@dataclass(frozen=True)
+class Night:
+    """The frames found below some folders, classified.
+
+    Parameters
+    ----------
+    frames
+        Every frame whose headers can be read, in the order of their names.
+    left_out
+        Those that are no raw frames or cannot be read, with the reason.
+    camera
+        The rules that classified them.
+    sources, folder, kinds
+        What it was opened from, in which folder, and the kinds that were settled by hand.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from daskred.simulation import simulate
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> _ = simulate(folder.name, shape=(16, 16), n_darks=2, n_flats=2, n_science=1)
+    >>> night = open_night(folder.name)
+    >>> [(frame.name, frame.kind) for frame in night.select("dark", exptime_s=10)]
+    [('dark/dark_10s-01.fits', 'dark'), ('dark/dark_10s-02.fits', 'dark')]
+    >>> folder.cleanup()
+    """
+
+    frames: tuple[Frame, ...]
+    left_out: tuple[LeftOut, ...] = ()
+    camera: Camera = field(default_factory=read_camera)
+    sources: tuple[str, ...] = ()
+    folder: str = ""
+    kinds: tuple[tuple[Kind, str], ...] = ()
+
+    @property
+    def raw(self) -> tuple[Frame, ...]:
+        """The frames that may be used."""
+        out = {entry.path for entry in self.left_out}
+        return tuple(frame for frame in self.frames if frame.path not in out)
+
+    def select(
+        self, kind: Kind, *, exptime_s: float | None = None, filter_name: str | None = None
+    ) -> list[Frame]:
+        """Return the raw frames of a kind, and of an exposure time or filter where given."""
+        return [
+            frame
+            for frame in self.raw
+            if frame.kind == kind
+            and (exptime_s is None or self._lasts(frame, exptime_s))
+            and (filter_name is None or frame.facts.filter == filter_name)
+        ]
+
+    def _lasts(self, frame: Frame, exptime_s: float) -> bool:
+        own = frame.facts.exptime_s
+        return own is not None and self.camera.same_exptime(own, exptime_s)
+
+    def without(self, errors: Iterable[FrameError]) -> Night:
+        """Return the night with further frames left out, since their pixels cannot be used."""
+        names = {frame.path: frame.name for frame in self.frames}
+        further = tuple(
+            LeftOut(error.path, names[error.path], error.reason, failed=True) for error in errors
+        )
+        return replace(self, left_out=(*self.left_out, *further))
+
+
+def parse_kinds(choices: Iterable[str]) -> list[tuple[Kind, str]]:
+    """Parse choices like ``dark=calib/*-d.fit``.
+
+    Raises
+    ------
+    RequestError
+        When one is no kind, an equals sign and a pattern.
+
+    Examples
+    --------
+    >>> parse_kinds(["dark=calib/*-d.fit"])
+    [('dark', 'calib/*-d.fit')]
+    """
+    parsed: list[tuple[Kind, str]] = []
+    for choice in choices:
+        kind, equals, pattern = choice.partition("=")
+        if not equals or not pattern or kind not in KINDS:
+            kinds = ", ".join(KINDS)
+            raise RequestError(
+                f"--kind {choice}: write KIND=PATTERN, as dark='calib/*-d.fit'; kinds are {kinds}"
+            )
+        parsed.append((kind, pattern))
+    return parsed
+
+
+def _chosen(frame: Frame, kinds: Sequence[tuple[Kind, str]]) -> tuple[Kind, str] | None:
+    """Return the last choice whose pattern a frame's path or name matches."""
+    for kind, pattern in reversed(kinds):
+        names = (frame.name, frame.path) if "/" in pattern else (frame.basename,)
+        if frame.name == pattern or any(fnmatch(name, pattern) for name in names):
+            return kind, pattern
+    return None
+
+
+def open_night(
+    *sources: str | Path,
+    camera: Camera | None = None,
+    kinds: Sequence[tuple[Kind, str]] = (),
+    on_frame: Callable[[int, int], None] | None = None,
+) -> Night:
+    """Find frames, read their headers, and classify them; of the pixels only the first are read.
+
+    Parameters
+    ----------
+    *sources
+        Folders, files and patterns.
+    camera
+        The rules; the default ones where None.
+    kinds
+        Kinds settled by hand: ``(kind, pattern)``; the last pattern that matches counts.
+    on_frame
+        Called with the number of frames read, and of all, after each.
+
+    Raises
+    ------
+    RequestError
+        When a source does not exist, no file is found, or a pattern matches none.
+    """
+    camera = camera or read_camera()
+    files = find_files(sources)
+    if not files:
+        below = ", ".join(map(str, sources))
+        raise RequestError(
+            f"no frames found below {below}: looked for .fits, .fit and .fts, also with .gz or .fz"
+        )
+    frames: list[Frame] = []
+    left_out: list[LeftOut] = []
+    raw: list[tuple[Frame, bytes]] = []
+    used: set[str] = set()
+    described = side_by_side(
+        lambda file: describe(*file, camera), files, (path for path, _ in files)
+    )
+    for number, description in enumerate(described, start=1):
+        frame, processed = description.frame, description.left_out
+        if frame and (choice := _chosen(frame, kinds)):
+            frame = frame.of_kind(choice[0], f"--kind {choice[0]}='{choice[1]}'")
+            processed = None
+            used.add(choice[1])
+        if processed:
+            left_out.append(processed)
+        elif frame:
+            raw.append((frame, description.sample))
+        if frame:
+            frames.append(frame)
+        if on_frame:
+            on_frame(number, len(files))
+    for kind, pattern in kinds:
+        if pattern not in used:
+            raise RequestError(f"--kind {kind}='{pattern}' matches no frame of the night")
+    left_out += duplicates(raw, camera)
+    gone = {entry.path for entry in left_out}
+    for frame in frames:
+        if frame.kind == "unknown" and frame.path not in gone:
+            failed = not frame.reason.startswith((AUXILIARY, "--kind"))
+            left_out.append(
+                LeftOut(frame.path, frame.name, f"unknown kind: {frame.reason}", failed)
+            )
+    left_out.sort(key=lambda entry: entry.name)
+    given = tuple(map(str, sources))
+    return Night(tuple(frames), tuple(left_out), camera, given, str(Path.cwd()), tuple(kinds))
+
+
+def camera_of(options: Options) -> Camera:
+    """Return the camera that options name, with what they say otherwise of its detector."""
+    camera = read_camera(options.camera)
+    given = {name: getattr(options, name) for name in DETECTOR}
+    changed = {name: value for name, value in given.items() if value is not None}
+    return replace(camera, detector=replace(camera.detector, **changed))

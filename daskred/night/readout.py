@@ -1,0 +1,403 @@
+"""From headers to amplifiers: which pixels see light, which are overscan, what each reads out.
+
+What headers contradict is refused by card and value, never guessed around.
+"""
+
+from __future__ import annotations
+
+import ast
+import operator
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from itertools import combinations
+from typing import cast
+
+from daskred.cameras.rules import AmplifierRule, Camera
+from daskred.fits.hdus import Hdu
+from daskred.fits.header import Header
+from daskred.model.errors import FrameError, RequestError
+from daskred.model.frame import Facts, Image
+from daskred.model.readout import (
+    Amplifier,
+    Fit,
+    Overscan,
+    Readout,
+    Section,
+    Statistic,
+    Unit,
+    parse_section,
+    whole,
+)
+from daskred.night.facts import parse_number, positive
+
+# What headers say where there is no section.
+_NO_SECTION = re.compile(r"\s*(unknown|none|n/?a|null|undefined|\[?0:0,\s*0:0\]?)?\s*", re.I)
+_OPERATORS: dict[type[ast.operator], Callable[[int, int], int]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.floordiv,
+    ast.FloorDiv: operator.floordiv,
+}
+
+
+def readout_of(
+    path: str, hdus: Sequence[Hdu], images: Sequence[Image], camera: Camera, facts: Facts
+) -> Readout:
+    """Return how a frame was read out, and what is done to its pixels before they are calibrated.
+
+    Parameters
+    ----------
+    path
+        The frame's file, for errors.
+    hdus, images
+        Its units, and those that hold pixels.
+    camera
+        The rules.
+    facts
+        What the headers say.
+
+    Raises
+    ------
+    FrameError
+        When a section lies outside its image, two overlap, an overscan lies neither beside nor
+        above its pixels, or a gain that is needed is not known.
+    """
+    rules = camera.detector
+    if _is_simple(hdus, images, camera):
+        return _simple(images[0], facts.gain_e_per_adu, facts.read_noise_e, facts.saturation_adu)
+    if camera.amplifiers and not rules.trim:
+        raise RequestError("--no-trim: a camera file that tells amplifiers tells what is cut off")
+    if camera.amplifiers:
+        numbers = range(1, len(camera.amplifiers) + 1)
+        amplifiers = [_by_rule(path, hdus, images, camera, n) for n in numbers]
+        amplifiers = _placed(path, amplifiers, camera.amplifiers)
+    else:
+        amplifiers = [_by_header(path, hdus, images, camera, n) for n in range(len(images))]
+    _check(path, amplifiers, camera)
+    names = tuple(image.name for image in images)
+    n_targets = len(images)
+    if rules.assemble and len(amplifiers) > 1 and not camera.amplifiers:
+        amplifiers = _assembled(path, hdus, images, camera, amplifiers)
+        names, n_targets = ("",), 1
+    shapes = []
+    for target in range(n_targets):
+        own = [one.place for one in amplifiers if one.target == target]
+        if not own:
+            raise FrameError(path, f"the camera's rules have no amplifier for {names[target]!r}")
+        shapes.append((max(s.rows[1] for s in own), max(s.columns[1] for s in own)))
+        for one, other in combinations(own, 2):
+            if one.overlaps(other):
+                raise FrameError(path, f"two amplifiers are to lie at {one} and {other}")
+    overscan = None
+    if rules.overscan != "none":
+        overscan = Overscan(
+            cast(Statistic, rules.overscan),
+            cast(Fit, rules.overscan_fit),
+            rules.overscan_order,
+            rules.overscan_reject_sigma,
+        )
+    readout = Readout(
+        amplifiers=tuple(amplifiers),
+        names=names,
+        shapes=tuple(shapes),
+        raw_shapes=tuple(image.shape for image in images),
+        overscan=overscan,
+        unit=cast(Unit, rules.unit),
+        crosstalk=_crosstalk(
+            path,
+            hdus[0].header,
+            rules.crosstalk if rules.crosstalk_correction else (),
+            len(amplifiers),
+        ),
+        bleed_rows=rules.bleed_rows,
+    )
+    if rules.unit == "electron":
+        _check_gains(path, hdus, images, camera, amplifiers)
+    return readout
+
+
+def _is_simple(hdus: Sequence[Hdu], images: Sequence[Image], camera: Camera) -> bool:
+    """Whether there is one image, and nothing tells sections of it: the most usual case."""
+    rules = camera.detector
+    if len(images) > 1 or images[0].hdu or camera.amplifiers or rules.unit != "adu":
+        return False
+    cards = (*rules.data_cards, *rules.overscan_cards)
+    plain = not rules.bleed_rows and not rules.crosstalk
+    return plain and not any(card in hdus[0].header for card in cards)
+
+
+@lru_cache(maxsize=64)
+def _simple(image: Image, gain: float | None, noise: float | None, limit: float | None) -> Readout:
+    """Return the preparation that does nothing, of one image."""
+    section = whole(image.shape)
+    limit = image.largest if limit is None else limit
+    amplifier = Amplifier(
+        name=image.name,
+        image=0,
+        data=section,
+        overscan=(),
+        target=0,
+        place=section,
+        gain_e_per_adu=gain,
+        read_noise_e=noise,
+        saturation_adu=limit,
+    )
+    shapes = (image.shape,)
+    return Readout((amplifier,), (image.name,), shapes, None, raw_shapes=shapes)
+
+
+def _crosstalk(
+    path: str, header: Header, rows: Sequence[Sequence[float | str]], n_amplifiers: int
+) -> tuple[tuple[float, ...], ...]:
+    """Return the crosstalk matrix, its cards read."""
+    if rows and [len(row) for row in rows] != [n_amplifiers] * n_amplifiers:
+        raise FrameError(path, f"has {n_amplifiers} amplifiers, the camera's crosstalk has others")
+
+    def number(entry: float | str) -> float:
+        if not isinstance(entry, str):
+            return float(entry)
+        parsed = parse_number(header.get(entry))
+        if parsed is None:
+            told = f"{entry} = {header.get(entry)!r}"
+            raise FrameError(path, f"{told}, which the camera's crosstalk needs, is no number")
+        return parsed[0]
+
+    matrix = tuple(tuple(map(number, row)) for row in rows)
+    return matrix if any(any(row) for row in matrix) else ()
+
+
+def _saturation(headers: Sequence[Header], camera: Camera, image: Image) -> float | None:
+    """Return the level at which raw pixels are saturated: the header's, or their type's largest."""
+    told = positive(headers, camera, "saturation_adu")
+    return image.largest if told is None else told
+
+
+def _headers(hdus: Sequence[Hdu], image: Image) -> list[Header]:
+    """Return the headers that tell of an image: its own, then the primary one."""
+    own = next(hdu.header for hdu in hdus if hdu.index == image.hdu)
+    return [own] if image.hdu == 0 else [own, hdus[0].header]
+
+
+def _section(
+    path: str, header: Header, cards: Sequence[str], shape: tuple[int, int]
+) -> tuple[str, Section] | None:
+    """Return the first card that tells a section, and the section, of an image of a shape."""
+    for card in cards:
+        value = header.get(card)
+        if value is None or _NO_SECTION.fullmatch(str(value)):
+            continue
+        section = parse_section(str(value), shape)
+        if section is None:
+            raise FrameError(path, f"{card} = {value!r} is no section like [x1:x2,y1:y2]")
+        return f"{card} = {value!r}", section
+    return None
+
+
+def _inside(path: str, told: tuple[str, Section], shape: tuple[int, int]) -> Section:
+    text, section = told
+    if not section.fits_into(shape):
+        axes = f"{shape[1]} columns and {shape[0]} rows"
+        raise FrameError(path, f"{text} lies outside its image of {axes}")
+    return section
+
+
+def _by_header(
+    path: str, hdus: Sequence[Hdu], images: Sequence[Image], camera: Camera, number: int
+) -> Amplifier:
+    """Return the amplifier that an image's own header tells of."""
+    image, rules = images[number], camera.detector
+    headers = _headers(hdus, image)
+    # What is packed keeps its sections; a name of their image is no part of them.
+    data = whole(image.shape)
+    overscan: tuple[Section, ...] = ()
+    if rules.trim and (told := _section(path, headers[0], rules.data_cards, image.shape)):
+        data = _inside(path, told, image.shape)
+    told = _section(path, headers[0], rules.overscan_cards, image.shape)
+    if told and rules.overscan != "none":
+        strip = _inside(path, told, image.shape)
+        if rules.trim and strip.overlaps(data):
+            raise FrameError(path, f"{told[0]} overlaps the pixels that see light, {data}")
+        overscan = (strip,)
+    return Amplifier(
+        name=image.name,
+        image=number,
+        data=Section(data.rows, data.columns),
+        overscan=overscan,
+        target=number,
+        place=whole(data.shape),
+        gain_e_per_adu=positive(headers, camera, "gain_e_per_adu"),
+        read_noise_e=positive(headers, camera, "read_noise_e"),
+        saturation_adu=_saturation(headers, camera, image),
+    )
+
+
+def _by_rule(
+    path: str,
+    hdus: Sequence[Hdu],
+    images: Sequence[Image],
+    camera: Camera,
+    number: int,
+) -> Amplifier:
+    """Return the amplifier that a camera file tells of; numbers count from 1."""
+    rule = camera.amplifiers[number - 1]
+    if rule.image >= len(images):
+        text = f"has {len(images)} images, and the camera's amplifier {rule.name!r} is in number"
+        raise FrameError(path, f"{text} {rule.image + 1}")
+    image = images[rule.image]
+    headers = _headers(hdus, image)
+
+    def section(text: str) -> Section:
+        computed = _computed(path, text, headers)
+        found = parse_section(computed)
+        if not found:
+            raise FrameError(path, f"the camera's section {text!r} comes out as {computed!r}")
+        told = text if computed == text else f"{text} = {computed}"
+        return _inside(path, (f"the camera's section {told}", found), image.shape)
+
+    def known(own: float | None, fact: str) -> float | None:
+        return own if own is not None else positive(headers, camera, fact)
+
+    data = section(rule.data)
+    place = section(rule.place) if rule.place else data
+    return Amplifier(
+        name=rule.name or (str(number) if len(camera.amplifiers) > 1 else ""),
+        image=rule.image,
+        data=data,
+        overscan=tuple(map(section, rule.overscan)) if camera.detector.overscan != "none" else (),
+        target=rule.image,
+        place=place,
+        gain_e_per_adu=known(rule.gain_e_per_adu, "gain_e_per_adu"),
+        read_noise_e=known(rule.read_noise_e, "read_noise_e"),
+        saturation_adu=rule.saturation_adu or _saturation(headers, camera, image),
+        linearity=rule.linearity if camera.detector.linearity else (),
+        linearity_table=rule.linearity_table if camera.detector.linearity else (),
+    )
+
+
+def _computed(path: str, text: str, headers: Sequence[Header]) -> str:
+    """Return a section whose sums and cards are computed."""
+    match = re.fullmatch(r"\s*\[([^:,]+):([^:,]+),([^:,]+):([^:,]+)\]\s*", text)
+    if not match:
+        raise FrameError(path, f"the camera's section {text!r} is none: write [x1:x2,y1:y2]")
+
+    def number(node: ast.expr) -> int:
+        match node:
+            case ast.Constant(value=int(value)):
+                return value
+            case ast.Name(id=card):
+                found = next((h.get(card) for h in headers if card in h), None)
+                parsed = parse_number(found)
+                if parsed is None or parsed[0] != int(parsed[0]):
+                    told = f"{card} = {found!r}, which the camera's section {text} needs"
+                    raise FrameError(path, f"{told}, is no whole number")
+                return int(parsed[0])
+            case ast.BinOp(left, operation, right) if type(operation) in _OPERATORS:
+                return _OPERATORS[type(operation)](number(left), number(right))
+        raise FrameError(path, f"the camera's section {text!r} can have + - * / only")
+
+    try:
+        parts = [number(ast.parse(part.strip(), mode="eval").body) for part in match.groups()]
+    except (SyntaxError, ZeroDivisionError) as error:
+        raise FrameError(path, f"the camera's section {text!r} cannot be computed") from error
+    x1, x2, y1, y2 = parts
+    return f"[{x1}:{x2},{y1}:{y2}]"
+
+
+def _placed(
+    path: str, amplifiers: Sequence[Amplifier], rules: Sequence[AmplifierRule]
+) -> list[Amplifier]:
+    """Put amplifiers where they lie in their image, less what is cut off, unless rules tell."""
+    placed = []
+    for one, rule in zip(amplifiers, rules, strict=True):
+        place = one.place
+        if rule.place is None:
+            own = [other.data for other in amplifiers if other.image == one.image]
+            top, left = min(s.rows[0] for s in own), min(s.columns[0] for s in own)
+            place = _moved(one.data, -top, -left)
+        elif place.shape != one.data.shape:
+            text = f"amplifier {one.name!r} has data {one.data} and place {place}, of other sizes"
+            raise FrameError(path, text)
+        placed.append(_with_place(one, place, one.target))
+    return placed
+
+
+def _moved(section: Section, down: int, right: int) -> Section:
+    rows = (section.rows[0] + down, section.rows[1] + down)
+    return Section(rows, (section.columns[0] + right, section.columns[1] + right))
+
+
+def _with_place(amplifier: Amplifier, place: Section, target: int) -> Amplifier:
+    return replace(amplifier, place=place, target=target)
+
+
+def _check(path: str, amplifiers: Sequence[Amplifier], camera: Camera) -> None:
+    """Refuse an overscan that is none, and what needs one where there is none."""
+    for one in amplifiers:
+        if (one.linearity or one.linearity_table) and not one.overscan:
+            text = "the camera's linearity is told for ADU above the bias, and needs an overscan"
+            raise FrameError(path, f"{text}; --no-linearity goes without")
+        for strip in one.overscan:
+            if not strip.lies_beside(one.data) and not strip.lies_above(one.data):
+                raise FrameError(
+                    path, f"its overscan {strip} lies neither beside nor above its data {one.data}"
+                )
+            for other in amplifiers:
+                if other.image == one.image and strip.overlaps(other.data) and camera.detector.trim:
+                    text = f"its overscan {strip} overlaps pixels that see light, {other.data}"
+                    raise FrameError(path, text)
+
+
+def _assembled(
+    path: str,
+    hdus: Sequence[Hdu],
+    images: Sequence[Image],
+    camera: Camera,
+    amplifiers: Sequence[Amplifier],
+) -> list[Amplifier]:
+    """Put amplifiers together into one image by their places on the detector."""
+    places = []
+    for one in amplifiers:
+        headers = _headers(hdus, images[one.image])
+        told = _section(path, headers[0], camera.detector.place_cards, images[one.image].shape)
+        if told is None:
+            cards = " or ".join(camera.detector.place_cards)
+            raise FrameError(path, f"{one.name} has no {cards}, and cannot be assembled")
+        text, on_detector = told
+        # Places count pixels of the detector, also where the readout bins them.
+        factors = [
+            large / small for large, small in zip(on_detector.shape, one.data.shape, strict=True)
+        ]
+        if any(factor < 1 or factor != int(factor) for factor in factors):
+            raise FrameError(path, f"{text} does not fit the pixels of {one.name}, {one.data}")
+        bins = tuple(map(int, factors))
+        rows = (on_detector.rows[0] // bins[0], on_detector.rows[1] // bins[0])
+        columns = (on_detector.columns[0] // bins[1], on_detector.columns[1] // bins[1])
+        places.append(Section(rows, columns, on_detector.flips))
+    top, left = min(s.rows[0] for s in places), min(s.columns[0] for s in places)
+    moved = []
+    for one, place in zip(amplifiers, places, strict=True):
+        rows = (place.rows[0] - top, place.rows[1] - top)
+        columns = (place.columns[0] - left, place.columns[1] - left)
+        moved.append(_with_place(one, Section(rows, columns, place.flips), 0))
+    return moved
+
+
+def _check_gains(
+    path: str,
+    hdus: Sequence[Hdu],
+    images: Sequence[Image],
+    camera: Camera,
+    amplifiers: Sequence[Amplifier],
+) -> None:
+    """Refuse a frame whose gain is wanted and not told."""
+    for one in amplifiers:
+        if one.gain_e_per_adu is not None:
+            continue
+        cards = [card for (card, *_) in camera.facts["gain_e_per_adu"]]
+        headers = _headers(hdus, images[one.image])
+        told = [f"{c} = {h.get(c)!r}" for h in headers for c in cards if c in h]
+        what = f"{', '.join(told)} is no gain" if told else f"has no gain ({', '.join(cards)})"
+        raise FrameError(path, f"{what}, which electrons need; a camera file can tell it")

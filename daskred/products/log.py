@@ -1,0 +1,193 @@
+"""The log of runs into a folder: one JSON object a line, of every frame what became of it.
+
+The file is also what a run holds locked, so that no other writes into the same folder; a run that
+dies lets go of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from daskred.engine.progress import Progress
+from daskred.model.errors import RequestError
+from daskred.model.plan import LeftOut
+from daskred.model.receipt import Receipt
+
+LOG_NAME = "daskred-log.jsonl"
+Level = Literal["debug", "info", "warning"]
+LEVELS: tuple[Level, ...] = ("debug", "info", "warning")
+
+
+def _checked(out: Path) -> Path:
+    """Return the log's path; raise RequestError where something else has its name."""
+    path = out / LOG_NAME
+    if path.exists() and not path.is_file():
+        raise RequestError(f"{path}: is no log, but has its name; move it away")
+    return path
+
+
+def _lock(descriptor: int, how: int) -> bool:
+    """Lock a file for as long as it is open; return whether its file system can.
+
+    Raises
+    ------
+    BlockingIOError
+        When somebody else holds it.
+    """
+    try:
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except OSError:  # as some file systems of clusters are mounted
+        return False
+    return True
+
+
+class RunLog:
+    """The log of one run, and its sole use of the folder of products.
+
+    Parameters
+    ----------
+    out
+        The folder of products.
+    level
+        ``debug`` for each phase too, ``info`` for each product, ``warning`` for what failed alone;
+        beginnings and ends of runs are always told.
+
+    Raises
+    ------
+    RequestError
+        When another run is at work there, or the log cannot be written.
+    """
+
+    def __init__(self, out: Path, level: Level = "info") -> None:
+        self._rank = LEVELS.index(level)
+        path = _checked(out)
+        try:
+            self._file = path.open("ab+", buffering=0)
+        except OSError as error:
+            raise RequestError(f"{path}: cannot be written: {error.strerror}") from error
+        try:
+            self.locked = _lock(self._file.fileno(), fcntl.LOCK_EX)
+        except BlockingIOError as error:
+            self._file.close()
+            raise RequestError(f"{out}: another run of daskred is at work there; wait") from error
+        if self._file.tell():
+            self._file.seek(-1, os.SEEK_END)
+            if self._file.read(1) != b"\n":  # a crash, or a full disk, has cut the last line
+                self._file.write(b"\n")
+
+    def write(self, event: str, **facts: Any) -> None:
+        """Add a line."""
+        record = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event}
+        text = json.dumps({**record, **facts}, ensure_ascii=False)
+        line = text.encode(errors="surrogateescape") + b"\n"
+        n_written = self._file.write(line)
+        if n_written < len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._file.name)
+
+    def phase(self, title: str, **facts: Any) -> None:
+        """Tell of a phase."""
+        if self._rank <= LEVELS.index("debug"):
+            self.write("phase", title=title, **facts)
+
+    def product(self, receipt: Receipt, key: str, inputs: Sequence[str]) -> None:
+        """Tell what became of a product, and of which frames it was made."""
+        if self._rank <= LEVELS.index("info"):
+            facts = asdict(receipt)
+            facts["seconds"] = round(receipt.seconds, 4)
+            outcome = "made" if facts.pop("made") else "was there"
+            self.write("product", outcome=outcome, key=key, **facts, inputs=list(inputs))
+
+    def left_out(self, entry: LeftOut) -> None:
+        """Tell why a frame is not used."""
+        if entry.failed or self._rank <= LEVELS.index("info"):
+            self.write("left out", **asdict(entry))
+
+    def close(self) -> None:
+        """End the log, and let go of the folder."""
+        self._file.close()
+
+    def __enter__(self) -> RunLog:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class LoggedProgress:
+    """A progress that also tells the log of each phase that ends.
+
+    Parameters
+    ----------
+    progress
+        Whom else it tells.
+    log
+        The log.
+    """
+
+    def __init__(self, progress: Progress, log: RunLog) -> None:
+        self._progress, self._log = progress, log
+        self._phase: dict[str, Any] = {}
+        self._start = 0.0
+
+    def begin(self, title: str, total: int, unit: str) -> None:
+        """Begin a phase."""
+        self._phase = {"title": title, "total": total, "unit": unit}
+        self._start = time.monotonic()
+        self._progress.begin(title, total, unit)
+
+    def advance(self, n_units: int) -> None:
+        """Count."""
+        self._progress.advance(n_units)
+
+    def end(self) -> None:
+        """End the phase."""
+        self._progress.end()
+        self._log.phase(**self._phase, seconds=round(time.monotonic() - self._start, 3))
+
+    def say(self, message: str) -> None:
+        """Tell the user."""
+        self._progress.say(message)
+
+
+def read_log(out: Path) -> Iterator[dict[str, Any]]:
+    """Yield the records of all runs into a folder; a line that a crash has cut is passed over."""
+    path = _checked(out)
+    if not path.exists():
+        return
+    with path.open(encoding="utf-8", errors="surrogateescape") as file:
+        for line in file:
+            try:
+                record = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(record, dict) and "event" in record:
+                yield record
+
+
+@contextlib.contextmanager
+def undisturbed(out: Path) -> Iterator[None]:
+    """Keep runs from a folder of products while it is looked at.
+
+    Raises
+    ------
+    RequestError
+        When a run is at work there.
+    """
+    with _checked(out).open("rb") as file:
+        try:
+            _lock(file.fileno(), fcntl.LOCK_SH)
+        except BlockingIOError as error:
+            raise RequestError(f"{out}: a run of daskred is at work there; wait") from error
+        yield

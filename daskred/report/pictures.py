@@ -1,0 +1,201 @@
+"""Frames as pictures: grey scale, several side by side, each with its colour bar."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daskred.arrays.masterfiles import data_images, read_images
+from daskred.model.errors import RequestError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from daskred.measure.characterization import Characterization
+
+Limits = Literal["percentile", "zscale"]
+_MAX_SIDE = 2000
+_LARGEST = 1e30  # beyond that, ranges overflow
+_PNG = b"\x89PNG"
+
+
+def grey_limits(pixels: NDArray[Any], limits: Limits = "percentile") -> tuple[float, float]:
+    """Return what is shown black and white.
+
+    Parameters
+    ----------
+    pixels
+        Shape ``(y, x)``.
+    limits
+        ``percentile``: the 5th and the 95th, as the lab has it; ``zscale``: IRAF's.
+
+    Examples
+    --------
+    >>> grey_limits(np.arange(101.0).reshape(1, -1))
+    (5.0, 95.0)
+    """
+    finite = pixels[np.isfinite(pixels) & (np.abs(pixels) < _LARGEST)]
+    if finite.size == 0:
+        return 0.0, 1.0
+    if limits == "zscale":
+        from astropy.visualization import ZScaleInterval
+
+        low, high = ZScaleInterval().get_limits(finite)
+    else:
+        low, high = np.percentile(finite, [5, 95])
+    return float(low), float(high)
+
+
+def picture(
+    panels: Sequence[tuple[str, NDArray[Any]]], limits: Limits = "percentile", columns: int = 0
+) -> Figure:
+    """Draw images side by side.
+
+    Parameters
+    ----------
+    panels
+        Title and pixels ``(y, x)`` of each; the first row is at the bottom.
+    limits
+        As of `grey_limits`.
+    columns
+        How many in a row; 0 for a number that fits.
+    """
+    from matplotlib.figure import Figure
+
+    columns = columns or min(len(panels), 4)
+    rows = math.ceil(len(panels) / columns)
+    figure = Figure(figsize=(4.2 * columns, 3.8 * rows), layout="constrained")
+    for number, (title, pixels) in enumerate(panels, start=1):
+        axes = figure.add_subplot(rows, columns, number)
+        # A screen shows no more pixels; the limits are those of all.
+        step = max(1, math.ceil(max(pixels.shape) / _MAX_SIDE))
+        low, high = grey_limits(pixels, limits)
+        extent = (-0.5, pixels.shape[1] - 0.5, -0.5, pixels.shape[0] - 0.5)
+        image = axes.imshow(
+            pixels[::step, ::step],
+            cmap="gray",
+            vmin=low,
+            vmax=high,
+            origin="lower",
+            extent=extent,
+            interpolation="nearest",
+        )
+        axes.set_title(title, fontsize=9, wrap=True)
+        figure.colorbar(image, ax=axes, shrink=0.85)
+    return figure
+
+
+def panels_of(paths: Sequence[str]) -> list[tuple[str, NDArray[Any]]]:
+    """Read files as panels: one for each image.
+
+    Raises
+    ------
+    FrameError
+        When a file cannot be read.
+    """
+    panels = []
+    for path in paths:
+        for image, pixels in zip(data_images(path), read_images(path), strict=True):
+            name = f" [{image.name}]" if image.name else ""
+            panels.append((Path(path).name + name, pixels))
+    return panels
+
+
+def characterization_picture(found: Characterization) -> Figure:
+    """Draw a detector's numbers: photon transfer, dark rates as a map and as a histogram."""
+    from matplotlib.figure import Figure
+
+    shown = [name for name, points in found.points.items() if points]
+    n_panels = bool(shown) + 2 * bool(found.rates) + any(a.linearity for a in found.amplifiers)
+    figure = Figure(figsize=(4.6 * max(n_panels, 1), 3.9), layout="constrained")
+    panel = iter(range(1, n_panels + 1))
+    if shown:
+        axes = figure.add_subplot(1, n_panels, next(panel))
+        for amplifier in found.amplifiers:
+            points = found.points.get(amplifier.name, [])
+            if not points:
+                continue
+            signal = np.concatenate([one.signal for one in points])
+            variance = np.concatenate([one.variance for one in points])
+            (dots,) = axes.plot(signal, variance, ".", markersize=2, alpha=0.5)
+            if amplifier.gain_e_per_adu:
+                x = np.linspace(0, signal.max(), 50)
+                noise = (amplifier.read_noise_adu or 0.0) ** 2
+                label = f"{amplifier.name}: {amplifier.gain_e_per_adu:.3f} e/ADU"
+                axes.plot(
+                    x, x / amplifier.gain_e_per_adu + noise, color=dots.get_color(), label=label
+                )
+        axes.set(title="photon transfer", xlabel="signal (ADU)", ylabel="variance (ADU²)")
+        axes.legend(fontsize=8)
+    if found.rates:
+        rate = found.rates[0]
+        axes = figure.add_subplot(1, n_panels, next(panel))
+        low, high = grey_limits(rate)
+        image = axes.imshow(rate, cmap="gray", vmin=low, vmax=high, origin="lower")
+        axes.set_title("dark current (ADU/s)")
+        figure.colorbar(image, ax=axes, shrink=0.85)
+        axes = figure.add_subplot(1, n_panels, next(panel))
+        values = np.concatenate([one[np.isfinite(one)] for one in found.rates])
+        axes.hist(np.clip(values, *np.percentile(values, [0.01, 99.99])), bins=200, log=True)
+        axes.set(title="pixels by dark current", xlabel="ADU/s", ylabel="pixels")
+    if any(amplifier.linearity for amplifier in found.amplifiers):
+        axes = figure.add_subplot(1, n_panels, next(panel))
+        for amplifier in found.amplifiers:
+            if amplifier.linearity:
+                times, residuals = np.array(amplifier.linearity).T
+                axes.plot(times, 100 * residuals, "o-", label=amplifier.name)
+        axes.axhline(0, color="0.7")
+        axes.set(title="linearity", xlabel="exposure time (s)", ylabel="deviation (%)")
+        axes.legend(fontsize=8)
+    return figure
+
+
+def save_picture(figure: Figure, target: Path) -> None:
+    """Write a picture.
+
+    Raises
+    ------
+    RequestError
+        When it cannot be written there.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    FigureCanvasAgg(figure)
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=110)
+    try:
+        if target.exists() and not target.read_bytes().startswith(_PNG):
+            raise RequestError(f"{target}: is there already, and no PNG; name another file")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(picture.getvalue())
+    except OSError as error:
+        raise RequestError(f"{target}: cannot be written: {error.strerror}") from error
+
+
+def has_screen() -> bool:
+    """Whether a window can be opened."""
+    return sys.platform == "darwin" or any(
+        os.environ.get(n) for n in ("DISPLAY", "WAYLAND_DISPLAY")
+    )
+
+
+def open_window(figure: Figure) -> bool:
+    """Show a picture in a window until it is closed; False where no window can be opened."""
+    import matplotlib.pyplot as plt
+
+    manager = plt.figure().canvas.manager
+    if manager is None or plt.get_backend().lower() == "agg":
+        plt.close("all")
+        return False
+    figure.set_canvas(manager.canvas)
+    manager.canvas.figure = figure
+    plt.show()
+    return True

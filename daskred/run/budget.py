@@ -1,0 +1,188 @@
+"""How much memory a run needs, in one place; tiles and workers follow from what it may have.
+
+The promise is for all processes of a run on a machine together, the interpreter included. What a
+process needs was measured (``python -m benchmarks memory``) and rounded up; the rest follows from
+the sizes of frames. With more frames, tiles get lower instead of memory larger.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from daskred.fits.storage import is_remote
+from daskred.fits.unpack import is_packed
+from daskred.model.errors import RequestError
+from daskred.model.frame import Frame
+from daskred.options import Options
+
+MB = 10**6
+# The interpreter with everything that a run imports, and what a forked worker adds of its own.
+PROCESS_BYTES = 85 * MB
+WORKER_BYTES = 20 * MB
+# Strips of medians, bands of frames, samples for levels: see `daskred.kernels`.
+WORKING_BYTES = 45 * MB
+SORTING_BYTES = 60 * MB
+# What is known of one frame: its facts, its place in the plan and in the tasks.
+FRAME_BYTES = 6000
+# More gains nothing: a tile's rows are read in one go of this size from all files together.
+MOST_TILE_BYTES = 32 * MB
+_CONTROL_FILES = (
+    ("memory.max", "memory.current", "memory.stat"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat"),
+)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What memory allows.
+
+    Parameters
+    ----------
+    needed_bytes
+        What it will need at the most.
+    n_workers
+        How many workers fit.
+    tile_bytes
+        How large one worker's tile may be.
+    """
+
+    needed_bytes: int
+    n_workers: int
+    tile_bytes: int
+
+
+def _text_in(path: Path) -> str:
+    """Return what a file of the system says, or nothing."""
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
+
+
+def _number_in(path: Path) -> int | None:
+    text = _text_in(path).strip()
+    return int(text) if text.isdigit() else None
+
+
+def available_bytes() -> int:
+    """Return what memory the machine, or the control group this runs in, has free."""
+    free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    meminfo = Path("/proc/meminfo")
+    if meminfo.exists():
+        match = re.search(r"^MemAvailable:\s+(\d+) kB", meminfo.read_text(), re.MULTILINE)
+        free = int(match[1]) * 1024 if match else free
+    group = Path("/sys/fs/cgroup")
+    for limit, used, stat in _CONTROL_FILES:
+        most, now = _number_in(group / limit), _number_in(group / used)
+        if most is not None and now is not None:
+            # The page cache counts as used, and is given back when it is needed.
+            cache = re.search(r"^(?:total_cache|file) (\d+)", _text_in(group / stat), re.MULTILINE)
+            free = min(free, max(most - now + (int(cache[1]) if cache else 0), 0))
+    return free
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a run needs memory for, beside frames and masters.
+
+    Parameters
+    ----------
+    dtype_bytes
+        Size of a product's pixel.
+    scaled_darks
+        Whether darks are scaled, which takes float64.
+    whole
+        Whether levels need all pixels of a frame at once.
+    beside_bytes
+        What a mask, uncertainties or cosmic rays take of each pixel; and the pixel itself, which
+        is held with them.
+    plain
+        Whether masters are plain medians.
+    """
+
+    dtype_bytes: int = 4
+    scaled_darks: bool = False
+    whole: bool = False
+    beside_bytes: int = 0
+    plain: bool = True
+
+
+def needs_of(options: Options, scaled_darks: bool) -> Needs:
+    """Return what options need memory for."""
+    whole_frames = bool(options.cosmics != "no" or options.interpolate)
+    beside = options.mask or options.uncertainty or whole_frames
+    return Needs(
+        dtype_bytes=8 if options.dtype == "float64" else 4,
+        scaled_darks=scaled_darks,
+        whole=options.normalize != "mode",
+        beside_bytes=10 * beside + 24 * options.uncertainty + 32 * whole_frames,
+        plain=options.plain_median,
+    )
+
+
+def _of_worker(frames: Sequence[Frame], needs: Needs) -> int:
+    """Return what one worker holds beside its tile: masters of a frame, and its working memory."""
+    n_pixels = max((sum(i.n_pixels for i in frame.images) for frame in frames), default=0)
+    itemsize = needs.dtype_bytes
+    # A dark and a divisor, and a mask while the divisor is made; to scale a dark takes its bias
+    # and a result in float64 too.
+    masters = (2 * itemsize + 1 + (itemsize + 8 if needs.scaled_darks else 0)) * n_pixels
+    # Packed and remote frames are read whole; a level that needs every pixel takes them thrice.
+    packed = any(is_packed(frame) or is_remote(frame.path) for frame in frames)
+    of_frame = (16 * packed + 24 * needs.whole + needs.beside_bytes) * n_pixels
+    # Where more is asked for than a plain median, strips are sorted, and summed in float64.
+    sorting = SORTING_BYTES * (not needs.plain)
+    return WORKER_BYTES + WORKING_BYTES + sorting + masters + of_frame
+
+
+def budget(
+    frames: Sequence[Frame],
+    most_inputs: int,
+    n_workers: int,
+    limit_bytes: int | None = None,
+    needs: Needs | None = None,
+) -> Budget:
+    """Return how many workers, and tiles of what size, fit into memory.
+
+    Parameters
+    ----------
+    frames
+        The frames that are used.
+    most_inputs
+        The number of frames of the largest master.
+    n_workers
+        How many workers are wanted.
+    limit_bytes
+        What the run may have; None for half of what is free.
+    needs
+        What else memory is needed for.
+
+    Raises
+    ------
+    RequestError
+        When not even one worker fits; it names the least that would do.
+    """
+    limit = limit_bytes or available_bytes() // 2
+    needs = needs or Needs()
+    own = _of_worker(frames, needs)
+    # One row of all frames of one exposure is the least that a median needs.
+    widest = max(
+        (i.shape[1] * max(i.dtype.itemsize, needs.dtype_bytes) for f in frames for i in f.images),
+        default=0,
+    )
+    least_tile = widest * most_inputs
+    base = PROCESS_BYTES + FRAME_BYTES * len(frames)
+    least = base + own + least_tile
+    if least > limit:
+        raise RequestError(
+            f"--memory: {limit // MB} MB are too little for this night;"
+            f" {-(-least // MB)} MB would do"
+        )
+    fitting = max(1, min(n_workers, (limit - base) // (own + least_tile)))
+    tile = min((limit - base) // fitting - own, MOST_TILE_BYTES)
+    tile = max(tile, least_tile)
+    return Budget(base + fitting * (own + tile), fitting, tile)

@@ -1,0 +1,189 @@
+"""What is looked at before a run: whether there is something to do, and whether it can be done."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections import Counter
+from collections.abc import Iterable
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from daskred.engine.progress import Progress
+from daskred.fits.storage import is_remote
+from daskred.model.errors import FrameError, RequestError
+from daskred.model.plan import MASTERS_FOLDER, Plan
+from daskred.night.open import Night
+from daskred.options import Options
+from daskred.products.expected import expected_products, has_key
+from daskred.products.log import read_log
+from daskred.products.names import packed_name
+
+
+def folder_of_products(out: str | Path) -> Path:
+    """Return the folder of products; make it where it is missing.
+
+    Raises
+    ------
+    RequestError
+        When it cannot be made or written.
+    """
+    if is_remote(str(out)):
+        raise RequestError(f"-o {out}: products are written to a folder of this machine; name one")
+    out = Path(out).absolute()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise RequestError(f"-o {out}: is, or lies in, a file; name a folder") from error
+    except OSError as error:
+        raise RequestError(f"-o {out}: cannot be made: {error.strerror}") from error
+    for folder in (out, out / MASTERS_FOLDER):
+        if folder.exists() and not os.access(folder, os.W_OK | os.X_OK):
+            raise RequestError(f"-o {folder}: no permission to write there; name another folder")
+    return out
+
+
+def check_plan(plan: Plan, masters_only: bool) -> None:
+    """Raise RequestError for a plan that has nothing to do."""
+    kinds = [frame.kind for frame in plan.frames]
+    if masters_only:
+        if not plan.masters:
+            raise RequestError("no masters can be made: there are no calibration frames to use")
+    elif "science" not in kinds or not any(
+        f.kind == "science" and f.path not in _set_aside(plan) for f in plan.frames
+    ):
+        raise RequestError(
+            f"no science frames: {_counted(plan)};"
+            " --kind science='PATTERN' names them, --masters-only makes the masters alone,"
+            " daskred plan tells why each frame is what it is"
+        )
+
+
+def _counted(plan: Plan) -> str:
+    """Say what frames there are, and the first of those that are none."""
+    kinds = Counter(frame.kind for frame in plan.frames)
+    parts = [f"{number} {kind}" for kind, number in sorted(kinds.items())]
+    known = {frame.path for frame in plan.frames}
+    broken = [entry for entry in plan.left_out if entry.path not in known]
+    if broken:
+        parts.append(f"{len(broken)} that are none ({broken[0].name} {broken[0].reason})")
+    return f"the night has {', '.join(parts)}"
+
+
+def _set_aside(plan: Plan) -> set[str]:
+    """Paths of the frames that need no calibration, as masters and duplicates."""
+    return {entry.path for entry in plan.left_out if not entry.failed}
+
+
+def check_sum(plan: Plan, options: Options) -> None:
+    """Refuse to calibrate one exposure by the sum of several."""
+    if options.combine != "sum":
+        return
+    used = next((master.name for master in plan.masters if master.needs), None)
+    if plan.science and not options.masters_only:
+        used = used or "the science frames"
+    if used:
+        raise RequestError(
+            f"--combine sum: {used} would be calibrated by the sum of several exposures; sums are"
+            " for masters that nothing needs: --masters-only, of one kind of frames"
+        )
+
+
+def with_known_noise(plan: Plan, options: Options, progress: Progress) -> Options:
+    """Return the options without uncertainties, where nobody tells gain and read noise."""
+    if not options.uncertainty and options.reject != "noise":
+        return options
+    from daskred.kernels.noise import knows_noise  # few runs need it
+
+    frames = [one.frame for master in plan.masters for one in master.inputs]
+    frames += [one.frame for one in plan.science]
+    unknown = next((frame for frame in frames if not knows_noise(frame.readout)), None)
+    if unknown is None:
+        return options
+    text = f"{unknown.name}: neither its header nor the camera's file tells gain and read noise"
+    if options.reject == "noise":
+        raise RequestError(f"{text}, which a rejection by noise needs")
+    progress.say(f"{text}; the products are written without uncertainties")
+    return options.but(uncertainty=False)
+
+
+def check_science_options(options: Options) -> None:
+    """Raise RequestError where what is wanted of science frames cannot be had."""
+    if options.cosmics != "no" and find_spec("astroscrappy") is None:
+        raise RequestError("cosmic rays are found by astroscrappy: pip install 'daskred[cosmics]'")
+    path = options.bad_pixels
+    if path is None:
+        return
+    from daskred.arrays.masterfiles import read_images
+
+    if not (options.mask or options.uncertainty or options.interpolate or options.cosmics != "no"):
+        raise RequestError(
+            "--bad-pixels goes with --mask, or with --interpolate or --cosmics, which it guides"
+        )
+    try:
+        found = read_images(path)
+    except FrameError as error:
+        raise RequestError(f"--bad-pixels {error}") from error
+    if not found:
+        raise RequestError(f"--bad-pixels {path}: has no image that is no extension of a product")
+
+
+def check_space(out: Path, plan: Plan, options: Options) -> None:
+    """Raise RequestError where the products that are missing do not fit on the disk."""
+    # Planes, and the counts of masters.
+    beside = 4 * options.uncertainty + options.mask + 4 * options.counts
+    itemsize = np.dtype(options.dtype).itemsize + beside
+    layouts = [(master.product, master.layout) for master in plan.masters]
+    if not options.masters_only:
+        layouts += [
+            (packed_name(one.product, options.compress), one.frame.layout) for one in plan.science
+        ]
+    needed = sum(
+        itemsize * sum(shape[0] * shape[1] for _, shape in layout)
+        for product, layout in layouts
+        if not (out / product).exists()
+    )
+    there = next(folder for folder in (out, *out.absolute().parents) if folder.is_dir())
+    free = shutil.disk_usage(there).free
+    if needed > free:
+        raise RequestError(
+            f"-o {out}: has {free // 10**6} MB free, and the products need {-(-needed // 10**6)} MB"
+        )
+
+
+def check_same_night(out: Path, night: Night, plan: Plan, options: Options) -> None:
+    """Raise RequestError where products of another night would be replaced.
+
+    Nights may have frames and masters of the same names; a night that was moved is the same.
+    """
+    runs = [record for record in read_log(out) if record["event"] == "run"]
+    if not runs:
+        return
+    earlier = _roots(runs[-1].get("folder", ""), runs[-1].get("sources", ()))
+    now = _roots(night.folder, night.sources)
+    if any(_is_below(one, other) or _is_below(other, one) for one in earlier for other in now):
+        return
+    for expected in expected_products(plan, options):
+        if (out / expected.product).exists() and not has_key(expected, out):
+            raise RequestError(
+                f"-o {out}: holds products of another night ({', '.join(sorted(earlier))}), as"
+                f" {expected.product}; name another folder, or both nights at once; --overwrite"
+                " replaces them"
+            )
+
+
+def _roots(folder: str, sources: Iterable[str]) -> set[str]:
+    """Return the folders and files that sources name; of a pattern the folder before it."""
+    roots = set()
+    for source in sources:
+        fixed = re.split(r"[*?\[]", source)[0]
+        root = source if fixed == source else fixed.rpartition("/")[0]
+        roots.add(root if is_remote(source) else os.path.normpath(Path(folder, root)))
+    return roots
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(f"{folder.rstrip('/')}/")

@@ -1,0 +1,103 @@
+"""One look at each worker of a cluster before any work is given to it."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from daskred import __version__
+from daskred.engine.cluster import PATIENCE_S
+from daskred.fits.storage import read_range
+from daskred.fits.write import TEMPORARY_MARK
+from daskred.model.errors import RequestError
+
+_PACKAGES = ("numpy", "astropy")
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a worker must have before any work is given to it.
+
+    Parameters
+    ----------
+    out
+        The folder of products.
+    mark
+        A file in it, which is there if it is the same folder.
+    frame
+        A frame of the night.
+    least_bytes
+        What one task takes of a worker's memory.
+    """
+
+    out: str
+    mark: str
+    frame: str
+    least_bytes: int
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import version
+
+    return {"daskred": __version__} | {name: version(name) for name in _PACKAGES}
+
+
+def _look(needs: Needs, versions: dict[str, str], dask_worker: Any = None) -> str:
+    """Run on a worker: say what it lacks, or nothing."""
+    own = _versions()
+    for name, wanted in versions.items():
+        if own[name] != wanted:
+            return f"has {name} {own[name]}, and this program {wanted}; install the same there"
+    try:
+        read_range(needs.frame, 0, memoryview(bytearray(80)))
+    except OSError as error:
+        return f"cannot read the night: {needs.frame}: {error.strerror or error}"
+    if not Path(needs.out, needs.mark).exists():
+        return f"does not see {needs.out}; the folder of products must be one that all share"
+    probe = Path(needs.out, f"{TEMPORARY_MARK}{secrets.token_hex(8)}")
+    try:
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        return f"cannot write to {needs.out}: {error.strerror or error}"
+    limit = getattr(getattr(dask_worker, "memory_manager", None), "memory_limit", None)
+    if limit and limit < needs.least_bytes * dask_worker.state.nthreads:
+        least = -(-needs.least_bytes * dask_worker.state.nthreads // 10**6)
+        return f"has {limit // 10**6} MB of memory; {least} MB would do"
+    return ""
+
+
+def check_workers(client: Any, out: Path, frames: Sequence[str], least_bytes: int) -> None:
+    """See that every worker can do the work.
+
+    Raises
+    ------
+    RequestError
+        Naming the worker, and what it lacks.
+    """
+    deadline = time.monotonic() + PATIENCE_S
+    while not client.scheduler_info(n_workers=-1)["workers"]:
+        if time.monotonic() > deadline:
+            raise RequestError(f"the cluster at {client.scheduler.address} has no workers")
+        time.sleep(_ASIDE_S)
+    mark = out / f"{TEMPORARY_MARK}{secrets.token_hex(8)}"
+    mark.write_bytes(b"")
+    needs = Needs(str(out), mark.name, frames[0], least_bytes)
+    try:
+        found = client.run(_look, needs, _versions(), on_error="return")
+    finally:
+        mark.unlink(missing_ok=True)
+    for worker, lack in sorted(found.items()):
+        if isinstance(lack, ModuleNotFoundError):
+            lack = f"has no {lack.name}; install there what runs here"
+        if isinstance(lack, BaseException):
+            lack = f"cannot do the work: {lack!r}"
+        if lack:
+            raise RequestError(f"worker {worker} {lack}")
+
+
+_ASIDE_S = 1.0

@@ -1,0 +1,50 @@
+"""What stands beside the pixels of a master: masks, uncertainties, numbers of values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daskred.arrays.noise import MasterNoise
+from daskred.fits.raster import Raster
+from daskred.fits.write import Bands
+from daskred.model.mask import NO_DATA
+from daskred.products.extensions import Plane, PlaneName
+from daskred.run.masters import Combined
+
+
+def _plane(
+    name: PlaneName, number: int, raster: Raster, dtype: str, bands: Iterator[NDArray[Any]]
+) -> Plane:
+    return Plane(name, number, Bands(raster.shape, np.dtype(dtype), bands, is_data=False))
+
+
+def mask_plane(raster: Raster, number: int) -> Plane:
+    """Return the mask of an image of a master: where it has no value."""
+    bands = (np.where(np.isfinite(band), 0, NO_DATA).astype("u1") for band in raster.bands())
+    return _plane("MASK", number, raster, "u1", bands)
+
+
+def count_planes(counts: Sequence[Raster], number: int) -> list[Plane]:
+    """Return how many frames each pixel is made of, and how many were rejected."""
+    used, rejected = counts
+    return [
+        _plane("NUSED", number, used, "u2", used.bands()),
+        _plane("REJECTED", number, rejected, "u2", rejected.bands()),
+    ]
+
+
+def uncertainty_plane(combined: Combined, number: int, noise: MasterNoise) -> Plane:
+    """Return the uncertainty of an image of a master."""
+
+    def bands() -> Iterator[NDArray[np.float32]]:
+        row = 0
+        used = combined.counts[number][0].bands()
+        for value, n_used in zip(combined.divided(number), used, strict=True):
+            yield noise.sigma(value.astype("f8"), n_used, number, row)
+            row += len(value)
+
+    return _plane("UNCERT", number, combined.rasters[number], "f4", bands())

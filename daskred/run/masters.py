@@ -1,0 +1,298 @@
+"""Make masters: the tiles of all frames, each reduced by a worker and written where it belongs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daskred.arrays.frames import (
+    TASK_PIXELS,
+    frame_tasks,
+    frames_in,
+    look_at_frames,
+    measure_frames,
+)
+from daskred.arrays.masterfiles import MasterFiles
+from daskred.arrays.masters import (
+    MasterLevel,
+    level_of_master,
+    noise_of,
+    reduction_of,
+    rows_of_level,
+    saturation_of,
+    tile_options,
+    usable_levels,
+    usable_looks,
+    wants_levels,
+    weights_of,
+)
+from daskred.arrays.prepared import Look
+from daskred.arrays.tiles import Stack, rows_per_tile, written_tiles
+from daskred.engine.executor import Executor
+from daskred.engine.progress import Progress
+from daskred.fits.raster import Raster
+from daskred.fits.write import Bands
+from daskred.kernels.clipping import Noise
+from daskred.model.errors import FrameError, FramesError
+from daskred.model.frame import Frame
+from daskred.model.plan import Correction, Master
+from daskred.options import Options
+from daskred.run.unpack import unpacked
+
+
+@dataclass(frozen=True)
+class Combined:
+    """What frames were combined to, until it is written.
+
+    Parameters
+    ----------
+    rasters
+        For each image its pixels on disk; whoever uses them removes them.
+    sums
+        For each frame the sum of its pixels; see `daskred.fits.pixels.pixel_sum`.
+    counts
+        For each image how many values were used, and how many rejected; empty for plain medians.
+    level
+        What the pixels are to be divided by.
+    levels
+        Of flats, what each was divided by.
+    weights
+        Of frames; empty where all count alike.
+    """
+
+    rasters: list[Raster]
+    sums: list[int]
+    counts: list[list[Raster]] = field(default_factory=list)
+    level: MasterLevel = field(default_factory=MasterLevel)
+    levels: tuple[float, ...] = ()
+    weights: tuple[float, ...] = ()
+
+    def remove(self) -> None:
+        """Remove the rasters."""
+        for raster in (*self.rasters, *(one for pair in self.counts for one in pair)):
+            raster.remove()
+
+    def bands(self, number: int, dtype: str, on_bad: Callable[[int], None]) -> Bands:
+        """Return an image as it is written; tell how many pixels are zero or negative."""
+
+        def divided() -> Iterator[NDArray[np.floating]]:
+            for band in self.divided(number):
+                on_bad(int(np.count_nonzero(band <= 0)))
+                yield band.astype(dtype)
+
+        return Bands(self.rasters[number].shape, np.dtype(dtype), divided())
+
+    def divided(self, number: int) -> Iterator[NDArray[Any]]:
+        """Yield an image band by band, divided by its level."""
+        row = 0
+        for band in self.rasters[number].bands():
+            yield self.level.divide(band, number, row)
+            row += len(band)
+
+
+@dataclass(frozen=True)
+class Combiner:
+    """Makes the pixels of masters.
+
+    Parameters
+    ----------
+    folder
+        Where pixels lie while they are made.
+    options
+        How.
+    executor, progress
+        Where, and who is told.
+    tile_bytes
+        How large a tile may be.
+    files
+        Finds the masters that a correction names.
+    """
+
+    folder: Path
+    options: Options
+    executor: Executor
+    progress: Progress
+    tile_bytes: int
+    files: Callable[[Correction], MasterFiles]
+
+    def combine(self, master: Master) -> Combined:
+        """Return what the frames of a master combine to.
+
+        Raises
+        ------
+        FramesError
+            Naming frames that cannot be used.
+        """
+        frames = [one.frame for one in master.inputs]
+        with unpacked(frames, self.folder, self.executor, self.progress) as plain:
+            looks = self._looks(plain)
+            levels: list[float] = []
+            if wants_levels(master.kind, self.options):
+                levels = self._levels(master, plain, looks)
+            combined = self._tiles(master, plain, looks, levels)
+        if master.kind != "flat":
+            return combined
+        try:
+            return replace(combined, level=self._own_level(master, combined), levels=tuple(levels))
+        except BaseException:
+            combined.remove()
+            raise
+
+    def _per_frame(
+        self, title: str, items: Sequence[Any], frames: Sequence[Frame], work: Callable[..., Any]
+    ) -> list[Any]:
+        """Return what some work makes of each frame."""
+        found: dict[int, Any] = {}
+        numbered = list(enumerate(items))
+        self.progress.begin(title, len(items), "frames")
+        try:
+            tasks = frame_tasks(
+                title,
+                numbered,
+                [frame.path for frame in frames],
+                frames_in(TASK_PIXELS, frames, self.executor.n_parts),
+                _Numbered(work),
+            )
+            for task, results in self.executor.run(tasks):
+                found |= {n: one for (n, _), one in zip(task.items, results, strict=True)}
+                self.progress.advance(len(results))
+        finally:
+            self.progress.end()
+        return [found[number] for number in range(len(items))]
+
+    def _looks(self, frames: Sequence[Frame]) -> list[Look | None]:
+        """Look at frames that are to be prepared."""
+        if not any(frame.is_prepared for frame in frames):
+            return [None] * len(frames)
+        return usable_looks(self._per_frame("Overscans", frames, frames, look_at_frames))
+
+    def _levels(
+        self, master: Master, frames: Sequence[Frame], looks: Sequence[Look | None]
+    ) -> list[float]:
+        """Measure the level of each frame."""
+        by_correction: dict[Correction, list[int]] = {}
+        for number, one in enumerate(master.inputs):
+            by_correction.setdefault(one.correction, []).append(number)
+        measured: list[Any] = [None] * len(frames)
+        for correction, numbers in by_correction.items():
+            own = [(frames[n], saturation_of(frames[n]), looks[n]) for n in numbers]
+            work = _Measure(self.files(correction), self.options)
+            title = f"Levels of {master.name}"
+            found = self._per_frame(title, own, [frames[n] for n in numbers], work)
+            for number, one in zip(numbers, found, strict=True):
+                measured[number] = one
+        originals = [one.frame for one in master.inputs]
+        return usable_levels(originals, measured, lit=master.kind == "flat")
+
+    def _noise(self, master: Master) -> Noise | None:
+        if self.options.reject != "noise":
+            return None
+        zero = master.inputs[0].correction.zero
+        files = self.files(Correction(bias=zero)) if zero else None
+        return noise_of(master.kind, [one.frame for one in master.inputs], files)
+
+    def _tiles(
+        self,
+        master: Master,
+        frames: Sequence[Frame],
+        looks: Sequence[Look | None],
+        levels: Sequence[float],
+    ) -> Combined:
+        """Combine all images of frames, band by band."""
+        corrections = [one.correction for one in master.inputs]
+        ways = list(dict.fromkeys(corrections)) if master.kind == "flat" else []
+        darks = [self.files(way) for way in ways]
+        which = [ways.index(correction) for correction in corrections] if ways else []
+        noise = self._noise(master)
+        originals = [one.frame for one in master.inputs]
+        weights = weights_of(originals, levels, self.options)
+        combined = Combined([], [0] * len(frames), weights=tuple(weights))
+        reduce = reduction_of(master.kind, self.options)
+        try:
+            for number in range(len(frames[0].layout)):
+                stack = Stack(frames, number, self.options)
+                options = tile_options(
+                    master.kind, number, originals, self.options, levels, which, noise
+                )
+                how = (reduce, list(looks), darks, options)
+                rasters, sums = self._image(master, number, stack, *how)
+                combined.rasters.append(rasters[0])
+                if len(rasters) > 1:
+                    combined.counts.append(rasters[1:])
+                for place, own in enumerate(sums):
+                    combined.sums[place] = (combined.sums[place] + own) % 2**64
+            for place, look in enumerate(looks):
+                if look:
+                    combined.sums[place] = look.raw_sum
+        except BaseException:
+            combined.remove()
+            raise
+        return combined
+
+    def _image(
+        self,
+        master: Master,
+        number: int,
+        stack: Stack,
+        reduce: Any,
+        looks: Sequence[Look | None],
+        darks: Sequence[MasterFiles],
+        options: dict[str, Any],
+    ) -> tuple[list[Raster], list[int]]:
+        """Make one image of a master; return its rasters, and the frames' sums."""
+        n_frames, height, width = stack.shape
+        row_bytes = (n_frames * stack.dtype.itemsize + 8 * len(darks)) * width
+        n_rows = rows_per_tile(row_bytes, height, self.tile_bytes, self.executor.n_parts)
+        n_rows = min(self.options.tile_rows or n_rows, height)
+        dtype = options.get("precision", self.options.dtype)
+        kinds = [dtype] if self.options.plain_median else [dtype, "uint16", "uint16"]
+        rasters = [Raster.create(self.folder, (height, width), kind) for kind in kinds]
+        sums = [0] * n_frames
+        self.progress.begin(f"{master.name} of {n_frames} frames", height, "rows")
+        try:
+            tasks = written_tiles(stack, number, n_rows, rasters, reduce, looks, darks, options)
+            for _, (n_done, own) in self.executor.run(tasks):
+                sums = [total + part for total, part in zip(sums, own, strict=True)]
+                self.progress.advance(n_done)
+        except BaseException:
+            for raster in rasters:
+                raster.remove()
+            raise
+        finally:
+            self.progress.end()
+        return rasters, sums
+
+    def _own_level(self, master: Master, combined: Combined) -> MasterLevel:
+        """Return what a master flat is divided by."""
+        readout = master.inputs[0].frame.readout
+        step = 1 if self.options.normalize_amplifiers else rows_of_level(readout, self.options)
+        text = f"{master.name} cannot be normalised"
+        refuse = FramesError(tuple(FrameError(one.frame.path, text) for one in master.inputs))
+        images = [raster.every(step) for raster in combined.rasters]
+        return level_of_master(images, step, readout, self.options, refuse)
+
+
+@dataclass(frozen=True)
+class _Numbered:
+    """Work on frames that travel with their numbers."""
+
+    work: Callable[..., Any]
+
+    def __call__(self, items: Sequence[tuple[int, Any]]) -> Any:
+        return self.work([item for _, item in items])
+
+
+@dataclass(frozen=True)
+class _Measure:
+    """Measures the levels of frames."""
+
+    files: MasterFiles
+    options: Options
+
+    def __call__(self, frames: Sequence[Any]) -> Any:
+        return measure_frames(frames, self.files, self.options)

@@ -1,0 +1,308 @@
+"""Reduce a night: make a plan, carry it out into a folder, and say what became of every frame."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import secrets
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from daskred import __version__
+from daskred.engine.executor import Executor, Workers, active_client, open_pool
+from daskred.engine.progress import Progress, Silent
+from daskred.fits.write import TEMPORARY_MARK
+from daskred.model.errors import FrameError, FramesError, RequestError, RunError
+from daskred.model.plan import MASTERS_FOLDER, LeftOut, Plan
+from daskred.model.receipt import Receipt
+from daskred.night.open import Night
+from daskred.night.plan import make_plan
+from daskred.options import Options
+from daskred.products.log import LoggedProgress, RunLog
+from daskred.run.budget import Budget, budget, needs_of
+from daskred.run.checks import (
+    check_plan,
+    check_same_night,
+    check_science_options,
+    check_space,
+    check_sum,
+    folder_of_products,
+    with_known_noise,
+)
+from daskred.run.run import Run
+
+# On a cluster each worker is asked whether it has what a task needs; here nothing is cut short.
+_ROOMY_BYTES = 10**12
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run did.
+
+    Parameters
+    ----------
+    out
+        The folder of products.
+    plan
+        The plan that was carried out, without the frames that failed on the way.
+    masters, science
+        A receipt for each product.
+    seconds
+        How long it took.
+    """
+
+    out: Path
+    plan: Plan
+    masters: tuple[Receipt, ...]
+    science: tuple[Receipt, ...]
+    seconds: float
+
+    @property
+    def failed(self) -> tuple[LeftOut, ...]:
+        """The frames that are missing from the products."""
+        return tuple(entry for entry in self.plan.left_out if entry.failed)
+
+
+def _remove_parts(out: Path, plan: Plan) -> None:
+    """Remove what a killed run left unfinished beside the products of this one."""
+    folders = {out, out / MASTERS_FOLDER} | {(out / one.product).parent for one in plan.science}
+    for folder in folders:
+        for part in folder.glob(f"{TEMPORARY_MARK}*"):
+            if part.is_file():
+                part.unlink(missing_ok=True)
+
+
+def reduce_night(
+    night: Night,
+    out: str | Path,
+    options: Options | None = None,
+    progress: Progress | None = None,
+) -> Summary:
+    """Make a night's masters, and calibrate its science frames.
+
+    Writes ``OUT/masters/*.fits`` and the calibrated frames, each atomically. What stands there
+    already, made from the same inputs in the same way, is not made again. A frame whose pixels
+    turn out to be unusable is left out, and what it would have gone into is made without it.
+
+    Parameters
+    ----------
+    night
+        The classified frames.
+    out
+        The folder of products.
+    options
+        How.
+    progress
+        Told how far it is.
+
+    Raises
+    ------
+    RequestError
+        When there is nothing to do, or ``out`` cannot be written; nothing is written then.
+    RunError
+        When the run has to stop, as on a full disk; what is done stays.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from daskred import open_night, simulate
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> _ = simulate(folder.name, shape=(16, 16), n_darks=3, n_flats=3, n_science=2)
+    >>> summary = reduce_night(open_night(folder.name), folder.name + "/out")
+    >>> [receipt.product for receipt in summary.masters]
+    ['masters/MasterDark_10s.fits', 'masters/MasterDark_3s.fits', 'masters/MasterFlat_BG40.fits']
+    >>> len(summary.science), summary.failed
+    (2, ())
+    >>> folder.cleanup()
+    """
+    start = time.monotonic()
+    options = options or Options()
+    progress = progress or Silent()
+    plan = make_plan(night, options)
+    check_plan(plan, options.masters_only)
+    check_sum(plan, options)
+    options = with_known_noise(plan, options, progress)
+    check_science_options(options)
+    client = _cluster_client(options)
+    memory = plan_memory(plan, options, on_cluster=client is not None)
+    check_space(Path(out), plan, options)
+    if not options.overwrite:
+        check_same_night(Path(out).absolute(), night, plan, options)
+    out = folder_of_products(out)
+    # Workers are forked before the folder is held, and end before it is let go of.
+    with (
+        _executor(client, plan, options, memory, out, progress) as executor,
+        RunLog(out, options.log_level) as log,
+    ):
+        log.write("run", **_request(night, plan, options))
+        told = LoggedProgress(progress, log)
+        if not log.locked:
+            progress.say(f"{out}: its file system has no locks; let no other run write there")
+        guard = out / f"{TEMPORARY_MARK}{secrets.token_hex(8)}"
+        run = Run(out, options, executor, told, log, memory.tile_bytes, guard)
+        outcome = "failed"
+        try:
+            _remove_parts(out, plan)
+            guard.touch()
+            plan, masters, science = _carried_out(run, night, plan, options)
+            summary = Summary(out, plan, masters, science, time.monotonic() - start)
+            outcome = "some frames failed" if summary.failed else "all done"
+        except (RequestError, RunError) as error:
+            outcome = str(error)
+            raise
+        except KeyboardInterrupt:
+            outcome = "interrupted"
+            progress.say(_standing(run, out))
+            raise
+        finally:
+            executor.close(at_once=outcome == "interrupted")
+            _remove_parts(out, plan)
+            # What a full disk has stopped is told to the user, if not to the log.
+            with contextlib.suppress(OSError):
+                for entry in _all_left_out(plan, run):
+                    log.left_out(entry)
+                log.write("end", outcome=outcome, **_throughput(run, time.monotonic() - start))
+    return summary
+
+
+def workers_of(options: Options) -> Workers:
+    """Return where tasks run."""
+    kind: Literal["auto", "processes", "threads"] = "auto"
+    if options.processes or options.threads:
+        kind = "processes" if options.processes else "threads"
+    return Workers(options.workers, kind, options.scheduler, options.time_limit)
+
+
+def _cluster_client(options: Options) -> Any:
+    """Return a client of the cluster that was asked for, or of the one that a notebook uses."""
+    if options.scheduler is None:
+        chosen = options.workers or options.processes or options.threads
+        return None if chosen else active_client()
+    from daskred.engine.cluster import connect
+
+    return connect(options.scheduler)
+
+
+def _executor(
+    client: Any, plan: Plan, options: Options, memory: Budget, out: Path, progress: Progress
+) -> Executor:
+    """Start workers here, or look at those of the cluster."""
+    workers = workers_of(options)
+    if client is None:
+        own = replace(workers, count=min(workers.number, memory.n_workers))
+        return Executor(open_pool(own), workers.time_limit_s)
+    from daskred.engine.cluster import ClusterPool
+    from daskred.run.cluster import check_workers
+
+    pool = ClusterPool(client, owned=workers.scheduler is not None)
+    try:
+        paths = [frame.path for frame in plan.frames]
+        check_workers(client, out, paths, memory.needed_bytes)
+    except BaseException:
+        pool.close(at_once=True)
+        raise
+    progress.say(f"{pool.n_workers} workers of the cluster; dashboard: {client.dashboard_link}")
+    return Executor(pool, workers.time_limit_s)
+
+
+def _all_left_out(plan: Plan, run: Run) -> Iterator[LeftOut]:
+    """Yield why frames are not used, also where the run stopped before it made another plan."""
+    yield from plan.left_out
+    told = {entry.path for entry in plan.left_out}
+    names = {frame.path: frame.name for frame in plan.frames}
+    for error in run.failures:
+        if error.path not in told:
+            yield LeftOut(error.path, names[error.path], error.reason, failed=True)
+
+
+def _request(night: Night, plan: Plan, options: Options) -> dict[str, Any]:
+    """Return what was asked for, as plain data: enough to ask for it again."""
+    return {
+        "version": __version__,
+        "host": platform.node(),
+        "process": os.getpid(),
+        "sources": list(night.sources),
+        "folder": night.folder,
+        "kinds": [list(choice) for choice in night.kinds],
+        "camera": night.camera.source,
+        "detector": asdict(night.camera.detector),
+        "options": options.given,
+        "n_frames": len(plan.frames),
+        "n_masters": len(plan.masters),
+        "n_science": 0 if options.masters_only else len(plan.science),
+    }
+
+
+def _throughput(run: Run, seconds: float) -> dict[str, Any]:
+    """Return what the run made, and how fast."""
+    made = [receipt for receipt in run.standing if receipt.made]
+    n_bytes = sum(receipt.n_bytes for receipt in made)
+    return {
+        "n_made": len(made),
+        "n_there": len(run.standing) - len(made),
+        "bytes": n_bytes,
+        "seconds": round(seconds, 3),
+        "products_per_second": round(len(made) / seconds, 3) if seconds else None,
+        "megabytes_per_second": round(n_bytes / seconds / 1e6, 3) if seconds else None,
+    }
+
+
+def _standing(run: Run, out: Path) -> str:
+    n_masters = sum(one.product.startswith(f"{MASTERS_FOLDER}/") for one in run.standing)
+    n_science = len(run.standing) - n_masters
+    return (
+        f"interrupted; {n_masters} masters and {n_science} science frames stand in {out},"
+        " the same command goes on from there"
+    )
+
+
+def _carried_out(
+    run: Run, night: Night, plan: Plan, options: Options
+) -> tuple[Plan, tuple[Receipt, ...], tuple[Receipt, ...]]:
+    """Carry out a plan, and make it again without the frames that turn out to be unusable."""
+    while True:
+        try:
+            return plan, *run.carry_out(plan)
+        except (FrameError, FramesError) as error:
+            night = _without(night, error)
+            plan = make_plan(night, options)
+        except OSError as error:
+            raise RunError(
+                f"stopped: {error.filename or 'a product'}: {error.strerror or error};"
+                " what is done stays, the same command goes on from there"
+            ) from error
+
+
+def plan_memory(plan: Plan, options: Options, on_cluster: bool = False) -> Budget:
+    """Return how a plan fits into memory; on a cluster, into that of one worker.
+
+    Raises
+    ------
+    RequestError
+        When it does not.
+    """
+    frames = [one.frame for one in plan.science]
+    frames += [one.frame for master in plan.masters for one in master.inputs]
+    corrections = [one.correction for one in plan.science]
+    corrections += [one.correction for master in plan.masters for one in master.inputs]
+    return budget(
+        frames,
+        max((len(master.inputs) for master in plan.masters), default=1),
+        1 if on_cluster else workers_of(options).number,
+        options.memory or (_ROOMY_BYTES if on_cluster else None),
+        needs_of(options, any(one.dark_scale != 1 or one.terms for one in corrections)),
+    )
+
+
+def _without(night: Night, error: FrameError | FramesError) -> Night:
+    """Return the night without frames that failed; what is no raw frame stops the run."""
+    errors = error.errors if isinstance(error, FramesError) else (error,)
+    usable = {frame.path for frame in night.raw}
+    for one in errors:
+        if one.path not in usable:
+            raise RunError(f"stopped: {one}") from one
+    return night.without(errors)

@@ -1,0 +1,249 @@
+"""Check what a run has left: every product whole, made from what stands there now, none missing."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from daskred.arrays.frames import frame_tasks
+from daskred.cameras.read import read_camera
+from daskred.cameras.rules import DetectorRules
+from daskred.engine.executor import Executor, Workers, open_pool
+from daskred.engine.progress import Progress, Silent
+from daskred.fits.hdus import wrong_sum
+from daskred.fits.storage import is_remote
+from daskred.model.errors import FrameError, RequestError
+from daskred.model.plan import Plan
+from daskred.night.open import open_night
+from daskred.night.plan import make_plan
+from daskred.options import BY_NAME, DETECTOR, Options
+from daskred.products.expected import Expected, expected_products, has_key, is_standing
+from daskred.products.log import LOG_NAME, read_log, undisturbed
+from daskred.products.names import DARK_MODEL, MASK_FILE
+from daskred.products.provenance import is_own
+
+_PER_TASK = 16
+_SUFFIXES = (".fits", ".fit", ".fts", ".gz", ".fz")
+_OTHER = "was made from other frames, masters or options than stand there now"
+_OLDER = "was made from other pixels than its frames or masters hold now"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that is wrong with a product.
+
+    Parameters
+    ----------
+    product
+        Its file, below the folder of products.
+    reason
+        What is wrong.
+    before
+        What has to be done with the file before the product can be made again: ``rm`` a product
+        of ours, ``mv`` what is not ours, or nothing.
+    """
+
+    product: str
+    reason: str
+    before: Literal["", "rm", "mv"] = ""
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What a check of a folder of products found.
+
+    Parameters
+    ----------
+    out
+        The folder.
+    n_expected
+        How many products the plan of the last run wants.
+    findings
+        What is wrong.
+    others
+        Sound products of other runs, which the last run's plan does not have.
+    frames
+        Raw frames without a product, with the reason.
+    mend
+        The commands that mend what is wrong; empty where nothing is, or nothing can.
+    """
+
+    out: Path
+    n_expected: int
+    findings: tuple[Finding, ...]
+    others: tuple[str, ...]
+    frames: tuple[tuple[str, str], ...]
+    mend: str
+
+
+def _check_sums(products: Sequence[tuple[str, str]]) -> list[str]:
+    """Return for each product, given by name and path, what is wrong with its bytes, or nothing."""
+    reasons = []
+    for _, path in products:
+        try:
+            reasons.append(wrong_sum(path))
+        except FrameError as error:
+            reasons.append(error.reason)
+    return reasons
+
+
+def _products(out: Path, plan: Plan, expected: Sequence[Expected]) -> list[tuple[str, str]]:
+    """Return name and path of the products that stand, and of what stands in their place."""
+    found = {one.product: out / one.product for one in expected if (out / one.product).exists()}
+    raw = {frame.path for frame in plan.frames}
+    for path in sorted(out.rglob("*")):
+        name = path.relative_to(out).as_posix()
+        named = path.suffix.lower() in _SUFFIXES and not path.name.startswith(".")
+        named = named and path.name not in (DARK_MODEL, MASK_FILE)  # of other commands
+        if named and name not in found and str(path) not in raw and is_own(path):
+            found[name] = path
+    return [(name, str(path)) for name, path in found.items()]
+
+
+def _finding(name: str, path: Path, reason: str, raw: Collection[str]) -> Finding:
+    """Return what is wrong with a file whose sums are, and what is to be done with it."""
+    if str(path) in raw and not is_own(path):
+        return Finding(name, "is a raw frame in the place of a product; rename one of them")
+    if path.stat().st_size == 0:
+        return Finding(name, "is empty")
+    if not is_own(path):
+        return Finding(name, f"daskred did not make it, or it is damaged: {reason}", "mv")
+    return Finding(name, reason, "rm")
+
+
+def verify(
+    out: str | Path, workers: int | None = None, progress: Progress | None = None
+) -> Verification:
+    """Check every product of a folder against its own sums, and against the plan of the last run.
+
+    Parameters
+    ----------
+    out
+        The folder of products.
+    workers
+        How many sums are computed at once; None for as many as there are processors.
+    progress
+        Told how far it is.
+
+    Raises
+    ------
+    RequestError
+        When no run has written there, one is writing now, or the night is gone.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from daskred import open_night, reduce_night, simulate
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> _ = simulate(folder.name + "/night", shape=(16, 16), n_darks=3, n_flats=3, n_science=2)
+    >>> _ = reduce_night(open_night(folder.name + "/night"), folder.name + "/out")
+    >>> found = verify(folder.name + "/out")
+    >>> found.n_expected, found.findings
+    (5, ())
+    >>> folder.cleanup()
+    """
+    if is_remote(str(out)):
+        raise RequestError(f"{out}: products lie in a folder of this machine; name one")
+    out = Path(out).absolute()
+    if not out.is_dir():
+        raise RequestError(f"{out}: no run of daskred has written there: it is no folder")
+    progress = progress or Silent()
+    records = list(read_log(out))
+    starts = [number for number, record in enumerate(records) if record["event"] == "run"]
+    if not starts:
+        raise RequestError(f"{out}: no run of daskred has written there ({LOG_NAME} tells of none)")
+    request, later = records[starts[-1]], records[starts[-1] :]
+    # Workers are forked while there are no other threads.
+    with Executor(open_pool(Workers(workers))) as executor, undisturbed(out):
+        plan, options = _planned(out, request, later)
+        expected = list(expected_products(plan, options))
+        products = _products(out, plan, expected)
+        raw = {frame.path for frame in plan.frames}
+        findings: dict[str, Finding] = {}
+        paths = [path for _, path in products]
+        progress.begin("Products", len(products), "files")
+        for task, reasons in executor.run(
+            frame_tasks("sums", products, paths, _PER_TASK, _check_sums)
+        ):
+            for (name, path), reason in zip(task.items, reasons, strict=True):
+                text = reason.reason if isinstance(reason, FrameError) else reason
+                if text or (path in raw and not is_own(Path(path))):
+                    findings[name] = _finding(name, Path(path), text, raw)
+            progress.advance(len(reasons))
+        progress.end()
+        standing = {name for name, _ in products}
+        for one in expected:
+            if one.product not in standing:
+                findings[one.product] = Finding(one.product, "is missing")
+            elif one.product not in findings and not is_standing(one, out):
+                findings[one.product] = Finding(
+                    one.product, _OLDER if has_key(one, out) else _OTHER
+                )
+    found = tuple(findings[name] for name in sorted(findings))
+    others = sorted(standing - {one.product for one in expected} - findings.keys())
+    frames = tuple((entry.name, entry.reason) for entry in plan.left_out if entry.failed)
+    mend = _mending(out, request, options, found)
+    return Verification(out, len(expected), found, tuple(others), frames, mend)
+
+
+def _planned(
+    out: Path, request: Mapping[str, Any], later: Sequence[Mapping[str, Any]]
+) -> tuple[Plan, Options]:
+    """Make the plan of a run again, without the frames that it found to be unusable."""
+    try:
+        options = Options(**request["options"])
+        detector = DetectorRules.of(request["detector"])
+        kinds = [(kind, pattern) for kind, pattern in request["kinds"]]
+        sources, folder, camera = request["sources"], request["folder"], request["camera"]
+        lost = {
+            record["path"]: FrameError(record["path"], record["reason"])
+            for record in later
+            if record["event"] == "left out" and record["failed"]
+        }
+    except (KeyError, TypeError, ValueError, RequestError) as error:
+        text = f"{out / LOG_NAME}: the last run was one of another version of daskred; run again"
+        raise RequestError(text) from error
+    try:
+        with contextlib.chdir(folder):  # where its sources were named
+            rules = replace(read_camera(camera), detector=detector)
+            night = open_night(*sources, camera=rules, kinds=kinds)
+    except (OSError, RequestError) as error:
+        text = f"{out}: the night that its last run used cannot be opened any more: {error}"
+        raise RequestError(text) from error
+    usable = {frame.path for frame in night.raw}
+    night = night.without(error for path, error in lost.items() if path in usable)
+    return make_plan(night, options), options
+
+
+def _mending(
+    out: Path, request: Mapping[str, Any], options: Options, findings: Sequence[Finding]
+) -> str:
+    """Return the commands that mend what is wrong."""
+    if not findings:
+        return ""
+    usual = asdict(read_camera(request["camera"]).detector)
+    detector = {
+        name: value
+        for name, value in request["detector"].items()
+        if name in DETECTOR and value != usual[name]
+    }
+    kinds = tuple(f"{kind}={pattern}" for kind, pattern in request["kinds"])
+    # Those that tell where and how often it runs are for whoever gives the command.
+    lasting = {
+        name: value
+        for name, value in options.given.items()
+        if BY_NAME[name].group != "workers" and name != "overwrite"
+    }
+    asked = Options(**{**lasting, **detector, "kind": kinds, "camera": request["camera"]})
+    command = ["daskred", "reduce", *request["sources"], "-o", str(out), *asked.words]
+    lines = [shlex.join(["cd", request["folder"]])]
+    for one in findings:
+        if one.before == "rm":
+            lines.append(shlex.join(["rm", str(out / one.product)]))
+        elif one.before == "mv":
+            lines.append(shlex.join(["mv", str(out / one.product), f"{out / one.product}.away"]))
+    return "\n".join([*lines, shlex.join(command)])

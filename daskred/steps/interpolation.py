@@ -1,0 +1,130 @@
+"""Flagged pixels are filled in from their good neighbours, along the shorter way.
+
+Bad pixels, columns and rows, pixels that cosmic rays have hit, and those without a value lie in
+gaps of their row and of their column. Each is filled along the way on which its gap is shorter, by
+a straight line between the two good pixels at the ends of the gap (as IRAF's fixpix does it). A
+gap that reaches the edge of the image has one end, and is filled along the other way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from daskred.model.mask import BAD, COSMIC, HOT, INTERPOLATED, NO_DATA, NONLINEAR, UNSTABLE
+from daskred.model.option import Option
+from daskred.steps.step import Card, Recipe, Step, Whole
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+# Saturated pixels stay: what stands there is a star, and no neighbour knows how bright.
+_FILLED = BAD | HOT | UNSTABLE | NONLINEAR | COSMIC | NO_DATA
+
+
+def _ends(flagged: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return for each pixel the nearest good one before and behind it in its row.
+
+    -1, and the length of the row, stand for none.
+    """
+    import numpy as np
+
+    n_columns = flagged.shape[1]
+    places = np.broadcast_to(np.arange(n_columns), flagged.shape)
+    before = np.maximum.accumulate(np.where(flagged, -1, places), axis=1)
+    reverse = np.where(flagged, n_columns, places)[:, ::-1]
+    return before, np.minimum.accumulate(reverse, axis=1)[:, ::-1]
+
+
+def fill_gaps(
+    value: NDArray[Any], flagged: NDArray[np.bool_], sigma: NDArray[Any] | None = None
+) -> NDArray[np.bool_]:
+    """Fill flagged pixels in from their good neighbours, in place; return which were filled.
+
+    Parameters
+    ----------
+    value
+        Shape ``(y, x)``.
+    flagged
+        Which pixels are wanted anew.
+    sigma
+        One standard deviation of each pixel: where one is filled, the noise of its neighbours, and
+        half of their difference, which is by how much a straight line may be wrong.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> value = np.array([[1.0, 99.0, 3.0]])
+    >>> fill_gaps(value, np.array([[False, True, False]])).sum(), value.tolist()
+    (np.int64(1), [[1.0, 2.0, 3.0]])
+    """
+    import numpy as np
+
+    rows, columns = np.nonzero(flagged)
+    filled = np.zeros_like(flagged)
+    if not rows.size:
+        return filled
+    # Each candidate: length of the gap, and the flat places of its two ends.
+    n_rows, n_columns = value.shape
+    left, right = (ends[rows, columns] for ends in _ends(flagged))
+    up, down = (ends.T[rows, columns] for ends in _ends(flagged.T))
+    endless = n_rows + n_columns + 1
+    across = np.where((left >= 0) & (right < n_columns), right - left, endless)
+    along = np.where((up >= 0) & (down < n_rows), down - up, endless)
+    by_row = across <= along
+    gap = np.where(by_row, across, along)
+    known = gap < endless
+    rows, columns, by_row, gap = rows[known], columns[known], by_row[known], gap[known]
+    first = np.where(by_row, rows * n_columns + left[known], up[known] * n_columns + columns)
+    second = np.where(by_row, rows * n_columns + right[known], down[known] * n_columns + columns)
+    share = np.where(by_row, columns - left[known], rows - up[known]) / gap
+    flat = value.reshape(-1)
+    one, other = flat[first].astype("f8"), flat[second].astype("f8")
+    place = rows * n_columns + columns
+    flat[place] = one + share * (other - one)
+    if sigma is not None:
+        noise = sigma.reshape(-1)
+        variance = np.square(noise[first], dtype="f8") * (1 - share)
+        variance += np.square(noise[second], dtype="f8") * share
+        noise[place] = np.sqrt(variance + np.square((other - one) / 2))
+    filled[rows, columns] = True
+    return filled
+
+
+def _work(whole: Whole, recipe: Recipe) -> int:
+    import numpy as np
+
+    # What was filled in before, as cosmic rays that were cleaned, is as good as its neighbours.
+    flagged = (whole.mask & _FILLED != 0) & (whole.mask & INTERPOLATED == 0)
+    flagged |= ~np.isfinite(whole.value)
+    filled = fill_gaps(whole.value, flagged, whole.sigma)
+    whole.mask[filled] |= INTERPOLATED
+    return int(np.count_nonzero(filled))
+
+
+def _cards(recipe: Recipe, counts: Mapping[str, int]) -> list[Card]:
+    n_filled = counts.get("interpolation", 0)
+    text = f"{n_filled} pixels, linear along the shorter way"
+    return [Card("FIXPIX", text, "interpolated")]
+
+
+STEP = Step(
+    name="interpolation",
+    place=120,
+    reach="frame",
+    applies=lambda recipe: bool(recipe.options.interpolate),
+    work=_work,
+    cards=_cards,
+    bits=INTERPOLATED,
+    options=(
+        Option(
+            "interpolate",
+            "fill bad pixels and columns, cosmic rays, and pixels without a value in from their"
+            " good neighbours, along the shorter way",
+            "science",
+            changes=("science",),
+            common=True,
+        ),
+    ),
+)
