@@ -65,7 +65,7 @@ def _pool(kind: str) -> Iterator[tuple[Pool, int | str]]:
 
     from daskred.engine.cluster import ClusterPool
 
-    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
     with LocalCluster(**options) as cluster, Client(cluster) as client:
         pool = ClusterPool(client, owned=False)
         yield pool, "self"  # the scheduler lives in this process

@@ -330,7 +330,7 @@ def test_every_worker_lost_stops_the_run(
 ) -> None:
     make_night.standard()
     night = open_night(make_night.folder)
-    monkeypatch.setattr("daskred.run.combine.median_tile", _kill_worker)
+    monkeypatch.setattr("daskred.arrays.masters.median_tile", _kill_worker)
     with pytest.raises(RunError, match="ended every worker"):
         run_forked(night, tmp_path / "out", Options(workers=2, processes=True))
     assert tree(tmp_path / "out") == {}

@@ -28,7 +28,7 @@ from daskred.model.readout import Overscan
 from daskred.night.open import Night
 from tests import processes
 from tests.conftest import NightMaker, WriteFits, tree
-from tests.test_detector import ALLOW, levels_of, write_mosaic
+from tests.steps.test_detector import ALLOW, levels_of, write_mosaic
 
 BOTH = {"mask": True, "uncertainty": True}
 
@@ -365,7 +365,7 @@ def test_limits_that_nobody_gives_suit_the_method(
     assert fits.getheader(out / "masters" / "MasterDark_10s.fits")["REJECT"] == told
     status, said = processes.run(*arguments, "--reject-low", -1)
     assert status == 2
-    assert "--reject: low = -1" in said
+    assert "--reject-low -1: is no limit" in said
 
 
 def test_measuring_leaves_the_masters_of_a_run_alone(night: Path, tmp_path: Path) -> None:

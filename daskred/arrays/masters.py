@@ -82,9 +82,9 @@ def saturation_of(frame: Frame, number: int | None = None) -> float:
     A frame that is prepared has NaN where it is saturated.
     """
     limits = [
-        one.saturation_adu
-        for one in frame.readout.amplifiers
-        if one.saturation_adu is not None and number in (None, one.target)
+        amplifier.saturation_adu
+        for amplifier in frame.readout.amplifiers
+        if amplifier.saturation_adu is not None and number in (None, amplifier.target)
     ]
     return np.inf if frame.is_prepared else min(limits, default=np.inf)
 
@@ -140,7 +140,7 @@ def usable_looks(looks: Sequence[Look | FrameError | None]) -> list[Look | None]
     """
     if errors := tuple(one for one in looks if isinstance(one, FrameError)):
         raise FramesError(errors)
-    return [one for one in looks if not isinstance(one, FrameError)]
+    return [look for look in looks if not isinstance(look, FrameError)]
 
 
 def _by(way: str, frames: Sequence[Frame], levels: Sequence[float]) -> list[float]:
@@ -238,7 +238,7 @@ def noise_of(kind: MasterKind, frames: Sequence[Frame], zero: Masters | None) ->
 
     readout = frames[0].readout
     floor, slope = np.mean(
-        [noise_terms(one, readout) for one in readout.amplifiers], axis=0
+        [noise_terms(amplifier, readout) for amplifier in readout.amplifiers], axis=0
     ).tolist()
     if kind == "bias":
         return floor, 0.0, 0.0
@@ -248,7 +248,9 @@ def noise_of(kind: MasterKind, frames: Sequence[Frame], zero: Masters | None) ->
     known = [plane.reshape(-1) for plane in planes if plane is not None]
     if not known:
         text = "has neither overscan nor bias, without which nobody knows its signal: --reject"
-        raise FramesError(tuple(FrameError(one.path, f"{text} noise cannot be") for one in frames))
+        raise FramesError(
+            tuple(FrameError(frame.path, f"{text} noise cannot be") for frame in frames)
+        )
     return floor, slope, float(np.nanmedian(np.concatenate(known)))
 
 
@@ -275,7 +277,7 @@ def level_of_master(
         What is raised where a level is not positive.
     """
     sample = np.concatenate(
-        [one[:: rows_of_level(readout, options) // step].reshape(-1) for one in images]
+        [image[:: rows_of_level(readout, options) // step].reshape(-1) for image in images]
     )
     whole = _positive(level(sample, options.normalize), refuse)
     if not options.normalize_amplifiers:
@@ -283,9 +285,13 @@ def level_of_master(
     return MasterLevel(
         whole,
         tuple(
-            (one.target, one.place, _positive(level(pixels.reshape(-1), options.normalize), refuse))
-            for one in readout.amplifiers
-            for pixels in (images[one.target][one.place.slices],)
+            (
+                amplifier.target,
+                amplifier.place,
+                _positive(level(pixels.reshape(-1), options.normalize), refuse),
+            )
+            for amplifier in readout.amplifiers
+            for pixels in (images[amplifier.target][amplifier.place.slices],)
         ),
     )
 
@@ -300,5 +306,8 @@ def _positive(own: float, refuse: FramesError) -> float:
     if own > 0:
         return own
     raise FramesError(
-        tuple(FrameError(one.path, f"{one.reason}: its level is {own:g}") for one in refuse.errors)
+        tuple(
+            FrameError(error.path, f"{error.reason}: its level is {own:g}")
+            for error in refuse.errors
+        )
     )

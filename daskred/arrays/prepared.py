@@ -67,17 +67,17 @@ def look_at(frame: Frame) -> Look:
         start = 0
         for raw in bands_of(frame.path, image):
             total += sum_of_rows(raw, row)
-            for which, one in enumerate(readout.amplifiers):
-                rows = _shared_rows(one, start, len(raw))
-                if one.image != number or rows.start >= rows.stop:
+            for which, amplifier in enumerate(readout.amplifiers):
+                rows = _shared_rows(amplifier, start, len(raw))
+                if amplifier.image != number or rows.start >= rows.stop:
                     continue
-                own = raw[rows, slice(*one.data.columns)]
+                own = raw[rows, slice(*amplifier.data.columns)]
                 n_read += own.size
-                if one.saturation_adu is not None:
+                if amplifier.saturation_adu is not None:
                     full = scratch("saturated", own.shape, "?")
-                    mark_saturated(own, one.saturation_adu, full)
+                    mark_saturated(own, amplifier.saturation_adu, full)
                     n_saturated += int(np.count_nonzero(full))
-                if fits and readout.overscan and (beside := _beside(one)):
+                if fits and readout.overscan and (beside := _beside(amplifier)):
                     strip = np.concatenate([raw[rows, slice(*s.columns)] for s in beside], axis=1)
                     own_levels = row_levels(strip, readout.overscan.statistic)
                     levels.setdefault(which, []).append(own_levels)
@@ -159,9 +159,9 @@ class PreparedSource:
             When they cannot be read, or lie above a linearity table.
         """
         amplifiers = [
-            (which, one)
-            for which, one in enumerate(self._readout.amplifiers)
-            if one.target == number
+            (which, amplifier)
+            for which, amplifier in enumerate(self._readout.amplifiers)
+            if amplifier.target == number
         ]
         if sum(one.place.shape[0] * one.place.shape[1] for _, one in amplifiers) < (
             self.shapes[number][0] * self.shapes[number][1]

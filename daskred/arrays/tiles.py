@@ -113,7 +113,7 @@ class Stack:
         found = list(side_by_side(read, enumerate(block), self._paths))
         if errors := tuple(one for one in found if isinstance(one, FrameError)):
             raise FramesError(errors)
-        return block, [one for one in found if isinstance(one, int)]
+        return block, [result for result in found if isinstance(result, int)]
 
 
 def reduce_band(
@@ -145,7 +145,7 @@ def reduce_band(
     blocks = [block]
     if darks:
         shape = (stack.shape[1], stack.shape[2])
-        blocks.append(np.stack([one.rows(number, shape, rows) for one in darks]))
+        blocks.append(np.stack([dark.rows(number, shape, rows) for dark in darks]))
     return reduce(*blocks, **options), sums
 
 

@@ -126,8 +126,8 @@ def _open_block(frames: Sequence[Frame], options: Options) -> list[Opened]:
 def _opened_pixels(number: int, dtype: Any, opened: Sequence[Opened]) -> NDArray[Any]:
     """Return an image of opened frames as an array ``(frame, y, x)``."""
     block = np.empty((len(opened), *opened[0].source.shapes[number]), dtype)
-    for own, one in zip(block, opened, strict=True):
-        for start, pixels, _ in one.source.bands(number, saturated=False):
+    for own, source in zip(block, opened, strict=True):
+        for start, pixels, _ in source.source.bands(number, saturated=False):
             own[start : start + len(pixels)] = pixels
     return block
 
@@ -154,16 +154,16 @@ def opened_layer(frames: Sequence[Frame], options: Options, token: str) -> tuple
 
 def sources_of(
     science: xr.DataArray, number: int
-) -> tuple[Layer, list[Key], tuple[int, ...], list[da.Array], bool]:
-    """Return the graph of the sources of an array's frames.
+) -> tuple[list[tuple[Any, ...]], tuple[int, ...], list[da.Array], bool]:
+    """Return what opens the sources of an array's frames.
 
     Of an array as `open_frames` has returned it, these are the frames themselves; of another, its
     pixels.
 
     Returns
     -------
-    layer, keys
-        What is to be added to the array's own graph, and one key for each block of frames.
+    tasks
+        One for each block of frames, to stand within another task: the graph has no key for it.
     lengths
         Of these blocks.
     needs
@@ -181,15 +181,18 @@ def sources_of(
         token = data.name.split("-")[1]
         keys: list[Key] = [("opened", token, n) for n in range(len(lengths))]
         if all(key in data.dask for key in keys):
-            return {}, keys, lengths, [data], True
+            return [task_of(data.dask, key) for key in keys], lengths, [], True
     data = data.rechunk({1: -1, 2: -1})
     lengths = data.chunks[0]
-    token = token_of("sources", data.name)
-    layer: Layer = {
-        ("opened", token, n): (partial(_sources_of_arrays, number), (data.name, n, 0, 0))
-        for n in range(len(lengths))
-    }
-    return layer, list(layer), lengths, [data], False
+    work = partial(_sources_of_arrays, number)
+    tasks: list[tuple[Any, ...]] = [(work, (data.name, n, 0, 0)) for n in range(len(lengths))]
+    return tasks, lengths, [data], False
+
+
+def task_of(graph: Any, key: Key) -> tuple[Any, ...]:
+    """Return a task of a graph, without what it depends on, as it was written."""
+    task = graph[key]
+    return task if isinstance(task, tuple) else (task.func, *task.args)
 
 
 def image_of(science: xr.DataArray) -> int:
@@ -288,7 +291,7 @@ def open_frames(
         layer, keys = opened_layer(frames, options, token)
         work = partial(_opened_pixels, number, stack.dtype)
         for place, key in enumerate(keys):
-            layer[(name, place, 0, 0)] = (work, key)
+            layer[(name, place, 0, 0)] = (work, layer[key])
         lengths = tuple(len(frames[block]) for block in frame_blocks(frames))
         chunks = (lengths, (shape[1],), (shape[2],))
     return xr.DataArray(

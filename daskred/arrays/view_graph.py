@@ -139,7 +139,8 @@ def _tile_options(
 ) -> dict[str, Any]:
     """Return what the reduction of a tile has to know, of frames whose levels were measured."""
     flat = kind == "flat"
-    levels = usable_levels(frames, [one for block in measured for one in block], flat)
+    found = [one for block in measured for one in block]
+    levels = usable_levels(frames, found, flat) if found else []
     noise = noise_of(kind, frames, zero) if options.reject == "noise" else None
     which = [0] * len(frames) if flat else []
     return tile_options(kind, number, frames, options, levels, which, noise)

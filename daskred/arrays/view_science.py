@@ -17,12 +17,14 @@ from daskred.arrays.frames import WriteJob, write_jobs
 from daskred.arrays.masterfiles import MasterArrays, data_images, read_images
 from daskred.arrays.sources import ArraySource
 from daskred.arrays.view import (
+    Layer,
     Opened,
     image_of,
     lazy,
     number_of,
     open_frames,
     sources_of,
+    task_of,
     token_of,
 )
 from daskred.arrays.view_graph import Image, masters_node
@@ -92,8 +94,8 @@ def _calibrate_block(
 def _as_arrays(number: int, calibrated: Sequence[Calibrated]) -> dict[str, NDArray[Any]]:
     """Return an image of calibrated frames, and what stands beside it, as ``(frame, y, x)``."""
     found: dict[str, list[NDArray[Any]]] = {}
-    for one in calibrated:
-        for name, plane in one.arrays(number).items():
+    for frame in calibrated:
+        for name, plane in frame.arrays(number).items():
             found.setdefault(name, []).append(plane)
     return {name: np.stack(planes) for name, planes in found.items()}
 
@@ -162,18 +164,18 @@ def calibrate(
                 f"the master {name} has shape {shape}, the frames {science.shape[1:]}"
             )
     names = {name: _name_of(name, master) for name, master in masters.items()}
-    layer, opened, lengths, needs, are_frames = sources_of(science, number)
+    opened, lengths, needs, are_frames = sources_of(science, number)
+    layer: Layer = {}
     if not are_frames and (options.uncertainty or options.cosmics != "no"):
         raise RequestError("uncertainties and cosmic rays need frames, not an array")
     node = masters_node(number, (dark, flat, bias), layer, needs)
     correction = Correction(dark=names.get("dark"), flat=names.get("flat"))
-    token = token_of(opened, node, options.given, names)
+    token = token_of(str(getattr(science.data, "name", "")), node, options.given, names)
     keys: list[Key] = []
     work = partial(_calibrate_block, correction, options)
     for place, own in enumerate(opened):
         keys.append((_CALIBRATED, token, place))
         layer[keys[-1]] = (work, own, node)
-        layer[("arrays", token, place)] = (partial(_as_arrays, number), keys[-1])
     wanted: dict[str, str] = {"pixels": options.dtype}
     wanted |= {"mask": "u1"} if options.mask else {}
     wanted |= {"uncertainty": "f4"} if options.uncertainty else {}
@@ -182,7 +184,11 @@ def calibrate(
         name = f"{_CALIBRATED}-{token}-{number}-{plane}"
         own_layer = dict(layer)
         for place in range(len(keys)):
-            own_layer[(name, place, 0, 0)] = (getitem, ("arrays", token, place), plane)
+            arrays: Any = ("arrays", token, place)
+            own_layer[arrays] = (partial(_as_arrays, number), layer[keys[place]])
+            # A block that only one array needs is one task.
+            task = arrays if len(wanted) > 1 else own_layer[arrays]
+            own_layer[(name, place, 0, 0)] = (getitem, task, plane)
         chunks = (tuple(lengths), *((size,) for size in science.shape[1:]))
         planes[plane] = science.copy(data=lazy(name, own_layer, chunks, plane_dtype, needs))
         planes[plane].attrs.setdefault("units", "adu")
@@ -278,7 +284,7 @@ def write_frames(
     layer = {(name, place): task for (_, place), task in layer.items()}
     written = lazy(name, layer, (stacks[0].chunks[0],), object, stacks)
     found = [one for block in dask.compute(*written.to_delayed().tolist()) for one in block]
-    if errors := tuple(one for one in found if isinstance(one, FrameError)):
+    if errors := tuple(result for result in found if isinstance(result, FrameError)):
         raise FramesError(errors)
     return found
 
@@ -292,9 +298,7 @@ def _calibrated_keys(stacks: Sequence[da.Array]) -> tuple[list[Key], Options]:
     keys: list[Key] = [(_CALIBRATED, parts[1], n) for n in range(stacks[0].numblocks[0])]
     if not all(key in graph for key in keys):
         return [], Options()
-    work = graph[keys[0]]
-    call = work[0] if isinstance(work, tuple) else work.func
-    options: Options = call.args[1]
+    options: Options = task_of(graph, keys[0])[0].args[1]
     return keys, options
 
 

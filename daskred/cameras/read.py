@@ -83,14 +83,14 @@ def _check_detector(source: str, table: Mapping[str, Any]) -> None:
     if not isinstance(amplifiers, list) or not all(isinstance(one, dict) for one in amplifiers):
         raise RequestError(f"{source}: amplifiers are tables: [[amplifier]]")
     keys = [field.name for field in fields(AmplifierRule)]
-    for one in amplifiers:
-        for key in one:
+    for amplifier in amplifiers:
+        for key in amplifier:
             if key not in keys:
                 text = f"unknown key {key!r} in [[amplifier]]; there are {', '.join(keys)}"
                 raise RequestError(f"{source}: {text}")
-        if "data" not in one:
+        if "data" not in amplifier:
             raise RequestError(f"{source}: an [[amplifier]] needs data, a section")
-        for key, value in one.items():
+        for key, value in amplifier.items():
             needed, is_one = _AMPLIFIER_VALUES[key]
             if not is_one(value):
                 text = f"{key} = {value!r} in [[amplifier]] must be {needed}"

@@ -115,7 +115,7 @@ def _correction_text(correction: Correction) -> str:
 
 def _inputs_text(master: Master) -> str:
     """Return the files of a master in words: the first and the last."""
-    names = [one.frame.name for one in master.inputs]
+    names = [member.frame.name for member in master.inputs]
     return names[0] if len(names) == 1 else f"{names[0]} ... {names[-1]}"
 
 
@@ -157,8 +157,8 @@ def print_characterization(found: Characterization) -> None:
     for title, name, style in rows:
         values = [getattr(one, name) for one in found.amplifiers]
         table.add_row(title, *("-" if v is None else style.format(v) for v in values))
-    for one in found.amplifiers[:1]:
-        for number, (time_s, _) in enumerate(one.linearity):
+    for amplifier in found.amplifiers[:1]:
+        for number, (time_s, _) in enumerate(amplifier.linearity):
             values = [a.linearity[number][1] for a in found.amplifiers]
             table.add_row(f"linearity at {time_s:g} s", *(f"{value:+.3%}" for value in values))
     stdout().print(table)
@@ -185,7 +185,7 @@ def print_plan(plan: Plan, memory: Budget | None = None) -> None:
     if plan.masters:
         table = Table("master", "frames", "shape", "from", "less")
         for master in plan.masters:
-            ways = Counter(_correction_text(one.correction) for one in master.inputs)
+            ways = Counter(_correction_text(member.correction) for member in master.inputs)
             less = "; ".join(ways) if master.kind == "flat" else ""
             row = (master.name, str(len(master.inputs)), shape_text(master.layout))
             table.add_row(*map(escape, (*row, _inputs_text(master), less)))
@@ -193,10 +193,10 @@ def print_plan(plan: Plan, memory: Budget | None = None) -> None:
     if plan.science:
         table = Table("science frames", "number", "exposure", "filter", "masters")
         groups: dict[tuple[Any, ...], list[str]] = {}
-        for one in plan.science:
-            facts = one.frame.facts
-            key = (facts.exptime_s, facts.filter, _correction_text(one.correction))
-            groups.setdefault(key, []).append(one.frame.name)
+        for item in plan.science:
+            facts = item.frame.facts
+            key = (facts.exptime_s, facts.filter, _correction_text(item.correction))
+            groups.setdefault(key, []).append(item.frame.name)
         for (exptime_s, filter_name, masters), names in groups.items():
             exposure = "" if exptime_s is None else f"{exptime_s:g} s"
             files = names[0] if len(names) == 1 else f"{names[0]} ... {names[-1]}"
@@ -254,8 +254,8 @@ def print_verification(found: Verification) -> None:
     console = stdout()
     if found.findings:
         table = Table("product", "what is wrong", title_justify="left")
-        for one in found.findings:
-            table.add_row(escape(one.product), escape(one.reason))
+        for finding in found.findings:
+            table.add_row(escape(finding.product), escape(finding.reason))
         console.print(table)
     for name, reason in found.frames:
         console.print(f"no product: {name}: {reason}", markup=False)

@@ -25,14 +25,20 @@ def line_factors(
     >>> line_factors([0.0, 10.0], [1, 1], 5.0), line_factors([0.0, 10.0], [1, 1], 0.0)
     ((0.5, 0.5), (1.0, 0.0))
     """
-    total = sum(weights)
-    parts = [weight / total for weight in weights]
-    middle = sum(part * time for part, time in zip(parts, times_s, strict=True))
-    spread = sum(part * (time - middle) ** 2 for part, time in zip(parts, times_s, strict=True))
+    parts, middle, spread = _line(times_s, weights)
     return tuple(
         part * (1 + (at_s - middle) * (time - middle) / spread)
         for part, time in zip(parts, times_s, strict=True)
     )
+
+
+def _line(times_s: Sequence[float], weights: Sequence[float]) -> tuple[list[float], float, float]:
+    """Return the parts of masters in their mean, the mean of the times, and their variance."""
+    total = sum(weights)
+    parts = [weight / total for weight in weights]
+    middle = sum(part * time for part, time in zip(parts, times_s, strict=True))
+    spread = sum(part * (time - middle) ** 2 for part, time in zip(parts, times_s, strict=True))
+    return parts, middle, spread
 
 
 def fit_rate(planes: Sequence[Any], times_s: Sequence[float], weights: Sequence[float]) -> Any:
@@ -56,8 +62,10 @@ def fit_rate(planes: Sequence[Any], times_s: Sequence[float], weights: Sequence[
     >>> fit_rate([np.array([100.0]), np.array([120.0])], [0.0, 10.0], [1, 1])
     (array([100.]), array([2.]))
     """
-    at_zero, at_one = (line_factors(times_s, weights, at_s) for at_s in (0.0, 1.0))
-    bias = sum(factor * plane for factor, plane in zip(at_zero, planes, strict=True))
-    slopes = [one - zero for zero, one in zip(at_zero, at_one, strict=True)]
-    rate = sum(slope * plane for slope, plane in zip(slopes, planes, strict=True))
-    return bias, rate
+    parts, middle, spread = _line(times_s, weights)
+    mean = sum(part * plane for part, plane in zip(parts, planes, strict=True))
+    rate = sum(
+        part * (time - middle) / spread * plane
+        for part, time, plane in zip(parts, times_s, planes, strict=True)
+    )
+    return mean - rate * middle, rate

@@ -29,8 +29,8 @@ def linear_by_table(
     Examples
     --------
     >>> signal = np.array([-2.0, 0.0, 50.0])
-    >>> linear_by_table(signal, [(0.0, 0.0), (100.0, 110.0)], np.zeros(3, bool)), signal.tolist()
-    (50.0, [-2.0, 0.0, 55.0])
+    >>> linear_by_table(signal, [(0.0, 0.0), (100.0, 150.0)], np.zeros(3, bool)), signal.tolist()
+    (50.0, [-2.0, 0.0, 75.0])
     """
     measured, linear = np.array(table).T
     highest = np.max(signal, where=~saturated & np.isfinite(signal), initial=-np.inf)

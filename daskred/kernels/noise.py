@@ -61,7 +61,7 @@ def _log_density(x: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def knows_noise(how: Readout) -> bool:
     """Whether gain and read noise of every amplifier are known."""
-    return all(one.gain_e_per_adu and one.read_noise_e for one in how.amplifiers)
+    return all(amplifier.gain_e_per_adu and amplifier.read_noise_e for amplifier in how.amplifiers)
 
 
 def overscan_part(amplifier: Amplifier, overscan: Overscan | None) -> float:
@@ -79,7 +79,7 @@ def overscan_part(amplifier: Amplifier, overscan: Overscan | None) -> float:
         return 0.0
     data, strips = amplifier.data, amplifier.overscan
     beside = strips[0].lies_beside(data)
-    n_across = sum(one.shape[1] if beside else one.shape[0] for one in strips)
+    n_across = sum(strip.shape[1] if beside else strip.shape[0] for strip in strips)
     part = (median_factor(n_across) if overscan.statistic == "median" else 1.0) / n_across
     if overscan.fit == "none":
         return part
@@ -135,10 +135,10 @@ def signal_variance(
     amplifiers = [one for one in how.amplifiers if one.target == target]
     if len(amplifiers) > 1:
         variance[...] = np.nan  # between amplifiers, where nobody reads
-    for one in amplifiers:
-        floor, slope = noise_terms(one, how)
-        rows = _rows_within(one.place, first_row, len(signal))
-        columns = slice(*one.place.columns)
+    for amplifier in amplifiers:
+        floor, slope = noise_terms(amplifier, how)
+        rows = _rows_within(amplifier.place, first_row, len(signal))
+        columns = slice(*amplifier.place.columns)
         own = variance[rows, columns]
         np.maximum(signal[rows, columns], 0.0, out=own, casting="same_kind")
         own *= slope

@@ -130,7 +130,7 @@ def fit_gain(points: Sequence[TransferPoints], read_noise_adu: float) -> Gain | 
     read_noise_adu
         Of single pixels.
     """
-    signal = np.concatenate([one.signal for one in points])
+    signal = np.concatenate([pair.signal for pair in points])
     variance = np.concatenate([one.variance for one in points]) - read_noise_adu**2
     good = np.isfinite(variance) & (signal > 0) & (variance > 0)
     signal, variance = signal[good], variance[good]

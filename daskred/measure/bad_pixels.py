@@ -159,7 +159,7 @@ def _mark_hot(masks: Images, dark: Master, out: Path) -> None:
 
 def _mark_unstable(masks: Images, dark: Master, missing: list[str], progress: Progress) -> None:
     """Mark pixels whose scatter over darks is larger than that of pixels of their level."""
-    frames = [one.frame for one in dark.inputs]
+    frames = [member.frame for member in dark.inputs]
     if len(frames) < 5:
         missing.append(f"unstable pixels: {dark.name} has {len(frames)} frames, 5 would do")
         return
@@ -230,9 +230,9 @@ def _mark_nonlinear(
     """Mark pixels whose response to bright light is not that to faint light."""
     progress.begin("Linearity of pixels", len(flat.inputs), "flats")
     levels = []
-    for one in flat.inputs:
-        images = _lit(one, out)
-        levels.append((float(np.nanmedian(images[0])), one))
+    for member in flat.inputs:
+        images = _lit(member, out)
+        levels.append((float(np.nanmedian(images[0])), member))
         progress.advance(1)
     progress.end()
     levels.sort(key=lambda pair: pair[0])
@@ -258,8 +258,8 @@ def _lit(one: Input, out: Path) -> Images:
 
 def _mean_response(pairs: Sequence[tuple[float, Input]], out: Path) -> Images:
     total: Images = []
-    for level, one in pairs:
-        images = [image / level for image in _lit(one, out)]
+    for level, pair in pairs:
+        images = [image / level for image in _lit(pair, out)]
         total = [a + b for a, b in zip(total, images, strict=True)] if total else images
     return [image / len(pairs) for image in total]
 

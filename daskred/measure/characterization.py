@@ -183,7 +183,7 @@ def _calibration_only(night: Night) -> Night:
     kinds = ("bias", "dark", "flat")
     frames = tuple(frame for frame in night.frames if frame.kind in kinds)
     others = {frame.path for frame in night.frames} - {frame.path for frame in frames}
-    left_out = tuple(one for one in night.left_out if one.path not in others)
+    left_out = tuple(entry for entry in night.left_out if entry.path not in others)
     return replace(night, frames=frames, left_out=left_out)
 
 
@@ -194,7 +194,7 @@ def _parts(frame: Frame, readout: Readout, files: MasterFiles | None = None) -> 
         image[full] = np.nan
     if files:
         files.subtract_from(images)
-    return [images[one.target][one.place.slices] for one in readout.amplifiers]
+    return [images[amplifier.target][amplifier.place.slices] for amplifier in readout.amplifiers]
 
 
 def _read_noises(
@@ -212,7 +212,7 @@ def _read_noises(
         return []
     if found.kind == "dark":
         missing.append(f"read noise: of {found.name}, so that it holds dark current's noise too")
-    frames = [one.frame for one in found.inputs][: _MOST_PAIRS + 1]
+    frames = [member.frame for member in found.inputs][: _MOST_PAIRS + 1]
     progress.begin("Read noise", len(frames) - 1, "pairs")
     noises: list[list[float]] = []
     before = _parts(frames[0], readout)
@@ -230,7 +230,7 @@ def _transfer(
     plan: Plan, readout: Readout, out: Path, missing: list[str], progress: Progress
 ) -> tuple[dict[str, list[TransferPoints]], dict[str, list[tuple[float, float]]]]:
     """Return photon transfer points, and pairs of exposure time and level, of each amplifier."""
-    names = [one.name or "image" for one in readout.amplifiers]
+    names = [amplifier.name or "image" for amplifier in readout.amplifiers]
     points: dict[str, list[TransferPoints]] = {name: [] for name in names}
     levels: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
     flats = [master for master in plan.masters if master.kind == "flat"]
@@ -242,14 +242,14 @@ def _transfer(
         missing.append(f"gain: {text}")
         return points, levels
     most_times = max(flats, key=lambda one: (len(_times(one)), len(one.inputs)))
-    progress.begin("Photon transfer", sum(len(one.inputs) for one in flats), "flats")
+    progress.begin("Photon transfer", sum(len(flat.inputs) for flat in flats), "flats")
     for master in flats:
         inputs = list(master.inputs)[: 2 * _MOST_PAIRS]
         inputs.sort(key=lambda one: one.frame.facts.exptime_s or 0.0)
         parts = []
-        for one in inputs:
-            files = files_of(out, one.correction)
-            parts.append((one.frame.facts.exptime_s, _parts(one.frame, readout, files)))
+        for member in inputs:
+            files = files_of(out, member.correction)
+            parts.append((member.frame.facts.exptime_s, _parts(member.frame, readout, files)))
             progress.advance(1)
             for name, own in zip(names, parts[-1][1], strict=True):
                 if parts[-1][0] and master is most_times:
@@ -265,7 +265,7 @@ def _transfer(
 
 
 def _times(master: Master) -> set[float | None]:
-    return {one.frame.facts.exptime_s for one in master.inputs}
+    return {member.frame.facts.exptime_s for member in master.inputs}
 
 
 def _gain(
@@ -274,8 +274,8 @@ def _gain(
     """Return the gain, from blocks that are well below saturation."""
     limit = _STRAIGHT_PART * (amplifier.saturation_adu or np.inf)
     low = [
-        TransferPoints(one.signal[one.signal < limit], one.variance[one.signal < limit])
-        for one in points
+        TransferPoints(pair.signal[pair.signal < limit], pair.variance[pair.signal < limit])
+        for pair in points
     ]
     return fit_gain(low, noise or 0.0)
 
@@ -381,7 +381,7 @@ def _save(found: Characterization) -> None:
     """Write the numbers as JSON, whole or not at all."""
     text = json.dumps(
         {
-            "amplifiers": [asdict(one) for one in found.amplifiers],
+            "amplifiers": [asdict(amplifier) for amplifier in found.amplifiers],
             "missing": list(found.missing),
             "hot_sigma": HOT_SIGMA,
         },

@@ -181,7 +181,7 @@ class Plan:
                     "name": master.name,
                     "kind": master.kind,
                     "product": master.product,
-                    "inputs": [one.frame.path for one in master.inputs],
+                    "inputs": [member.frame.path for member in master.inputs],
                     "masters": list(master.needs),
                 }
                 for master in self.masters

@@ -206,20 +206,22 @@ class Readout:
     def geometry(self) -> str:
         """The sections in words: what frames of one group must share."""
         return "; ".join(
-            f"{one.name or 'image'}: data {one.data}"
-            + (f", overscan {' '.join(map(str, one.overscan))}" if one.overscan else "")
-            for one in self.amplifiers
+            f"{amplifier.name or 'image'}: data {amplifier.data}"
+            + (f", overscan {' '.join(map(str, amplifier.overscan))}" if amplifier.overscan else "")
+            for amplifier in self.amplifiers
         )
 
     @property
     def is_above_bias(self) -> bool:
         """Whether what comes out is less the bias level, since every amplifier has an overscan."""
-        return bool(self.overscan and all(one.overscan for one in self.amplifiers))
+        return bool(self.overscan and all(amplifier.overscan for amplifier in self.amplifiers))
 
     @property
     def is_cut(self) -> bool:
         """Whether pixels of the file are left out."""
-        n_kept = sum(one.data.shape[0] * one.data.shape[1] for one in self.amplifiers)
+        n_kept = sum(
+            amplifier.data.shape[0] * amplifier.data.shape[1] for amplifier in self.amplifiers
+        )
         return n_kept < sum(rows * columns for rows, columns in self.raw_shapes)
 
     @property
@@ -227,12 +229,12 @@ class Readout:
         """Whether what comes out is not what the file holds."""
         raw_shapes = self.raw_shapes
         plain = all(
-            one.data == whole(raw_shapes[one.image])
-            and one.target == one.image
-            and one.place == one.data
-            and not one.linearity
-            and not one.linearity_table
-            for one in self.amplifiers
+            amplifier.data == whole(raw_shapes[amplifier.image])
+            and amplifier.target == amplifier.image
+            and amplifier.place == amplifier.data
+            and not amplifier.linearity
+            and not amplifier.linearity_table
+            for amplifier in self.amplifiers
         )
         return (
             not plain

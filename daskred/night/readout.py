@@ -84,7 +84,7 @@ def readout_of(
         names, n_targets = ("",), 1
     shapes = []
     for target in range(n_targets):
-        own = [one.place for one in amplifiers if one.target == target]
+        own = [amplifier.place for amplifier in amplifiers if amplifier.target == target]
         if not own:
             raise FrameError(path, f"the camera's rules have no amplifier for {names[target]!r}")
         shapes.append((max(s.rows[1] for s in own), max(s.columns[1] for s in own)))
@@ -311,16 +311,16 @@ def _placed(
 ) -> list[Amplifier]:
     """Put amplifiers where they lie in their image, less what is cut off, unless rules tell."""
     placed = []
-    for one, rule in zip(amplifiers, rules, strict=True):
-        place = one.place
+    for amplifier, rule in zip(amplifiers, rules, strict=True):
+        place = amplifier.place
         if rule.place is None:
-            own = [other.data for other in amplifiers if other.image == one.image]
+            own = [other.data for other in amplifiers if other.image == amplifier.image]
             top, left = min(s.rows[0] for s in own), min(s.columns[0] for s in own)
-            place = _moved(one.data, -top, -left)
-        elif place.shape != one.data.shape:
-            text = f"amplifier {one.name!r} has data {one.data} and place {place}, of other sizes"
+            place = _moved(amplifier.data, -top, -left)
+        elif place.shape != amplifier.data.shape:
+            text = f"amplifier {amplifier.name!r} has data {amplifier.data} and place {place}, of other sizes"
             raise FrameError(path, text)
-        placed.append(_with_place(one, place, one.target))
+        placed.append(_with_place(amplifier, place, amplifier.target))
     return placed
 
 
@@ -335,17 +335,22 @@ def _with_place(amplifier: Amplifier, place: Section, target: int) -> Amplifier:
 
 def _check(path: str, amplifiers: Sequence[Amplifier], camera: Camera) -> None:
     """Refuse an overscan that is none, and what needs one where there is none."""
-    for one in amplifiers:
-        if (one.linearity or one.linearity_table) and not one.overscan:
+    for amplifier in amplifiers:
+        if (amplifier.linearity or amplifier.linearity_table) and not amplifier.overscan:
             text = "the camera's linearity is told for ADU above the bias, and needs an overscan"
             raise FrameError(path, f"{text}; --no-linearity goes without")
-        for strip in one.overscan:
-            if not strip.lies_beside(one.data) and not strip.lies_above(one.data):
+        for strip in amplifier.overscan:
+            if not strip.lies_beside(amplifier.data) and not strip.lies_above(amplifier.data):
                 raise FrameError(
-                    path, f"its overscan {strip} lies neither beside nor above its data {one.data}"
+                    path,
+                    f"its overscan {strip} lies neither beside nor above its data {amplifier.data}",
                 )
             for other in amplifiers:
-                if other.image == one.image and strip.overlaps(other.data) and camera.detector.trim:
+                if (
+                    other.image == amplifier.image
+                    and strip.overlaps(other.data)
+                    and camera.detector.trim
+                ):
                     text = f"its overscan {strip} overlaps pixels that see light, {other.data}"
                     raise FrameError(path, text)
 
@@ -359,19 +364,24 @@ def _assembled(
 ) -> list[Amplifier]:
     """Put amplifiers together into one image by their places on the detector."""
     places = []
-    for one in amplifiers:
-        headers = _headers(hdus, images[one.image])
-        told = _section(path, headers[0], camera.detector.place_cards, images[one.image].shape)
+    for amplifier in amplifiers:
+        headers = _headers(hdus, images[amplifier.image])
+        told = _section(
+            path, headers[0], camera.detector.place_cards, images[amplifier.image].shape
+        )
         if told is None:
             cards = " or ".join(camera.detector.place_cards)
-            raise FrameError(path, f"{one.name} has no {cards}, and cannot be assembled")
+            raise FrameError(path, f"{amplifier.name} has no {cards}, and cannot be assembled")
         text, on_detector = told
         # Places count pixels of the detector, also where the readout bins them.
         factors = [
-            large / small for large, small in zip(on_detector.shape, one.data.shape, strict=True)
+            large / small
+            for large, small in zip(on_detector.shape, amplifier.data.shape, strict=True)
         ]
         if any(factor < 1 or factor != int(factor) for factor in factors):
-            raise FrameError(path, f"{text} does not fit the pixels of {one.name}, {one.data}")
+            raise FrameError(
+                path, f"{text} does not fit the pixels of {amplifier.name}, {amplifier.data}"
+            )
         bins = tuple(map(int, factors))
         rows = (on_detector.rows[0] // bins[0], on_detector.rows[1] // bins[0])
         columns = (on_detector.columns[0] // bins[1], on_detector.columns[1] // bins[1])
@@ -393,11 +403,11 @@ def _check_gains(
     amplifiers: Sequence[Amplifier],
 ) -> None:
     """Refuse a frame whose gain is wanted and not told."""
-    for one in amplifiers:
-        if one.gain_e_per_adu is not None:
+    for amplifier in amplifiers:
+        if amplifier.gain_e_per_adu is not None:
             continue
         cards = [card for (card, *_) in camera.facts["gain_e_per_adu"]]
-        headers = _headers(hdus, images[one.image])
+        headers = _headers(hdus, images[amplifier.image])
         told = [f"{c} = {h.get(c)!r}" for h in headers for c in cards if c in h]
         what = f"{', '.join(told)} is no gain" if told else f"has no gain ({', '.join(cards)})"
         raise FrameError(path, f"{what}, which electrons need; a camera file can tell it")

@@ -73,8 +73,8 @@ def expected_products(plan: Plan, options: Options) -> Iterator[Expected]:
         keys[master.name] = key_of(
             [master.name, master.kind, of_flats if master.kind == "flat" else of_masters],
             [
-                [one.frame.basename, *made_of(one.frame), data_of(one.correction)]
-                for one in master.inputs
+                [member.frame.basename, *made_of(member.frame), data_of(member.correction)]
+                for member in master.inputs
             ],
         )
         yield Expected(
@@ -86,14 +86,14 @@ def expected_products(plan: Plan, options: Options) -> Iterator[Expected]:
         )
     if options.masters_only:
         return
-    for one in plan.science:
+    for item in plan.science:
         key = key_of(
-            [*made_of(one.frame), one.product, of_science],
-            data_of(one.correction),
+            [*made_of(item.frame), item.product, of_science],
+            data_of(item.correction),
         )
-        frame = one.frame
-        masters = masters_of(one.correction.masters, [one.correction], uncertain)
-        product = packed_name(one.product, options.compress)
+        frame = item.frame
+        masters = masters_of(item.correction.masters, [item.correction], uncertain)
+        product = packed_name(item.product, options.compress)
         yield Expected(product, key, frame.name, (frame,), masters)
 
 
@@ -101,7 +101,7 @@ def masters_of(
     masters: Sequence[str], corrections: Sequence[Correction], uncertain: bool
 ) -> tuple[str, ...]:
     """Return the masters that a product is made from, also those that only its noise needs."""
-    zeros = [one.zero for one in corrections if one.zero] if uncertain else []
+    zeros = [correction.zero for correction in corrections if correction.zero] if uncertain else []
     return tuple(dict.fromkeys([*masters, *zeros]))
 
 
@@ -166,4 +166,4 @@ def is_standing(expected: Expected, out: Path) -> bool:
     if path.stat().st_mtime_ns >= changed_ns(expected, out):
         return True
     sums = [pixel_sum(frame.path, frame.images) for frame in expected.inputs]
-    return read_content(path) == content_of(sums, [read_content(one) for one in masters])
+    return read_content(path) == content_of(sums, [read_content(master) for master in masters])

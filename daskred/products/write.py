@@ -84,7 +84,7 @@ def _moved(header: Header, frame: Frame, number: int) -> Header:
     how = frame.preparation
     if how is None:
         return header
-    first = next(one for one in how.amplifiers if one.target == number)
+    first = next(amplifier for amplifier in how.amplifiers if amplifier.target == number)
     shift = {
         "1": first.data.columns[0] - first.place.columns[0],
         "2": first.data.rows[0] - first.place.rows[0],
@@ -336,7 +336,7 @@ def write_master(
     """
     combined = combining_words(options)
     recipe = Recipe(master.inputs[0].frame.readout, master.inputs[0].correction, options)
-    frames = [one.frame for one in master.inputs]
+    frames = [member.frame for member in master.inputs]
     n_inputs = len(frames)
     template = _shared(frames)
     title = "master " + master.kind

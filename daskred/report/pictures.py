@@ -123,7 +123,7 @@ def characterization_picture(found: Characterization) -> Figure:
             points = found.points.get(amplifier.name, [])
             if not points:
                 continue
-            signal = np.concatenate([one.signal for one in points])
+            signal = np.concatenate([pair.signal for pair in points])
             variance = np.concatenate([one.variance for one in points])
             (dots,) = axes.plot(signal, variance, ".", markersize=2, alpha=0.5)
             if amplifier.gain_e_per_adu:

@@ -98,8 +98,8 @@ def with_known_noise(plan: Plan, options: Options, progress: Progress) -> Option
         return options
     from daskred.kernels.noise import knows_noise  # few runs need it
 
-    frames = [one.frame for master in plan.masters for one in master.inputs]
-    frames += [one.frame for one in plan.science]
+    frames = [member.frame for master in plan.masters for member in master.inputs]
+    frames += [item.frame for item in plan.science]
     unknown = next((frame for frame in frames if not knows_noise(frame.readout)), None)
     if unknown is None:
         return options
@@ -139,7 +139,8 @@ def check_space(out: Path, plan: Plan, options: Options) -> None:
     layouts = [(master.product, master.layout) for master in plan.masters]
     if not options.masters_only:
         layouts += [
-            (packed_name(one.product, options.compress), one.frame.layout) for one in plan.science
+            (packed_name(item.product, options.compress), item.frame.layout)
+            for item in plan.science
         ]
     needed = sum(
         itemsize * sum(shape[0] * shape[1] for _, shape in layout)

@@ -128,7 +128,7 @@ class Combiner:
         FramesError
             Naming frames that cannot be used.
         """
-        frames = [one.frame for one in master.inputs]
+        frames = [member.frame for member in master.inputs]
         with unpacked(frames, self.folder, self.executor, self.progress) as plain:
             looks = self._looks(plain)
             levels: list[float] = []
@@ -176,16 +176,16 @@ class Combiner:
     ) -> list[float]:
         """Measure the level of each frame."""
         by_correction: dict[Correction, list[int]] = {}
-        for number, one in enumerate(master.inputs):
-            by_correction.setdefault(one.correction, []).append(number)
+        for number, member in enumerate(master.inputs):
+            by_correction.setdefault(member.correction, []).append(number)
         measured: list[Any] = [None] * len(frames)
         for correction, numbers in by_correction.items():
             own = [(frames[n], saturation_of(frames[n]), looks[n]) for n in numbers]
             work = _Measure(self.files(correction), self.options)
             title = f"Levels of {master.name}"
             found = self._per_frame(title, own, [frames[n] for n in numbers], work)
-            for number, one in zip(numbers, found, strict=True):
-                measured[number] = one
+            for number, result in zip(numbers, found, strict=True):
+                measured[number] = result
         originals = [one.frame for one in master.inputs]
         return usable_levels(originals, measured, lit=master.kind == "flat")
 
@@ -194,7 +194,7 @@ class Combiner:
             return None
         zero = master.inputs[0].correction.zero
         files = self.files(Correction(bias=zero)) if zero else None
-        return noise_of(master.kind, [one.frame for one in master.inputs], files)
+        return noise_of(master.kind, [member.frame for member in master.inputs], files)
 
     def _tiles(
         self,
@@ -204,7 +204,7 @@ class Combiner:
         levels: Sequence[float],
     ) -> Combined:
         """Combine all images of frames, band by band."""
-        corrections = [one.correction for one in master.inputs]
+        corrections = [member.correction for member in master.inputs]
         ways = list(dict.fromkeys(corrections)) if master.kind == "flat" else []
         darks = [self.files(way) for way in ways]
         which = [ways.index(correction) for correction in corrections] if ways else []
@@ -272,7 +272,7 @@ class Combiner:
         readout = master.inputs[0].frame.readout
         step = 1 if self.options.normalize_amplifiers else rows_of_level(readout, self.options)
         text = f"{master.name} cannot be normalised"
-        refuse = FramesError(tuple(FrameError(one.frame.path, text) for one in master.inputs))
+        refuse = FramesError(tuple(FrameError(member.frame.path, text) for member in master.inputs))
         images = [raster.every(step) for raster in combined.rasters]
         return level_of_master(images, step, readout, self.options, refuse)
 

@@ -69,7 +69,7 @@ class Summary:
 
 def _remove_parts(out: Path, plan: Plan) -> None:
     """Remove what a killed run left unfinished beside the products of this one."""
-    folders = {out, out / MASTERS_FOLDER} | {(out / one.product).parent for one in plan.science}
+    folders = {out, out / MASTERS_FOLDER} | {(out / item.product).parent for item in plan.science}
     for folder in folders:
         for part in folder.glob(f"{TEMPORARY_MARK}*"):
             if part.is_file():
@@ -285,8 +285,8 @@ def plan_memory(plan: Plan, options: Options, on_cluster: bool = False) -> Budge
     RequestError
         When it does not.
     """
-    frames = [one.frame for one in plan.science]
-    frames += [one.frame for master in plan.masters for one in master.inputs]
+    frames = [item.frame for item in plan.science]
+    frames += [member.frame for master in plan.masters for member in master.inputs]
     corrections = [one.correction for one in plan.science]
     corrections += [one.correction for master in plan.masters for one in master.inputs]
     return budget(
@@ -294,7 +294,10 @@ def plan_memory(plan: Plan, options: Options, on_cluster: bool = False) -> Budge
         max((len(master.inputs) for master in plan.masters), default=1),
         1 if on_cluster else workers_of(options).number,
         options.memory or (_ROOMY_BYTES if on_cluster else None),
-        needs_of(options, any(one.dark_scale != 1 or one.terms for one in corrections)),
+        needs_of(
+            options,
+            any(correction.dark_scale != 1 or correction.terms for correction in corrections),
+        ),
     )
 
 

@@ -102,7 +102,7 @@ class Run:
         OSError
             When a product cannot be written.
         """
-        self._raw = {one.path for one in plan.frames} | {one.path for one in plan.left_out}
+        self._raw = {frame.path for frame in plan.frames} | {entry.path for entry in plan.left_out}
         self._expected = {one.product: one for one in expected_products(plan, self._options)}
         for master in plan.masters:
             try:
@@ -127,7 +127,7 @@ class Run:
         """Remember what stands, and tell the log once."""
         if (receipt.product, expected.key) not in self._standing:
             self._standing[(receipt.product, expected.key)] = receipt
-            self._log.product(receipt, expected.key, [one.name for one in expected.inputs])
+            self._log.product(receipt, expected.key, [member.name for member in expected.inputs])
         return receipt
 
     # What is done already
@@ -167,7 +167,7 @@ class Run:
         """Make one master, unless it stands."""
         options = self._options
         expected = self._expected[master.product]
-        frames = [one.frame for one in master.inputs]
+        frames = [member.frame for member in master.inputs]
         if done := self._done(expected):
             return done
         start = time.monotonic()

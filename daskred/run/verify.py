@@ -93,7 +93,11 @@ def _check_sums(products: Sequence[tuple[str, str]]) -> list[str]:
 
 def _products(out: Path, plan: Plan, expected: Sequence[Expected]) -> list[tuple[str, str]]:
     """Return name and path of the products that stand, and of what stands in their place."""
-    found = {one.product: out / one.product for one in expected if (out / one.product).exists()}
+    found = {
+        product.product: out / product.product
+        for product in expected
+        if (out / product.product).exists()
+    }
     raw = {frame.path for frame in plan.frames}
     for path in sorted(out.rglob("*")):
         name = path.relative_to(out).as_posix()
@@ -176,12 +180,12 @@ def verify(
             progress.advance(len(reasons))
         progress.end()
         standing = {name for name, _ in products}
-        for one in expected:
-            if one.product not in standing:
-                findings[one.product] = Finding(one.product, "is missing")
-            elif one.product not in findings and not is_standing(one, out):
-                findings[one.product] = Finding(
-                    one.product, _OLDER if has_key(one, out) else _OTHER
+        for product in expected:
+            if product.product not in standing:
+                findings[product.product] = Finding(product.product, "is missing")
+            elif product.product not in findings and not is_standing(product, out):
+                findings[product.product] = Finding(
+                    product.product, _OLDER if has_key(product, out) else _OTHER
                 )
     found = tuple(findings[name] for name in sorted(findings))
     others = sorted(standing - {one.product for one in expected} - findings.keys())
@@ -241,9 +245,11 @@ def _mending(
     asked = Options(**{**lasting, **detector, "kind": kinds, "camera": request["camera"]})
     command = ["daskred", "reduce", *request["sources"], "-o", str(out), *asked.words]
     lines = [shlex.join(["cd", request["folder"]])]
-    for one in findings:
-        if one.before == "rm":
-            lines.append(shlex.join(["rm", str(out / one.product)]))
-        elif one.before == "mv":
-            lines.append(shlex.join(["mv", str(out / one.product), f"{out / one.product}.away"]))
+    for finding in findings:
+        if finding.before == "rm":
+            lines.append(shlex.join(["rm", str(out / finding.product)]))
+        elif finding.before == "mv":
+            lines.append(
+                shlex.join(["mv", str(out / finding.product), f"{out / finding.product}.away"])
+            )
     return "\n".join([*lines, shlex.join(command)])

@@ -18,7 +18,7 @@ def _work(whole: Whole, recipe: Recipe) -> int:
     from daskred.kernels.cosmics import find_cosmics
 
     readout = recipe.readout
-    own = [one for one in readout.amplifiers if one.target == whole.number]
+    own = [amplifier for amplifier in readout.amplifiers if amplifier.target == whole.number]
     noise = float(np.median([one.read_noise_e or _USUAL_READ_NOISE_E for one in own]))
     gain = float(np.median([one.gain_e_per_adu or 1.0 for one in own]))
     gain = 1.0 if readout.unit == "electron" else gain

@@ -13,7 +13,9 @@ from daskred.steps.step import Card, Part, Recipe, Step
 
 def _work(part: Part, recipe: Recipe) -> None:
     amplifiers, matrix = recipe.readout.amplifiers, recipe.readout.crosstalk
-    if len({one.data.shape for one in amplifiers}) > 1 or len(matrix) != len(amplifiers):
+    if len({amplifier.data.shape for amplifier in amplifiers}) > 1 or len(matrix) != len(
+        amplifiers
+    ):
         raise ValueError("crosstalk is told for amplifiers of other numbers or sizes")
     shares = matrix[amplifiers.index(part.amplifier)]
     for number, share in enumerate(shares):

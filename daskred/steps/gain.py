@@ -20,7 +20,7 @@ def _work(part: Part, recipe: Recipe) -> None:
 
 
 def _cards(recipe: Recipe, counts: Mapping[str, int]) -> list[Card]:
-    gains = " ".join(f"{one.gain_e_per_adu:g}" for one in recipe.readout.amplifiers)
+    gains = " ".join(f"{amplifier.gain_e_per_adu:g}" for amplifier in recipe.readout.amplifiers)
     return [Card("GAINCOR", gains, "electrons per ADU")]
 
 

@@ -65,29 +65,26 @@ def fill_gaps(
     filled = np.zeros_like(flagged)
     if not rows.size:
         return filled
-    # Each candidate: length of the gap, and the flat places of its two ends.
     n_rows, n_columns = value.shape
     left, right = (ends[rows, columns] for ends in _ends(flagged))
     up, down = (ends.T[rows, columns] for ends in _ends(flagged.T))
     endless = n_rows + n_columns + 1
     across = np.where((left >= 0) & (right < n_columns), right - left, endless)
     along = np.where((up >= 0) & (down < n_rows), down - up, endless)
+    known = np.minimum(across, along) < endless
+    rows, columns, left, right, up, down, across, along = (
+        own[known] for own in (rows, columns, left, right, up, down, across, along)
+    )
     by_row = across <= along
-    gap = np.where(by_row, across, along)
-    known = gap < endless
-    rows, columns, by_row, gap = rows[known], columns[known], by_row[known], gap[known]
-    first = np.where(by_row, rows * n_columns + left[known], up[known] * n_columns + columns)
-    second = np.where(by_row, rows * n_columns + right[known], down[known] * n_columns + columns)
-    share = np.where(by_row, columns - left[known], rows - up[known]) / gap
-    flat = value.reshape(-1)
-    one, other = flat[first].astype("f8"), flat[second].astype("f8")
-    place = rows * n_columns + columns
-    flat[place] = one + share * (other - one)
+    first = np.where(by_row, rows, up), np.where(by_row, left, columns)
+    second = np.where(by_row, rows, down), np.where(by_row, right, columns)
+    share = np.where(by_row, columns - left, rows - up) / np.minimum(across, along)
+    one, other = value[first].astype("f8"), value[second].astype("f8")
+    value[rows, columns] = one + share * (other - one)
     if sigma is not None:
-        noise = sigma.reshape(-1)
-        variance = np.square(noise[first], dtype="f8") * (1 - share)
-        variance += np.square(noise[second], dtype="f8") * share
-        noise[place] = np.sqrt(variance + np.square((other - one) / 2))
+        variance = np.square(sigma[first], dtype="f8") * (1 - share)
+        variance += np.square(sigma[second], dtype="f8") * share
+        sigma[rows, columns] = np.sqrt(variance + np.square((other - one) / 2))
     filled[rows, columns] = True
     return filled
 

@@ -13,7 +13,7 @@ def _applies(recipe: Recipe) -> bool:
 
 
 def _cards(recipe: Recipe, counts: Mapping[str, int]) -> list[Card]:
-    sections = " ".join(str(one.data) for one in recipe.readout.amplifiers)
+    sections = " ".join(str(amplifier.data) for amplifier in recipe.readout.amplifiers)
     return [Card("TRIM", sections, "raw section")]
 
 

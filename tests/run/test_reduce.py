@@ -141,7 +141,7 @@ def test_products_on_a_cluster_have_the_same_bytes(
     from distributed import Client, LocalCluster
 
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
         Client(cluster),
     ):
         run(night, tmp_path / "out")

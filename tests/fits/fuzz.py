@@ -1,4 +1,4 @@
-"""Broken and hostile FITS files by the thousand: ``python -m tests.fuzz --count 10000``.
+"""Broken and hostile FITS files by the thousand: ``python -m tests.fits.fuzz --count 10000``.
 
 Every file is a sound one, mutated. The reader must read of it what astropy reads, or what fitsio
 reads where astropy cannot, or raise a `FrameError`: nothing else, in time, and in memory that the
@@ -274,7 +274,7 @@ def fuzz(count: int, seed: int, keep: Path | None = None) -> tuple[Counter[str],
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.fits.fuzz", description=__doc__)
     parser.add_argument("--count", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--keep", type=Path, help="a folder for the files that go wrong")

@@ -13,7 +13,7 @@ from daskred import open_night
 from daskred.fits.hdus import images_of, read_hdus
 from daskred.fits.pixels import read_rows
 from daskred.model.errors import FrameError
-from tests.fuzz import fuzz, judge, seeds
+from tests.fits.fuzz import fuzz, judge, seeds
 
 
 def test_mutated_files_are_read_as_astropy_reads_them_or_refused() -> None:

@@ -198,7 +198,7 @@ def test_a_cluster_that_loses_every_worker_stops_the_run(
 
     cluster.add_worker("--no-nanny")
     out = tmp_path / "out"
-    monkeypatch.setattr(cluster_module, "_PATIENCE_S", 2.0)
+    monkeypatch.setattr(cluster_module, "PATIENCE_S", 2.0)
 
     def kill_in_the_middle() -> None:
         processes.wait_for(lambda: len(science(out)) > 5)
@@ -264,7 +264,7 @@ def test_workers_are_looked_at_before_any_work(long_night: Path, tmp_path: Path)
     from distributed import Client, LocalCluster
 
     frames = [frame.path for frame in open_night(long_night / "dark").frames]
-    options = {"n_workers": 1, "threads_per_worker": 2, "dashboard_address": None}
+    options = {"n_workers": 1, "threads_per_worker": 2, "dashboard_address": ":0"}
     with LocalCluster(memory_limit="1GB", **options) as local, Client(local) as client:
         check_workers(client, tmp_path, frames, 400 * 10**6)
         with pytest.raises(RequestError, match=r"worker tcp://\S+ has 1000 MB.* 1600 MB would do"):
@@ -273,9 +273,9 @@ def test_workers_are_looked_at_before_any_work(long_night: Path, tmp_path: Path)
             check_workers(client, tmp_path, ["/nowhere/a.fits"], 1)
 
         def pretend() -> None:
-            import daskred.engine.cluster
+            import daskred.run.cluster
 
-            setattr(daskred.engine.cluster, "__version__", "0.0.1")  # noqa: B010
+            setattr(daskred.run.cluster, "__version__", "0.0.1")  # noqa: B010
 
         client.run(pretend)
         with pytest.raises(RequestError, match=r"worker tcp://\S+ has daskred 0\.0\.1, and this"):
@@ -308,7 +308,7 @@ def _fail() -> None:
 def test_an_error_that_cannot_be_sent_is_told_all_the_same() -> None:
     from distributed import Client, LocalCluster
 
-    options = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": None}
+    options = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": ":0"}
     with LocalCluster(**options) as local, Client(local) as client:
         pool = ClusterPool(client, owned=False)
         executor = Executor(pool)
@@ -325,7 +325,7 @@ def test_a_client_that_a_notebook_has_is_used(
     from distributed import Client, LocalCluster
 
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as local,
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as local,
         Client(local) as client,
     ):
         reduce_night(open_night(long_night), tmp_path / "out")

@@ -1,0 +1,113 @@
+"""Frames that are prepared band by band are those that are prepared whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from daskred import Options
+from daskred.arrays.prepared import PreparedSource, look_at, read_frame
+from daskred.fits.pixels import pixel_sum
+from daskred.model.readout import Amplifier, Overscan, Readout, Section
+from tests.frames import frame_of
+
+HEIGHT, WIDTH = 31, 20
+
+
+def four_amplifiers(overscan: Overscan, **more: Any) -> Readout:
+    """Return a detector of two files' images, each of two amplifiers, of all four orientations."""
+    amplifiers = []
+    for number in range(4):
+        image, right = divmod(number, 2)
+        data = Section(
+            (2, 2 + HEIGHT), (right * 28 + 4, right * 28 + 4 + WIDTH), (False, bool(right))
+        )
+        strip = Section((0, HEIGHT + 5), (right * 28 + 24, right * 28 + 28))
+        place = Section(
+            (image * HEIGHT, (image + 1) * HEIGHT),
+            (right * WIDTH, (right + 1) * WIDTH),
+            (bool(image), False),
+        )
+        amplifiers.append(
+            Amplifier(
+                f"A{number}",
+                image,
+                data,
+                (strip,),
+                0,
+                place,
+                gain_e_per_adu=1.0 + number,
+                saturation_adu=4000.0,
+                linearity=(1.0, 1e-6),
+            )
+        )
+    matrix = tuple(tuple(0.001 * (i - j) for j in range(4)) for i in range(4))
+    shape = (2 * HEIGHT, 2 * WIDTH)
+    return Readout(
+        tuple(amplifiers), ("",), (shape,), overscan, "electron", matrix, bleed_rows=2, **more
+    )
+
+
+def by_hand(raw: list[Any], readout: Readout, levels: list[Any]) -> Any:
+    """Return the assembled image in plain numpy, whole; levels of each amplifier's rows."""
+    signals = []
+    for one, level in zip(readout.amplifiers, levels, strict=True):
+        signal = raw[one.image][one.data.slices].astype("f8") - level[:, np.newaxis]
+        signals.append(signal[:, ::-1] if one.data.flips[1] else signal)
+    out = np.full(readout.shapes[0], np.nan)
+    for victim, one in enumerate(readout.amplifiers):
+        signal = signals[victim].copy()
+        for source in range(4):
+            signal -= readout.crosstalk[victim][source] * signals[source]
+        signal = signal[:, ::-1] if one.data.flips[1] else signal
+        signal = (signal + 1e-6 * signal**2) * (one.gain_e_per_adu or 0)
+        out[one.place.slices] = signal[::-1] if one.place.flips[0] else signal
+    return out
+
+
+@pytest.fixture
+def raw() -> list[Any]:
+    rng = np.random.default_rng(8)
+    images = list(rng.integers(900, 3000, (2, HEIGHT + 5, 56)).astype("u2"))
+    images[0][9, 11] = images[1][20, 40] = 5000
+    return images
+
+
+def test_four_amplifiers_are_those_of_plain_numpy(raw: list[Any], tmp_path: Path) -> None:
+    readout = four_amplifiers(Overscan("median"))
+    frame = frame_of(tmp_path / "raw.fits", raw, readout)
+    (found,), (full,), total = read_frame(frame, Options(dtype="float64"))
+    levels = [
+        np.median(raw[a.image][slice(*a.data.rows), slice(*a.overscan[0].columns)], axis=1)
+        for a in readout.amplifiers
+    ]
+    np.testing.assert_allclose(found, by_hand(raw, readout, levels), rtol=1e-12)
+    assert total == pixel_sum(frame.path, frame.images)
+    # Two rows to either side of a saturated pixel, along its column, at the flipped end too.
+    assert np.argwhere(full)[:, 0].tolist() == [*range(5, 10), *range(41, 46)]
+
+
+@pytest.mark.parametrize("cut", [1, 5, 7, 30, 62])
+@pytest.mark.parametrize("fit", ["none", "constant", "legendre", "chebyshev", "spline"])
+def test_bands_of_any_height_are_the_same(
+    raw: list[Any], tmp_path: Path, cut: int, fit: Any
+) -> None:
+    readout = four_amplifiers(Overscan("mean", fit, 2))
+    frame = frame_of(tmp_path / "raw.fits", raw, readout)
+    options = Options()
+    (whole,), (full,), _ = read_frame(frame, options)
+    look = look_at(frame)
+    for start in range(0, 2 * HEIGHT, cut):
+        n_rows = min(cut, 2 * HEIGHT - start)
+        pixels, saturated = np.empty((n_rows, 2 * WIDTH), "f4"), np.empty((n_rows, 2 * WIDTH), "?")
+        PreparedSource(frame, options, look).read(0, start, pixels, saturated)
+        np.testing.assert_array_equal(pixels, whole[start : start + n_rows])
+        np.testing.assert_array_equal(saturated, full[start : start + n_rows])
+
+
+def test_a_look_tells_what_part_of_the_pixels_is_saturated(raw: list[Any], tmp_path: Path) -> None:
+    frame = frame_of(tmp_path / "raw.fits", raw, four_amplifiers(Overscan("median")))
+    assert look_at(frame).saturated == pytest.approx(2 / (4 * HEIGHT * WIDTH))
