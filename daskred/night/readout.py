@@ -318,8 +318,8 @@ def _placed(
             top, left = min(s.rows[0] for s in own), min(s.columns[0] for s in own)
             place = _moved(amplifier.data, -top, -left)
         elif place.shape != amplifier.data.shape:
-            text = f"amplifier {amplifier.name!r} has data {amplifier.data} and place {place}, of other sizes"
-            raise FrameError(path, text)
+            text = f"amplifier {amplifier.name!r} has data {amplifier.data} and place {place}"
+            raise FrameError(path, f"{text}, of other sizes")
         placed.append(_with_place(amplifier, place, amplifier.target))
     return placed
 

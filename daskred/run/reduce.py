@@ -156,7 +156,7 @@ def reduce_night(
             raise
         except KeyboardInterrupt:
             outcome = "interrupted"
-            progress.say(_standing(run, out))
+            progress.say(_interrupted(run, out))
             raise
         finally:
             executor.close(at_once=outcome == "interrupted")
@@ -239,11 +239,11 @@ def _request(night: Night, plan: Plan, options: Options) -> dict[str, Any]:
 
 def _throughput(run: Run, seconds: float) -> dict[str, Any]:
     """Return what the run made, and how fast."""
-    made = [receipt for receipt in run.standing if receipt.made]
+    made = [receipt for receipt in run.receipts if receipt.made]
     n_bytes = sum(receipt.n_bytes for receipt in made)
     return {
         "n_made": len(made),
-        "n_there": len(run.standing) - len(made),
+        "n_there": len(run.receipts) - len(made),
         "bytes": n_bytes,
         "seconds": round(seconds, 3),
         "products_per_second": round(len(made) / seconds, 3) if seconds else None,
@@ -251,9 +251,10 @@ def _throughput(run: Run, seconds: float) -> dict[str, Any]:
     }
 
 
-def _standing(run: Run, out: Path) -> str:
-    n_masters = sum(one.product.startswith(f"{MASTERS_FOLDER}/") for one in run.standing)
-    n_science = len(run.standing) - n_masters
+def _interrupted(run: Run, out: Path) -> str:
+    """Say what is done where a run is interrupted."""
+    n_masters = sum(receipt.product.startswith(f"{MASTERS_FOLDER}/") for receipt in run.receipts)
+    n_science = len(run.receipts) - n_masters
     return (
         f"interrupted; {n_masters} masters and {n_science} science frames stand in {out},"
         " the same command goes on from there"

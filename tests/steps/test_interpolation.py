@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from daskred.steps.interpolation import fill_gaps
 from tests.conftest import NightMaker
 
 
-def plane(shape: tuple[int, int]) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+def plane(shape: tuple[int, int]) -> Any:
     y, x = np.mgrid[: shape[0], : shape[1]]
     return 100.0 + 3.0 * x + 5.0 * y
 

@@ -1,0 +1,128 @@
+"""Make masters, unless they are there: combine their frames, and write what comes of it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from daskred.arrays.frames import this_worker
+from daskred.arrays.sources import check_unchanged
+from daskred.engine.progress import Progress
+from daskred.model.plan import Correction, Master
+from daskred.model.receipt import Receipt
+from daskred.options import Options
+from daskred.products.extensions import Plane
+from daskred.products.provenance import content_of
+from daskred.products.write import write_master
+from daskred.run.files import calibration_files, contents_of
+from daskred.run.ledger import Ledger
+from daskred.run.masters import Combined, Combiner
+
+if TYPE_CHECKING:
+    from daskred.arrays.noise import MasterNoise
+
+
+@dataclass(frozen=True)
+class MasterMaker:
+    """Makes masters.
+
+    Parameters
+    ----------
+    out
+        The folder of products.
+    options
+        How.
+    combiner
+        Makes their pixels.
+    ledger, progress
+        Who is told.
+    """
+
+    out: Path
+    options: Options
+    combiner: Combiner
+    ledger: Ledger
+    progress: Progress
+
+    def make(self, master: Master) -> Receipt:
+        """Make one master, unless it is there."""
+        if receipt := self.ledger.look_up(master.product):
+            return receipt
+        expected = self.ledger.expected(master.product)
+        start = time.monotonic()
+        combined = self.combiner.combine(master)
+        n_bad: list[int] = []
+        target = self.out / master.product
+        try:
+            for member in master.inputs:
+                check_unchanged(member.frame)
+            pixels = [
+                combined.bands(number, self.options.dtype, n_bad.append)
+                for number in range(len(combined.rasters))
+            ]
+            content = content_of(combined.sums, contents_of(self.out, expected.masters))
+            planes = self._planes(master, combined)
+            n_nan = write_master(
+                target, master, self.options, pixels, planes, expected.key, content
+            )
+        finally:
+            combined.remove()
+        if master.kind == "flat" and any(n_bad):
+            self.progress.say(
+                f"{master.name}: {sum(n_bad)} pixels are zero or negative;"
+                " the science frames have no value (NaN) there"
+            )
+        return self.ledger.add(
+            Receipt(
+                master.product,
+                master.name,
+                len(master.inputs),
+                made=True,
+                n_nan=n_nan,
+                n_bytes=target.stat().st_size,
+                seconds=time.monotonic() - start,
+                worker=this_worker(),
+            )
+        )
+
+    def _planes(self, master: Master, combined: Combined) -> list[Plane]:
+        """Return what stands beside the pixels of a master."""
+        options = self.options
+        if not (options.mask or options.uncertainty or options.counts):
+            return []
+        # Few runs need them, and they take a while.
+        from daskred.run.extensions import count_planes, mask_plane, uncertainty_plane
+
+        noise = self._noise(master, combined) if options.uncertainty else None
+        planes: list[Plane] = []
+        for number, raster in enumerate(combined.rasters):
+            if options.mask:
+                planes.append(mask_plane(raster, number))
+            if noise:
+                planes.append(uncertainty_plane(combined, number, noise))
+            if options.counts:
+                planes += count_planes(combined.counts[number], number)
+        return planes
+
+    def _noise(self, master: Master, combined: Combined) -> MasterNoise:
+        """Return what the uncertainty of a master follows from."""
+        from daskred.arrays.noise import MasterNoise
+
+        first = master.inputs[0]
+        bias, readout = first.correction.zero, first.frame.readout
+        zero = dark = None
+        if bias and not readout.is_above_bias:
+            zero = calibration_files(self.out, Correction(bias=bias), uncertain=True)
+        if master.kind == "flat":
+            dark = calibration_files(self.out, first.correction, uncertain=True)
+        return MasterNoise(
+            readout=readout,
+            method=self.options.combine,
+            zero=zero,
+            levels=combined.levels,
+            level=combined.level,
+            weights=combined.weights,
+            dark=dark,
+        )
