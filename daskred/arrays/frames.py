@@ -24,7 +24,6 @@ from daskred.arrays.prepared import Look, look_at
 from daskred.arrays.sources import Source, source_of
 from daskred.engine.task import Key, Task
 from daskred.fits.pack import PackingError
-from daskred.kernels.flat import count_saturated
 from daskred.kernels.level import level, sampling_step
 from daskred.kernels.scratch import scratch
 from daskred.model.errors import FrameError
@@ -85,64 +84,69 @@ def frame_tasks(
         yield task(start, tuple(items[block]), tuple(paths[block]))
 
 
+def needs_look(frame: Frame) -> bool:
+    """Whether a frame has to be read once, whole, before bands of its rows can be prepared."""
+    return frame.is_prepared and frame.readout.needs_look
+
+
 def look_at_frames(frames: Sequence[Frame]) -> list[Look | FrameError | None]:
-    """Look at frames that are to be prepared; None for the others."""
+    """Look at the frames that need it; None for the others."""
     looks: list[Look | FrameError | None] = []
     for frame in frames:
         try:
-            looks.append(look_at(frame) if frame.is_prepared else None)
+            looks.append(look_at(frame) if needs_look(frame) else None)
         except FrameError as error:
             looks.append(error)
     return looks
 
 
 def measure_frames(
-    frames: Sequence[tuple[Frame, float, Look | None]], masters: Masters, options: Options
+    frames: Sequence[tuple[Frame, Look | None]], masters: Masters, options: Options
 ) -> list[tuple[float, float] | FrameError]:
     """Return level, ADU, and saturated part of each frame, or why it cannot be used.
 
     Parameters
     ----------
     frames
-        Frames, the level at which each is saturated, and what is known of those that are prepared.
+        Frames, and what is known of those that were looked at.
     masters
         What is subtracted.
     options
         How levels are measured.
     """
     measured: list[tuple[float, float] | FrameError] = []
-    for frame, limit, look in frames:
+    for frame, look in frames:
         try:
             source = source_of(frame, options, look)
-            found = measure_source(source, limit, masters, options.normalize)
-            measured.append((found[0], max(found[1], look.saturated if look else 0.0)))
+            measured.append(measure_source(source, masters, options.normalize))
         except FrameError as error:
             measured.append(error)
     return measured
 
 
-def measure_source(
-    source: Source, limit: float, masters: Masters, method: str
-) -> tuple[float, float]:
-    """Return the level of a frame less its dark, ADU, and what part of it is saturated."""
+def measure_source(source: Source, masters: Masters, method: str) -> tuple[float, float]:
+    """Return the level of a frame less its dark, ADU, and what part of it is saturated.
+
+    Both are measured on as many rows as a level needs.
+    """
     n_pixels = sum(shape[0] * shape[1] for shape in source.shapes)
     step = sampling_step(n_pixels, method)
     n_sampled = sum(-(-shape[0] // step) * shape[1] for shape in source.shapes)
     sample = scratch("sample of a level", (n_sampled,), "f8")
     n_saturated = taken = 0
     for number, own in enumerate(masters.load(len(source.shapes))):
-        for start, pixels, full in source.bands(number, saturated=False):
-            if full is None:
-                n_saturated += count_saturated(pixels, limit)
-            else:
-                pixels[full] = np.nan
+        for start, pixels, full in source.bands(number, saturated=True, every=step):
             # The rows that the whole image's sample has, whatever the height of bands.
-            rows = slice(-start % step, None, step)
-            dark = 0.0 if own.dark is None else own.dark[start : start + len(pixels)][rows]
-            lit = sample[taken : taken + pixels[rows].size].reshape(pixels[rows].shape)
-            np.subtract(pixels[rows], dark, out=lit, dtype="f8")
+            first = start + -start % step
+            rows = slice(first, first + len(pixels) * step, step)
+            lit = sample[taken : taken + pixels.size].reshape(pixels.shape)
+            np.subtract(pixels, 0.0 if own.dark is None else own.dark[rows], out=lit, dtype="f8")
+            if full is not None:
+                n_saturated += int(np.count_nonzero(full))
+                if source.saturated_are_nan:
+                    lit[full] = np.nan
             taken += lit.size
-    return level(sample, method), n_saturated / n_pixels
+    return level(sample, method), n_saturated / max(source.n_pixels // step, 1)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ known from one look at the frame before.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ from daskred.kernels.scratch import scratch
 from daskred.model.errors import FrameError
 from daskred.model.frame import Frame, Image
 from daskred.model.plan import Correction
-from daskred.model.readout import Amplifier
+from daskred.model.readout import Amplifier, Section
 from daskred.steps import steps_of
 from daskred.steps.step import Part, Recipe
 
@@ -40,14 +40,11 @@ class Look:
     ----------
     raw_sum
         The sum of its raw pixels.
-    saturated
-        What part of the pixels that amplifiers read is saturated.
     curves
         For each amplifier the curve through the levels of its overscan, where one is fitted.
     """
 
     raw_sum: int
-    saturated: float
     curves: tuple[Curve | None, ...]
 
 
@@ -62,25 +59,20 @@ def look_at(frame: Frame) -> Look:
     readout = frame.readout
     fits = readout.overscan is not None and readout.overscan.fit != "none"
     levels: dict[int, list[NDArray[np.float64]]] = {}
-    total = row = n_saturated = n_read = 0
+    total = row = 0
     for number, image in enumerate(frame.images):
         start = 0
         for raw in bands_of(frame.path, image):
             total += sum_of_rows(raw, row)
             for which, amplifier in enumerate(readout.amplifiers):
                 rows = _shared_rows(amplifier, start, len(raw))
-                if amplifier.image != number or rows.start >= rows.stop:
+                beside = _beside(amplifier)
+                if not (fits and beside and readout.overscan) or amplifier.image != number:
                     continue
-                own = raw[rows, slice(*amplifier.data.columns)]
-                n_read += own.size
-                if amplifier.saturation_adu is not None:
-                    full = scratch("saturated", own.shape, "?")
-                    mark_saturated(own, amplifier.saturation_adu, full)
-                    n_saturated += int(np.count_nonzero(full))
-                if fits and readout.overscan and (beside := _beside(amplifier)):
-                    strip = np.concatenate([raw[rows, slice(*s.columns)] for s in beside], axis=1)
-                    own_levels = row_levels(strip, readout.overscan.statistic)
-                    levels.setdefault(which, []).append(own_levels)
+                if rows.start < rows.stop:
+                    strip = _side_by_side(raw[rows], beside)
+                    found = row_levels(strip, readout.overscan.statistic)
+                    levels.setdefault(which, []).append(found)
             start += len(raw)
             row += len(raw)
     curves = tuple(
@@ -89,7 +81,14 @@ def look_at(frame: Frame) -> Look:
         else None
         for which in range(len(readout.amplifiers))
     )
-    return Look(total % 2**64, n_saturated / max(n_read, 1), curves)
+    return Look(total % 2**64, curves)
+
+
+def _side_by_side(rows: NDArray[Any], strips: Sequence[Section]) -> NDArray[Any]:
+    """Return the pixels of strips of some rows, one strip beside the other."""
+    if len(strips) == 1:
+        return rows[:, slice(*strips[0].columns)]
+    return np.concatenate([rows[:, slice(*strip.columns)] for strip in strips], axis=1)
 
 
 def _beside(amplifier: Amplifier) -> list[Any]:
@@ -105,6 +104,9 @@ def _shared_rows(amplifier: Amplifier, first_row: int, n_rows: int) -> slice:
 class PreparedSource:
     """A frame whose amplifiers pass the steps that reach one amplifier, band by band.
 
+    Its raw pixels are not those of the products, so that masters need not be what plain medians
+    of the lab are: saturated pixels have no value there.
+
     Parameters
     ----------
     frame
@@ -115,6 +117,8 @@ class PreparedSource:
         What is known of it; it is looked at where this is None.
     """
 
+    saturated_are_nan = True
+
     def __init__(self, frame: Frame, options: Options, look: Look | None = None) -> None:
         self._frame, self._readout = frame, frame.readout
         self._dtype = options.dtype
@@ -124,6 +128,7 @@ class PreparedSource:
         self._levels: dict[int, NDArray[np.float64]] = {}
         self._whole: dict[int, NDArray[Any]] = {}
         self._held: dict[int, tuple[int, int]] = {}  # which rows of raw images are in memory
+        self._sums: dict[tuple[int, int], int] = {}
         self.shapes = frame.readout.shapes
 
     @cached_property
@@ -132,26 +137,50 @@ class PreparedSource:
 
     @property
     def raw_sum(self) -> int:
-        """The sum of all raw pixels."""
-        return self._look.raw_sum
+        """The sum of all raw pixels; of those that were read, where the frame needs no look."""
+        if self._readout.needs_look:
+            return self._look.raw_sum
+        return sum(self._sums.values()) % 2**64
 
-    def bands(self, number: int, saturated: bool) -> Iterator[Piece]:
-        """Yield the bands of an image."""
-        shape = self.shapes[number]
-        step = band_rows(shape)
-        for start in range(0, shape[0], step):
-            own = (min(step, shape[0] - start), shape[1])
-            pixels = scratch("prepared band", own, self._dtype)
-            full = scratch("saturated band", own, "?")
-            self.read(number, start, pixels, full)
+    @property
+    def n_pixels(self) -> int:
+        """How many pixels amplifiers read."""
+        places = [amplifier.place.shape for amplifier in self._readout.amplifiers]
+        return sum(rows * columns for rows, columns in places)
+
+    def bands(self, number: int, saturated: bool, every: int = 1) -> Iterator[Piece]:
+        """Yield the bands of an image, or every so many of its rows."""
+        height, width = self.shapes[number]
+        n_rows = band_rows((height, width)) * every
+        for start in range(0, height, n_rows):
+            shape = (-(-min(n_rows, height - start) // every), width)
+            pixels = scratch("prepared band", shape, self._dtype)
+            full = scratch("saturated band", shape, "?")
+            self.read(number, start, pixels, full, every)
             yield start, pixels, full
 
     def read(
-        self, number: int, start: int, pixels: NDArray[Any], saturated: NDArray[np.bool_]
+        self,
+        number: int,
+        start: int,
+        pixels: NDArray[Any],
+        saturated: NDArray[np.bool_],
+        every: int = 1,
     ) -> None:
         """Write rows of an image, from a start, and where they are saturated.
 
         Pixels that no amplifier reads are NaN.
+
+        Parameters
+        ----------
+        number
+            Which image.
+        start
+            The first row.
+        pixels, saturated
+            As many rows as are wanted; overwritten.
+        every
+            Of all rows, so many are gone on by for the next.
 
         Raises
         ------
@@ -163,17 +192,27 @@ class PreparedSource:
             for which, amplifier in enumerate(self._readout.amplifiers)
             if amplifier.target == number
         ]
-        if sum(one.place.shape[0] * one.place.shape[1] for _, one in amplifiers) < (
-            self.shapes[number][0] * self.shapes[number][1]
-        ):
+        if self.n_pixels < sum(rows * columns for rows, columns in self.shapes):
             pixels[...] = np.nan
             saturated[...] = False
-        self._held.clear()  # other sources of this thread use the same memory
+        n_rows = 2 * band_rows(self.shapes[number])
         try:
-            for which, one in amplifiers:
-                self._read_part(which, one, start, pixels, saturated)
+            for first in range(0, len(pixels), n_rows):
+                own = slice(first, first + n_rows)
+                row = start + first * every
+                self._held.clear()  # other sources of this thread use the same memory
+                for which, amplifier in amplifiers:
+                    self._read_part(which, amplifier, row, pixels[own], saturated[own], every)
+                if every == 1 and not self._readout.needs_look:
+                    self._add_up(number, row, row + len(pixels[own]))
         except ValueError as error:
             raise FrameError(self._frame.path, str(error)) from error
+
+    def _add_up(self, number: int, start: int, stop: int) -> None:
+        """Add the raw pixels of some rows to their sum, while they are in the cache."""
+        image = self._frame.images[number]
+        first_row = sum(other.shape[0] for other in self._frame.images[:number])
+        self._sums[number, start] = sum_of_rows(self._rows(image, start, stop), first_row + start)
 
     def _read_part(
         self,
@@ -182,35 +221,61 @@ class PreparedSource:
         start: int,
         pixels: NDArray[Any],
         saturated: NDArray[np.bool_],
+        every: int,
     ) -> None:
-        """Write the rows of one amplifier at their place."""
-        place, height = amplifier.place, amplifier.data.shape[0]
-        first = max(start, place.rows[0]) - place.rows[0]
-        last = min(start + len(pixels), place.rows[1]) - place.rows[0]
+        """Write every so many rows of one amplifier, from a start, at their place."""
+        place = amplifier.place
+        # Which of the wanted rows the amplifier has.
+        first = max(-(-(place.rows[0] - start) // every), 0)
+        last = min(-(-(place.rows[1] - start) // every), len(pixels))
         if first >= last:
             return
-        # A section that is put in place backwards is read from its other end.
-        rows = (height - last, height - first) if place.flips[0] else (first, last)
-        part = self._part(which, amplifier, *rows)
+        top = start + first * every - place.rows[0]
+        rows = range(top, top + (last - first - 1) * every + 1)
+        across = slice(None, None, -1 if place.flips[1] else 1)
+        where = slice(first, last), slice(*place.columns)
+        in_place = pixels[where][:, across]
+        part = self._part(which, amplifier, rows, every, in_place)
         for step in self._steps:
             step.work(part, self._recipe)
-        top = place.rows[0] + first - start
-        where = slice(top, top + last - first), slice(*place.columns)
-        pixels[where] = _turned(part.signal, place.flips)
-        saturated[where] = _turned(part.saturated, place.flips)
+        if part.signal is not in_place:
+            in_place[...] = part.signal
+        saturated[where] = part.saturated[:, across]
 
-    def _part(self, which: int, amplifier: Amplifier, start: int, stop: int) -> Part:
-        """Read some rows of an amplifier, counted from the first of its light-sensitive ones."""
-        raw = self._raw(amplifier, start, stop)
-        signal = scratch("signal of an amplifier", raw.shape, "f8")
+    def _part(
+        self, which: int, amplifier: Amplifier, rows: range, every: int, out: NDArray[Any]
+    ) -> Part:
+        """Read rows of an amplifier, as they come out, counted from the first at its place.
+
+        They are worked on where they come out, where that is exact; or else in float64.
+        """
+        height = amplifier.data.shape[0]
+        taken = slice(None, None, every)
+        start, stop = rows.start, rows.stop
+        if amplifier.place.flips[0]:  # what is put in place backwards is read from its other end
+            start, stop = height - rows.stop, height - rows.start
+            taken = slice(None, None, -every)
+        raw = self._raw(amplifier, start, stop)[taken]
+        exact = out.dtype == np.float64 or self._is_exact(raw.dtype)
+        signal = out if exact else scratch("signal of an amplifier", raw.shape, "f8")
         signal[...] = raw
         return Part(
             amplifier,
             signal,
-            self._saturated(amplifier, raw, start, stop),
-            lambda: self._overscan(which, amplifier, start, stop),
-            lambda other: self._neighbour(amplifier, other, start, stop),
+            self._saturated(amplifier, raw, start, stop, taken),
+            lambda: self._overscan(which, amplifier, start, stop, taken),
+            lambda other: self._neighbour(amplifier, other, start, stop)[taken],
         )
+
+    def _is_exact(self, raw: np.dtype[Any]) -> bool:
+        """Whether float32 holds all that comes of raw pixels exactly.
+
+        So it does where whole numbers of 16 bits lose a median of such numbers, and no more.
+        """
+        overscan = self._readout.overscan
+        whole = overscan is None or (overscan.statistic == "median" and overscan.fit == "none")
+        plain = {step.name for step in self._steps} <= {"saturation", "overscan", "trim"}
+        return whole and plain and raw.kind in "iu" and raw.itemsize <= 2
 
     def _rows(self, image: Image, start: int, stop: int) -> NDArray[Any]:
         """Return whole rows of a raw image; the same rows are read once for all amplifiers."""
@@ -238,7 +303,7 @@ class PreparedSource:
         return rows[:, slice(*amplifier.data.columns)]
 
     def _saturated(
-        self, amplifier: Amplifier, raw: NDArray[Any], start: int, stop: int
+        self, amplifier: Amplifier, raw: NDArray[Any], start: int, stop: int, taken: slice
     ) -> NDArray[np.bool_]:
         """Return which pixels of some rows are saturated, or beside saturated ones."""
         full = scratch("saturated part", raw.shape, "?")
@@ -252,23 +317,22 @@ class PreparedSource:
         for step in range(1, reach + 1):
             grown[step:] |= wide[:-step]
             grown[:-step] |= wide[step:]
-        full[...] = grown[start - first : stop - first]
+        full[...] = grown[start - first : stop - first][taken]
         return full
 
     def _overscan(
-        self, which: int, amplifier: Amplifier, start: int, stop: int
+        self, which: int, amplifier: Amplifier, start: int, stop: int, taken: slice
     ) -> NDArray[np.float64]:
         """Return the level of the overscan of some rows, or of the columns."""
         overscan = self._readout.overscan
         if overscan is None:
             return np.zeros((1, 1))
         if beside := _beside(amplifier):
-            curve = self._look.curves[which]
-            if curve is not None:
-                return curve.at(start, stop)[:, np.newaxis]
+            if overscan.fit != "none" and (curve := self._look.curves[which]):
+                return curve.at(start, stop)[taken, np.newaxis]
             top = amplifier.data.rows[0]
             rows = self._rows(self._frame.images[amplifier.image], top + start, top + stop)
-            strip = np.concatenate([rows[:, slice(*s.columns)] for s in beside], axis=1)
+            strip = _side_by_side(rows[taken], beside)
             return row_levels(strip, overscan.statistic)[:, np.newaxis]
         if which not in self._levels:
             image = self._frame.images[amplifier.image]
@@ -296,7 +360,7 @@ class PreparedSource:
         rows = (height - stop, height - start) if turned else (start, stop)
         signal = self._raw(other, *rows).astype("f8")
         if other.overscan:
-            signal -= self._overscan(number, other, *rows)
+            signal -= self._overscan(number, other, *rows, slice(None))
         across = amplifier.data.flips[1] != other.data.flips[1]
         return _turned(signal, (turned, across))
 

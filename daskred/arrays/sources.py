@@ -33,16 +33,25 @@ class Source(Protocol):
         """Rows and columns of each image."""
 
     @property
+    def saturated_are_nan(self) -> bool:
+        """Whether masters take saturated pixels for pixels without a value."""
+
+    @property
+    def n_pixels(self) -> int:
+        """How many pixels were read out."""
+
+    @property
     def raw_sum(self) -> int | None:
         """The sum of the raw pixels that were read, see `daskred.fits.pixels.pixel_sum`.
 
         None for what is no raw frame.
         """
 
-    def bands(self, number: int, saturated: bool) -> Iterator[Piece]:
+    def bands(self, number: int, saturated: bool, every: int = 1) -> Iterator[Piece]:
         """Yield first row, pixels and, where that is wanted, saturation of each band of an image.
 
-        All may be in memory that the next band overwrites.
+        All may be in memory that the next band overwrites. Of bands of every so many rows the
+        first of all is the image's first.
         """
 
 
@@ -52,7 +61,9 @@ def source_of(frame: Frame, options: Options, look: Look | None = None) -> Sourc
 
 
 class PlainSource:
-    """A frame whose pixels are taken as they are."""
+    """A frame whose pixels are taken as they are, by masters the saturated ones too."""
+
+    saturated_are_nan = False
 
     def __init__(self, frame: Frame) -> None:
         self._frame = frame
@@ -60,12 +71,17 @@ class PlainSource:
         self._sums = [0] * len(self.shapes)
 
     @property
+    def n_pixels(self) -> int:
+        """How many pixels were read out."""
+        return sum(rows * columns for rows, columns in self.shapes)
+
+    @property
     def raw_sum(self) -> int:
         """The sum of the raw pixels that were read."""
         return sum(self._sums) % 2**64
 
-    def bands(self, number: int, saturated: bool) -> Iterator[Piece]:
-        """Yield the bands of an image."""
+    def bands(self, number: int, saturated: bool, every: int = 1) -> Iterator[Piece]:
+        """Yield the bands of an image, or every so many of its rows."""
         image = self._frame.images[number]
         first = sum(one.shape[0] for one in self._frame.images[:number])
         limit = None
@@ -79,13 +95,15 @@ class PlainSource:
             if saturated:
                 full = scratch("saturated", raw.shape, "?")
                 mark_saturated(raw, limit, full)
-            yield start, raw, full
+            rows = slice(-start % every, None, every)
+            yield start, raw[rows], full if full is None else full[rows]
             start += len(raw)
 
 
 class ArraySource:
     """A frame whose pixels are in memory."""
 
+    saturated_are_nan = False
     raw_sum = None
 
     def __init__(self, images: Mapping[int, NDArray[Any]]) -> None:
@@ -94,13 +112,14 @@ class ArraySource:
         n_images = max(images) + 1
         shapes = {number: (image.shape[0], image.shape[1]) for number, image in images.items()}
         self.shapes = tuple(shapes.get(number, (0, 0)) for number in range(n_images))
+        self.n_pixels = sum(image.size for image in images.values())
 
-    def bands(self, number: int, saturated: bool) -> Iterator[Piece]:
+    def bands(self, number: int, saturated: bool, every: int = 1) -> Iterator[Piece]:
         """Yield the bands of an image; of arrays nobody knows where they are saturated."""
         image = self._images.get(number, np.empty((0, 1)))
         step = band_rows(image.shape)
         for start in range(0, len(image), step):
-            pixels = image[start : start + step]
+            pixels = image[start : start + step][-start % every :: every]
             yield start, pixels, np.zeros(pixels.shape, bool) if saturated else None
 
 

@@ -82,7 +82,7 @@ class Stack:
             Shape ``(frame, rows, x)``.
         sums
             For each frame the sum of its raw rows, see `daskred.fits.checksum.sum_of_rows`; 0 for
-            those that are prepared, whose sum their look tells.
+            those whose look tells it.
 
         Raises
         ------
@@ -99,8 +99,9 @@ class Stack:
                     full = scratch("saturated tile", out.shape, "?")
                     source = PreparedSource(frame, self._options, looks[number])
                     source.read(self._number, rows.start, out, full)
-                    out[full] = np.nan
-                    return 0
+                    if full.any():
+                        out[full] = np.nan
+                    return 0 if looks[number] else source.raw_sum
                 image = self._images[number]
                 own = out if image.dtype == self.dtype else np.empty(out.shape, image.dtype)
                 read_rows(self._paths[number], image, rows.start, rows.stop, own)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from daskred.arrays.frames import frames_in, look_at_frames
+from daskred.arrays.frames import frames_in, look_at_frames, needs_look
 from daskred.arrays.masters import usable_looks
 from daskred.arrays.sources import ArraySource, Source, source_of
 from daskred.arrays.tiles import Stack, rows_per_tile, tile_rows
@@ -207,7 +207,7 @@ def image_of(science: xr.DataArray) -> int:
 
 def looks_layer(frames: Sequence[Frame], token: str) -> tuple[Layer, Any]:
     """Return the graph that looks at frames that are prepared, and the key of all looks."""
-    if not any(frame.is_prepared for frame in frames):
+    if not any(map(needs_look, frames)):
         return {}, [None] * len(frames)
     layer: Layer = {}
     for number, block in enumerate(frame_blocks(frames)):

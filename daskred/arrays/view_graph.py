@@ -19,7 +19,6 @@ from daskred.arrays.masters import (
     precision_of,
     reduction_of,
     rows_of_level,
-    saturation_of,
     tile_options,
     usable_levels,
     wants_levels,
@@ -117,15 +116,12 @@ def masters_node(
 def _measure_block(
     frames: Sequence[Frame], options: Options, which: slice, looks: Any, masters: MasterArrays
 ) -> list[Any]:
-    own = zip(frames, looks[which], strict=True)
-    measured = [(frame, saturation_of(frame), look) for frame, look in own]
-    return measure_frames(measured, masters, options)
+    return measure_frames(list(zip(frames, looks[which], strict=True)), masters, options)
 
 
 def _measure_arrays(number: int, options: Options, masters: MasterArrays, block: Any) -> list[Any]:
     return [
-        measure_source(ArraySource({number: image}), np.inf, masters, options.normalize)
-        for image in block
+        measure_source(ArraySource({number: image}), masters, options.normalize) for image in block
     ]
 
 

@@ -14,6 +14,7 @@ from daskred.model.readout import Overscan
 
 _CLIP_SIGMA = 3.0
 _MOST_ROUNDS = 5
+_FEW_ROWS = 300
 Levels = NDArray[np.float64]
 
 
@@ -55,10 +56,24 @@ def row_levels(strip: NDArray[Any], statistic: str) -> Levels:
     if strip.dtype.kind not in "iu" and not np.isfinite(strip).all():
         return _without_gaps(strip, statistic)
     if statistic == "median":
-        return median_over_frames(np.ascontiguousarray(strip.T))
+        return _medians(strip)
     if statistic == "mean":
         return np.asarray(strip.mean(axis=1, dtype="f8"))
     return _clipped_mean(strip)
+
+
+def _medians(strip: NDArray[Any]) -> Levels:
+    """Return the median of each row, by whatever is faster for so many rows."""
+    if len(strip) > _FEW_ROWS:
+        return median_over_frames(np.ascontiguousarray(strip.T))
+    low, high = (strip.shape[1] - 1) // 2, strip.shape[1] // 2
+    rows = np.array(strip)
+    rows.partition((low, high) if low != high else low, axis=1)
+    levels: Levels = rows[:, low].astype("f8")
+    if low != high:
+        levels += rows[:, high]
+        levels /= 2
+    return levels
 
 
 def _without_gaps(strip: NDArray[Any], statistic: str) -> Levels:

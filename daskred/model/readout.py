@@ -225,6 +225,27 @@ class Readout:
         return n_kept < sum(rows * columns for rows, columns in self.raw_shapes)
 
     @property
+    def keeps_rows(self) -> bool:
+        """Whether each row of each image that comes out is that row of the file's image."""
+        same = all(
+            one.target == one.image
+            and one.data.rows == one.place.rows == (0, self.raw_shapes[one.image][0])
+            and not one.place.flips[0]
+            for one in self.amplifiers
+        )
+        return same and {one.image for one in self.amplifiers} == set(range(len(self.raw_shapes)))
+
+    @property
+    def needs_look(self) -> bool:
+        """Whether a frame has to be read once, whole, before bands of its rows can be prepared.
+
+        So it is where a curve goes through the levels of its overscan, and where rows that no band
+        has, or that several have, count in the sum of its pixels.
+        """
+        fitted = self.overscan is not None and self.overscan.fit != "none"
+        return fitted or not self.keeps_rows
+
+    @property
     def changes_pixels(self) -> bool:
         """Whether what comes out is not what the file holds."""
         raw_shapes = self.raw_shapes

@@ -277,6 +277,12 @@ def _by_rule(
     )
 
 
+@lru_cache(maxsize=256)
+def _expression(text: str) -> ast.expr:
+    """Return a sum of cards and numbers; those of one camera are the same in all frames."""
+    return ast.parse(text, mode="eval").body
+
+
 def _computed(path: str, text: str, headers: Sequence[Header]) -> str:
     """Return a section whose sums and cards are computed."""
     match = re.fullmatch(r"\s*\[([^:,]+):([^:,]+),([^:,]+):([^:,]+)\]\s*", text)
@@ -299,7 +305,7 @@ def _computed(path: str, text: str, headers: Sequence[Header]) -> str:
         raise FrameError(path, f"the camera's section {text!r} can have + - * / only")
 
     try:
-        parts = [number(ast.parse(part.strip(), mode="eval").body) for part in match.groups()]
+        parts = [number(_expression(part.strip())) for part in match.groups()]
     except (SyntaxError, ZeroDivisionError) as error:
         raise FrameError(path, f"the camera's section {text!r} cannot be computed") from error
     x1, x2, y1, y2 = parts

@@ -16,6 +16,7 @@ from daskred.arrays.frames import (
     frames_in,
     look_at_frames,
     measure_frames,
+    needs_look,
 )
 from daskred.arrays.masterfiles import MasterFiles
 from daskred.arrays.masters import (
@@ -24,7 +25,6 @@ from daskred.arrays.masters import (
     noise_of,
     reduction_of,
     rows_of_level,
-    saturation_of,
     tile_options,
     usable_levels,
     usable_looks,
@@ -167,7 +167,7 @@ class Combiner:
 
     def _looks(self, frames: Sequence[Frame]) -> list[Look | None]:
         """Look at frames that are to be prepared."""
-        if not any(frame.is_prepared for frame in frames):
+        if not any(map(needs_look, frames)):
             return [None] * len(frames)
         return usable_looks(self._per_frame("Overscans", frames, frames, look_at_frames))
 
@@ -180,7 +180,7 @@ class Combiner:
             by_correction.setdefault(member.correction, []).append(number)
         measured: list[Any] = [None] * len(frames)
         for correction, numbers in by_correction.items():
-            own = [(frames[n], saturation_of(frames[n]), looks[n]) for n in numbers]
+            own = [(frames[n], looks[n]) for n in numbers]
             work = _Measure(self.files(correction), self.options)
             title = f"Levels of {master.name}"
             found = self._per_frame(title, own, [frames[n] for n in numbers], work)

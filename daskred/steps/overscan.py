@@ -15,7 +15,7 @@ def _applies(recipe: Recipe) -> bool:
 
 def _work(part: Part, recipe: Recipe) -> None:
     if part.amplifier.overscan:
-        part.signal -= part.levels()
+        part.signal -= part.levels().astype(part.signal.dtype)
 
 
 def _cards(recipe: Recipe, counts: Mapping[str, int]) -> list[Card]:

@@ -59,7 +59,8 @@ class Part:
     amplifier
         Which.
     signal
-        Its light-sensitive pixels, float64, ADU; steps work on them in place.
+        Its light-sensitive pixels, ADU; steps work on them in place. They are float64, or float32
+        where that is exact.
     saturated
         Where they are; raw pixels tell it.
     levels
@@ -70,7 +71,7 @@ class Part:
     """
 
     amplifier: Amplifier
-    signal: NDArray[np.float64]
+    signal: NDArray[Any]
     saturated: NDArray[np.bool_]
     levels: Callable[[], NDArray[np.float64]]
     neighbour: Callable[[int], NDArray[np.float64]]

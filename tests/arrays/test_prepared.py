@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from daskred import Options
+from daskred.arrays.frames import measure_source
+from daskred.arrays.masterfiles import MasterArrays
 from daskred.arrays.prepared import PreparedSource, look_at, read_frame
 from daskred.fits.pixels import pixel_sum
 from daskred.model.readout import Amplifier, Overscan, Readout, Section
@@ -108,6 +110,41 @@ def test_bands_of_any_height_are_the_same(
         np.testing.assert_array_equal(saturated, full[start : start + n_rows])
 
 
-def test_a_look_tells_what_part_of_the_pixels_is_saturated(raw: list[Any], tmp_path: Path) -> None:
+@pytest.mark.parametrize("every", [2, 3, 7, 40])
+def test_every_so_many_rows_are_rows_of_the_whole(
+    raw: list[Any], tmp_path: Path, every: int
+) -> None:
+    frame = frame_of(tmp_path / "raw.fits", raw, four_amplifiers(Overscan("mean", "legendre")))
+    (whole,), (full,), _ = read_frame(frame, Options())
+    found = [
+        (pixels.copy(), saturated.copy())
+        for _, pixels, saturated in PreparedSource(frame, Options()).bands(0, True, every)
+        if saturated is not None
+    ]
+    np.testing.assert_array_equal(np.concatenate([one for one, _ in found]), whole[::every])
+    np.testing.assert_array_equal(np.concatenate([one for _, one in found]), full[::every])
+
+
+def test_levels_and_sums_of_a_flat_pass_over_what_is_saturated(
+    raw: list[Any], tmp_path: Path
+) -> None:
     frame = frame_of(tmp_path / "raw.fits", raw, four_amplifiers(Overscan("median")))
-    assert look_at(frame).saturated == pytest.approx(2 / (4 * HEIGHT * WIDTH))
+    options = Options(normalize="median")
+    source = PreparedSource(frame, options)
+    level, part = measure_source(source, MasterArrays(), "median")
+    (image,), (full,), _ = read_frame(frame, options)
+    assert level == pytest.approx(np.median(image[~full]))
+    assert part == full.sum() / (4 * HEIGHT * WIDTH)
+
+
+def test_rows_that_stay_in_place_need_no_look(tmp_path: Path) -> None:
+    raw = [np.random.default_rng(4).integers(900, 3000, (HEIGHT, 40)).astype("u2")]
+    data, strip = Section((0, HEIGHT), (0, 30)), Section((0, HEIGHT), (30, 40))
+    amplifier = Amplifier("", 0, data, (strip,), 0, data)
+    readout = Readout((amplifier,), ("",), ((HEIGHT, 30),), Overscan("median"))
+    frame = frame_of(tmp_path / "raw.fits", raw, readout)
+    assert not frame.readout.needs_look
+    (found,), _, total = read_frame(frame, Options(dtype="float64"))
+    levels = np.median(raw[0][:, 30:], axis=1, keepdims=True)
+    np.testing.assert_array_equal(found, raw[0][:, :30] - levels)
+    assert total == pixel_sum(frame.path, frame.images)
