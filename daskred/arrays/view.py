@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     import xarray as xr
 
 BLOCK_BYTES = 32 * 2**20
+# Of all frames at once, in each thread: what more would gain is little.
+TILE_BYTES = 16 * 2**20
 MAX_FRAMES_PER_BLOCK = 64
 _OPENED = "frames"
 _PARTS = 4
@@ -224,7 +226,7 @@ def cut_into_rows(stack: Stack) -> list[slice]:
     """Cut an image into bands of rows through all frames."""
     n_frames, height, width = stack.shape
     row_bytes = n_frames * width * stack.dtype.itemsize
-    return tile_rows(rows_per_tile(row_bytes, height, BLOCK_BYTES, _PARTS), height)
+    return tile_rows(rows_per_tile(row_bytes, height, TILE_BYTES, _PARTS), height)
 
 
 def _read_band(stack: Stack, rows: slice, looks: Any) -> NDArray[Any]:

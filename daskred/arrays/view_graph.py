@@ -153,11 +153,19 @@ def _own_level(
     images, first = [], 0
     for n in n_bands:
         own = tiles[first : first + n]
-        images.append(np.concatenate([arrays[0].astype(precision) for arrays, _ in own]))
+        images.append(
+            np.concatenate([arrays[0].astype(precision, copy=False) for arrays, _ in own])
+        )
         first += n
     step = 1 if options.normalize_amplifiers else rows_of_level(readout, options)
     refuse = FramesError((FrameError("the flats", "the master cannot be normalised"),))
     return level_of_master([image[::step] for image in images], step, readout, options, refuse)
+
+
+def _rounded(precision: str, tile: Tile) -> Tile:
+    """Return a tile whose values are kept as they are divided by the level."""
+    (value, *beside), sums = tile
+    return (value.astype(precision, copy=False), *beside), sums
 
 
 def _plane(
@@ -172,7 +180,7 @@ def _plane(
     """Return a band of what a master has: pixels, or what stands beside them."""
     arrays, _ = tile
     precision, dtype = dtypes
-    value = arrays[0].astype(precision)
+    value = arrays[0].astype(precision, copy=False)
     if name == "mask":
         return np.where(np.isfinite(value), 0, NO_DATA).astype("u1")
     if name in ("n_used", "n_rejected"):
@@ -323,7 +331,7 @@ def master_of_frames(
         for rows in cut_into_rows(stack):
             reduce = reduction_of(kind, options)
             key, tile = tile_graph(token, stack, one, rows, reduce, looks, darks, known)
-            layer |= tile
+            layer[key] = (partial(_rounded, graph.precision), tile[key])
             all_tiles[-1].append((rows, key))
     graph.tiles = all_tiles[number if flat else 0]
     if flat:
