@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from daskred.simulation import Truth as Truth
     from daskred.simulation import simulate as simulate
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "BadPixels": "measure.bad_pixels",

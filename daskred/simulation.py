@@ -29,7 +29,7 @@ FLAT_EXPTIME_S = 3
 GAIN_E_PER_ADU = 1.6
 READ_NOISE_E = 8.0
 _FULL_SCALE = 2**16 - 1
-Plane = NDArray[np.float64]
+Pixels = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,10 +48,10 @@ class Truth:
         Sky and stars, shape ``(y, x)``, ADU per second before the response.
     """
 
-    bias: Plane
-    dark_rate: Plane
-    flat: Plane
-    scene: Plane
+    bias: Pixels
+    dark_rate: Pixels
+    flat: Pixels
+    scene: Pixels
 
     @classmethod
     def load(cls, night: str | Path) -> Truth:
@@ -74,14 +74,14 @@ class Truth:
         np.savez(night / TRUTH_FILE, **vars(self))
 
 
-def _grid(shape: tuple[int, int]) -> tuple[Plane, Plane]:
+def _grid(shape: tuple[int, int]) -> tuple[Pixels, Pixels]:
     """Return y and x of each pixel, from -0.5 to 0.5 of the longer side."""
     y, x = np.mgrid[: shape[0], : shape[1]].astype("f8")
     longer = max(shape)
     return (y - (shape[0] - 1) / 2) / longer, (x - (shape[1] - 1) / 2) / longer
 
 
-def _flat(shape: tuple[int, int], rng: np.random.Generator) -> Plane:
+def _flat(shape: tuple[int, int], rng: np.random.Generator) -> Pixels:
     """Draw vignetting, the response of single pixels, and rings of dust out of focus."""
     y, x = _grid(shape)
     flat = 1 - 0.35 * (y**2 + x**2)
@@ -95,7 +95,7 @@ def _flat(shape: tuple[int, int], rng: np.random.Generator) -> Plane:
     return flat
 
 
-def _scene(shape: tuple[int, int], rng: np.random.Generator, n_stars: int) -> Plane:
+def _scene(shape: tuple[int, int], rng: np.random.Generator, n_stars: int) -> Pixels:
     """Draw a level sky and stars of two-dimensional Gaussian shape, ADU per second."""
     scene = np.full(shape, 40.0)
     reach, sigma = 8, 1.6
@@ -144,7 +144,7 @@ class SimulatedReadout:
     read_noises_e: tuple[float, float] = (8.0, 6.0)
     bias_adu: tuple[float, float] = (1000.0, 1300.0)
 
-    def digitised(self, electrons: Plane, bias: Plane, rng: np.random.Generator) -> Any:
+    def digitised(self, electrons: Pixels, bias: Pixels, rng: np.random.Generator) -> Any:
         """Return the raw frame of so many electrons, uint16."""
         n_rows, n_columns = electrons.shape
         half = n_columns // 2
@@ -192,7 +192,7 @@ class SimulatedReadout:
 
 def _expose(
     truth: Truth,
-    light: Plane | float,
+    light: Pixels | float,
     exptime_s: float,
     rng: np.random.Generator,
     readout: SimulatedReadout | None,
@@ -262,7 +262,7 @@ def _frames(
     lit = series.shutter == "open"
     for number in range(1, series.number + 1):
         rng = np.random.default_rng([seed, which, number])
-        light: Plane | float = 0.0
+        light: Pixels | float = 0.0
         if lit and series.obj == "flat":
             # The lamp warms up and flickers.
             light = rng.uniform(0.94, 1.06) * 20000 / FLAT_EXPTIME_S

@@ -23,7 +23,7 @@ from daskred.kernels.scratch import scratch
 from daskred.model.errors import FrameError
 from daskred.model.frame import Frame
 from daskred.model.mask import BAD, NO_DATA, SATURATED
-from daskred.products.extensions import Plane
+from daskred.products.extensions import Extension
 from daskred.products.provenance import content_of
 from daskred.steps import steps_of
 from daskred.steps.step import Band, Recipe, Whole
@@ -79,7 +79,7 @@ class Calibrated:
     def _loaded(self) -> tuple[LoadedMasters, ...]:
         return self._masters.load(len(self._source.shapes), self._recipe.options.uncertainty)
 
-    def images(self) -> tuple[list[Bands], list[Plane]]:
+    def images(self) -> tuple[list[Bands], list[Extension]]:
         """Return the images as they are written, and what stands beside them.
 
         Raises
@@ -98,9 +98,9 @@ class Calibrated:
             whole = self.whole(number)
             images.append(as_bands(whole.value))
             if whole.sigma is not None:
-                planes.append(Plane("UNCERT", number, as_bands(whole.sigma, is_data=False)))
+                planes.append(Extension("UNCERT", number, as_bands(whole.sigma, is_data=False)))
             if self._recipe.options.mask:
-                planes.append(Plane("MASK", number, as_bands(whole.mask, is_data=False)))
+                planes.append(Extension("MASK", number, as_bands(whole.mask, is_data=False)))
         if self._frame:
             check_unchanged(self._frame)
         return images, planes

@@ -19,7 +19,7 @@ from daskred.fits.hdus import images_of, read_hdus
 from daskred.fits.pixels import bands_of, read_rows
 from daskred.kernels.calibrate import divisor, effective_dark, effective_sigma, sum_of_terms
 from daskred.model.frame import Image
-from daskred.products.extensions import is_plane
+from daskred.products.extensions import is_extension
 
 _loading = threading.Lock()
 
@@ -153,7 +153,7 @@ def data_images(path: str, plane: str = "") -> list[Image]:
     return [
         one
         for one in images_of(path, read_hdus(path))
-        if (one.name.partition(",")[0] == plane if plane else not is_plane(one.name))
+        if (one.name.partition(",")[0] == plane if plane else not is_extension(one.name))
     ]
 
 

@@ -12,7 +12,7 @@ from daskred.arrays.masters import MasterLevel
 from daskred.kernels.noise import combined_part, signal_variance
 from daskred.model.readout import Readout
 
-Band = NDArray[np.float64]
+Pixels = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class MasterNoise:
     dark: Masters | None = None
 
     def sigma(
-        self, value: Band, n_used: NDArray[np.uint16], number: int, first_row: int
+        self, value: Pixels, n_used: NDArray[np.uint16], number: int, first_row: int
     ) -> NDArray[np.float32]:
         """Return one standard deviation of a band of the master.
 
@@ -97,17 +97,17 @@ class MasterNoise:
     def _n_pixels(self) -> int:
         return sum(shape[0] * shape[1] for shape in self.readout.shapes)
 
-    def _variance(self, signal: Band, number: int, first_row: int) -> Band:
+    def _variance(self, signal: Pixels, number: int, first_row: int) -> Pixels:
         return signal_variance(signal, self.readout, number, first_row).astype("f8")
 
     def _band(
         self,
         masters: Masters | None,
-        like: Band,
+        like: Pixels,
         number: int,
         first_row: int,
         plane: str = "",
-    ) -> Band:
+    ) -> Pixels:
         """Return rows of what masters subtract, or of its variance; zero where there is none."""
         if masters is None:
             return np.zeros_like(like)
@@ -115,6 +115,6 @@ class MasterNoise:
         return masters.rows(number, self.readout.shapes[number], rows, plane)
 
 
-def _root(variance: Band) -> NDArray[np.float32]:
+def _root(variance: Pixels) -> NDArray[np.float32]:
     sigma: NDArray[np.float32] = np.sqrt(variance).astype("f4")
     return sigma

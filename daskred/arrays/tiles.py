@@ -20,7 +20,7 @@ from daskred.engine.task import Graph, Key, Task
 from daskred.fits.checksum import sum_of_rows
 from daskred.fits.pixels import read_rows
 from daskred.fits.raster import Raster
-from daskred.fits.storage import side_by_side
+from daskred.fits.storage import map_concurrently
 from daskred.kernels.scratch import scratch
 from daskred.model.errors import FrameError, FramesError
 from daskred.model.frame import Frame, Image
@@ -111,7 +111,7 @@ class Stack:
                 out[...] = own
             return sum_of_rows(own, self._first_row + rows.start)  # while they are in the cache
 
-        found = list(side_by_side(read, enumerate(block), self._paths))
+        found = list(map_concurrently(read, enumerate(block), self._paths))
         if errors := tuple(one for one in found if isinstance(one, FrameError)):
             raise FramesError(errors)
         return block, [result for result in found if isinstance(result, int)]

@@ -54,10 +54,10 @@ if TYPE_CHECKING:
 
 
 # An xarray.DataArray, or a Dataset where more than pixels is asked for.
-Image: TypeAlias = Any
+Labelled: TypeAlias = Any
 
 
-def plane_of(master: Image | None, name: str = "pixels") -> Any:
+def plane_of(master: Labelled | None, name: str = "pixels") -> Any:
     """Return the pixels of a master, or a plane beside them; None where there is none."""
     import xarray as xr
 
@@ -94,7 +94,7 @@ def masters_of_images(
 
 def masters_node(
     number: int,
-    masters: tuple[Image | None, Image | None, Image | None],
+    masters: tuple[Labelled | None, Labelled | None, Labelled | None],
     layer: Layer,
     needs: list[da.Array],
 ) -> Key:
@@ -250,7 +250,7 @@ class _Graph:
     level: Key | None = None
     noise: Key | None = None
 
-    def labelled(self) -> Image:
+    def labelled(self) -> Labelled:
         """Return the planes of the master as arrays with names and units."""
         import xarray as xr
 
@@ -281,9 +281,9 @@ def master_of_frames(
     given: Given,
     image: int | str,
     options: Options,
-    dark: Image | None = None,
-    zero: Image | None = None,
-) -> Image:
+    dark: Labelled | None = None,
+    zero: Labelled | None = None,
+) -> Labelled:
     """Return a master of frames, lazily, with all that options ask for."""
     import xarray as xr
 
@@ -347,14 +347,14 @@ def master_of_frames(
     return graph.labelled()
 
 
-def _name(master: Image | None) -> str:
+def _name(master: Labelled | None) -> str:
     """Return by what a master is known in names of keys."""
     return token_of(plane_of(master)) if master is not None else ""
 
 
 def _master_of_array(
-    kind: MasterKind, stack: xr.DataArray, options: Options, dark: Image | None
-) -> Image:
+    kind: MasterKind, stack: xr.DataArray, options: Options, dark: Labelled | None
+) -> Labelled:
     """Return a master of an array ``(frame, y, x)``, as it may have been worked on.
 
     Nobody knows of its pixels where they are saturated, nor their noise.

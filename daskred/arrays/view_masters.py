@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from daskred.arrays.view_graph import Image, master_of_frames
+from daskred.arrays.view_graph import Labelled, master_of_frames
 from daskred.model.frame import Frame
 from daskred.options import Options
 
@@ -25,10 +25,10 @@ def master_dark(
     frames: Given,
     *,
     image: int | str = 0,
-    bias: Image | None = None,
+    bias: Labelled | None = None,
     options: Options | None = None,
     dtype: str | None = None,
-) -> Image:
+) -> Labelled:
     """Return a master dark: the per-pixel median over frames, lazily.
 
     Parameters
@@ -71,20 +71,20 @@ def master_bias(
     image: int | str = 0,
     options: Options | None = None,
     dtype: str | None = None,
-) -> Image:
+) -> Labelled:
     """Return a master bias: the per-pixel median over frames, lazily; see `master_dark`."""
     return master_of_frames("bias", frames, image, _options(options, {"dtype": dtype}))
 
 
 def master_flat(
     frames: Given,
-    dark: Image | None = None,
+    dark: Labelled | None = None,
     *,
     image: int | str = 0,
     options: Options | None = None,
     normalize: str | None = None,
     dtype: str | None = None,
-) -> Image:
+) -> Labelled:
     """Return a master flat, lazily: the median of frames less their dark, each over its level.
 
     The median is divided by its own level, so that the result is the efficiency relative to the
@@ -127,7 +127,7 @@ def combine_frames(
     *,
     image: int | str = 0,
     options: Options | None = None,
-) -> Image:
+) -> Labelled:
     """Combine frames pixel by pixel, lazily, without the values that do not belong to the others.
 
     Parameters

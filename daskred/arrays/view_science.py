@@ -27,7 +27,7 @@ from daskred.arrays.view import (
     task_of,
     token_of,
 )
-from daskred.arrays.view_graph import Image, masters_node
+from daskred.arrays.view_graph import Labelled, masters_node
 from daskred.cameras.read import read_camera
 from daskred.cameras.rules import Camera
 from daskred.engine.task import Key
@@ -102,14 +102,14 @@ def _as_arrays(number: int, calibrated: Sequence[Calibrated]) -> dict[str, NDArr
 
 def calibrate(
     science: Sequence[Frame] | xr.DataArray,
-    dark: Image | None = None,
-    flat: Image | None = None,
+    dark: Labelled | None = None,
+    flat: Labelled | None = None,
     *,
     image: int | str = 0,
-    bias: Image | None = None,
+    bias: Labelled | None = None,
     options: Options | None = None,
     dtype: str | None = None,
-) -> Image:
+) -> Labelled:
     """Return calibrated frames, ``(raw - dark) / flat``, lazily.
 
     Parameters
@@ -196,12 +196,12 @@ def calibrate(
     return planes["pixels"] if len(planes) == 1 else xr.Dataset(planes)
 
 
-def _name_of(kind: str, master: Image) -> str:
+def _name_of(kind: str, master: Labelled) -> str:
     return str(getattr(master, "name", None) or f"master_{kind}")
 
 
 def write_frames(
-    calibrated: Image | Mapping[str, xr.DataArray],
+    calibrated: Labelled | Mapping[str, xr.DataArray],
     out: str | Path,
     *,
     camera: Camera | None = None,

@@ -68,7 +68,7 @@ def is_gzipped(path: str) -> bool:
 
 
 @contextlib.contextmanager
-def unpacking(path: str) -> Iterator[None]:
+def frame_errors(path: str) -> Iterator[None]:
     """Turn what fails while a file is read into a FrameError."""
     try:
         yield
@@ -81,7 +81,7 @@ def unpacking(path: str) -> Iterator[None]:
 @contextlib.contextmanager
 def opened(path: str) -> Iterator[BinaryIO]:
     """Open a file to read its uncompressed bytes; what fails becomes a FrameError."""
-    with unpacking(path), open_file(path) as file:
+    with frame_errors(path), open_file(path) as file:
         if is_gzipped(path):
             with gzip.open(file) as unzipped:
                 yield cast(BinaryIO, unzipped)

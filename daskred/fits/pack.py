@@ -35,7 +35,7 @@ class PackingError(DaskredError):
     """A product cannot be packed."""
 
 
-def pack(plain: Path, target: Path, how: Packing) -> None:
+def pack(plain: Path, target: Path, packing: Packing) -> None:
     """Pack a product into another file; the same product gives the same bytes.
 
     Parameters
@@ -44,12 +44,12 @@ def pack(plain: Path, target: Path, how: Packing) -> None:
         The product.
     target
         A file that is not there yet.
-    how
+    packing
         ``gzip``: the whole file. ``rice``: tiles; integers as they are, floats in steps of a
         sixteenth of their noise, dithered, which the header tells. ``lossless``: tiles of floats
         too, as they are.
     """
-    if how == "gzip":
+    if packing == "gzip":
         with (
             plain.open("rb") as source,
             target.open("xb") as file,
@@ -59,7 +59,7 @@ def pack(plain: Path, target: Path, how: Packing) -> None:
         return
     bare = target.with_name(f"{target.name}-bare")
     try:
-        _write_tiles(plain, bare, how)
+        _write_tiles(plain, bare, packing)
         _add_sums(bare, target)
     except (OSError, MemoryError):
         raise
@@ -69,7 +69,7 @@ def pack(plain: Path, target: Path, how: Packing) -> None:
         bare.unlink(missing_ok=True)
 
 
-def _write_tiles(plain: Path, target: Path, how: Packing) -> None:
+def _write_tiles(plain: Path, target: Path, packing: Packing) -> None:
     from astropy.io import fits
 
     with (
@@ -85,17 +85,17 @@ def _write_tiles(plain: Path, target: Path, how: Packing) -> None:
                 continue
             if not packed:
                 packed.append(fits.PrimaryHDU())
-            packed.append(_tiles(hdu, how))
+            packed.append(_tiles(hdu, packing))
         fits.HDUList(packed).writeto(target, output_verify="ignore")
 
 
-def _tiles(hdu: Any, how: Packing) -> Any:
+def _tiles(hdu: Any, packing: Packing) -> Any:
     from astropy.io import fits
 
     is_float = hdu.data.dtype.kind == "f"
     if not is_float:
         return fits.CompImageHDU(hdu.data, hdu.header, compression_type="RICE_1")
-    if how == "lossless":
+    if packing == "lossless":
         return fits.CompImageHDU(
             hdu.data, hdu.header, compression_type="GZIP_2", quantize_level=0.0
         )

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daskred.fits.checksum import sum_of_rows
-from daskred.fits.hdus import check_packing, is_gzipped, opened, unpacking
+from daskred.fits.hdus import check_packing, frame_errors, is_gzipped, opened
 from daskred.fits.isolation import isolated
 from daskred.fits.storage import is_remote, open_file, read_range
 from daskred.kernels.scratch import scratch
@@ -83,7 +83,7 @@ def read_rows(path: str, image: Image, start: int, stop: int, out: NDArray[Any])
     if is_gzipped(path):
         n_read = _unzip(path, offset, buffer, to_end=stop == image.shape[0])
     else:
-        with unpacking(path):
+        with frame_errors(path):
             n_read = read_range(path, offset, buffer)
     if n_read < len(buffer):
         raise FrameError(path, f"is truncated: {len(buffer) - n_read} bytes are missing")
@@ -159,7 +159,7 @@ def read_tiles(path: str, image: Image, start: int, stop: int) -> NDArray[Any]:
         When the file cannot be read, or its compressed pixels are broken.
     """
     # Its pieces are many and small: from afar the whole file comes at once.
-    with unpacking(path):
+    with frame_errors(path):
         file = io.BytesIO(_whole(path)) if is_remote(path) else path
         if not is_remote(path):
             read_range(

@@ -209,7 +209,7 @@ def _request(path: str, start: int, stop: int) -> bytes:
     return data
 
 
-def side_by_side(
+def map_concurrently(
     function: Callable[[_Item], _Result], items: Iterable[_Item], paths: Iterable[str]
 ) -> Iterator[_Result]:
     """Map a function over items; where a path is an address, several at once, in order.

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from daskred.fits.hdus import is_gzipped, unpacking
+from daskred.fits.hdus import frame_errors, is_gzipped
 from daskred.fits.pixels import read_tiles
 from daskred.fits.storage import open_file
 from daskred.model.frame import Frame
@@ -44,10 +44,10 @@ def unpack(frame: Frame, target: Path) -> Frame:
 def _pieces(path: str) -> Iterator[bytes]:
     """Yield a gzipped file's content; only what fails in reading is the frame's fault."""
     with contextlib.ExitStack() as stack:
-        with unpacking(path):
+        with frame_errors(path):
             packed = stack.enter_context(gzip.open(stack.enter_context(open_file(path))))
         while True:
-            with unpacking(path):
+            with frame_errors(path):
                 piece = packed.read(2**20)
             if not piece:
                 return

@@ -59,9 +59,11 @@ def _log_density(x: NDArray[np.float64]) -> NDArray[np.float64]:
     return -(x**2) / 2 - math.log(2 * math.pi) / 2
 
 
-def knows_noise(how: Readout) -> bool:
+def knows_noise(readout: Readout) -> bool:
     """Whether gain and read noise of every amplifier are known."""
-    return all(amplifier.gain_e_per_adu and amplifier.read_noise_e for amplifier in how.amplifiers)
+    return all(
+        amplifier.gain_e_per_adu and amplifier.read_noise_e for amplifier in readout.amplifiers
+    )
 
 
 def overscan_part(amplifier: Amplifier, overscan: Overscan | None) -> float:
@@ -88,20 +90,20 @@ def overscan_part(amplifier: Amplifier, overscan: Overscan | None) -> float:
     return part * min(n_free / n_along, 1.0)
 
 
-def noise_terms(amplifier: Amplifier, how: Readout) -> tuple[float, float]:
-    """Return the variance of a pixel without signal, and by how much it grows with the signal."""
+def noise_terms(amplifier: Amplifier, readout: Readout) -> tuple[float, float]:
+    """Return the variance of a pixel without signal, and its growth with the signal."""
     gain, noise = amplifier.gain_e_per_adu, amplifier.read_noise_e
     if not gain or not noise:
         raise ValueError(f"gain and read noise of amplifier {amplifier.name!r} are not known")
-    own = 1 + overscan_part(amplifier, how.overscan)
-    if how.unit == "electron":
+    own = 1 + overscan_part(amplifier, readout.overscan)
+    if readout.unit == "electron":
         return own * noise**2, 1.0
     return own * (noise / gain) ** 2, 1 / gain
 
 
 def signal_variance(
     signal: Pixels,
-    how: Readout,
+    readout: Readout,
     target: int,
     first_row: int = 0,
     out: Pixels | None = None,
@@ -112,7 +114,7 @@ def signal_variance(
     ----------
     signal
         Rows of a prepared image above the bias level, light and dark current.
-    how
+    readout
         Tells gain and read noise of each amplifier.
     target, first_row
         Which image, and which of its rows comes first.
@@ -132,11 +134,11 @@ def signal_variance(
     array([[66.]])
     """
     variance = np.empty(signal.shape) if out is None else out
-    amplifiers = [one for one in how.amplifiers if one.target == target]
+    amplifiers = [one for one in readout.amplifiers if one.target == target]
     if len(amplifiers) > 1:
         variance[...] = np.nan  # between amplifiers, where nobody reads
     for amplifier in amplifiers:
-        floor, slope = noise_terms(amplifier, how)
+        floor, slope = noise_terms(amplifier, readout)
         rows = _rows_within(amplifier.place, first_row, len(signal))
         columns = slice(*amplifier.place.columns)
         own = variance[rows, columns]

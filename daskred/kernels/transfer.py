@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 
 from daskred.kernels.robust import robust_sigma, scaled_mad
 
-Plane = NDArray[np.float64]
+Pixels = NDArray[np.float64]
 # A block is small enough for its signal to be even, and large enough for its variance.
 BLOCK = 32
 _EVEN = 0.5  # the signal of a block may vary by so much of it
 _CLIP_SIGMA = 5.0
 
 
-def _clipped_variance(difference: Plane) -> float:
+def _clipped_variance(difference: Pixels) -> float:
     """Return the variance of a difference around the means of its rows, without outliers.
 
     What is common to a row, as the noise of its overscan level, is no noise of pixels.
@@ -43,7 +43,7 @@ def _clipped_variance(difference: Plane) -> float:
     return float(np.sum(np.square(values - middle), where=inside) / (n - lost))
 
 
-def pair_noise(first: Plane, second: Plane) -> float:
+def pair_noise(first: Pixels, second: Pixels) -> float:
     """Return the noise of single pixels of two equal exposures, in their unit.
 
     Examples
@@ -67,11 +67,11 @@ class TransferPoints:
         Of single pixels, ADU squared.
     """
 
-    signal: Plane
-    variance: Plane
+    signal: Pixels
+    variance: Pixels
 
 
-def transfer_points(first: Plane, second: Plane) -> TransferPoints:
+def transfer_points(first: Pixels, second: Pixels) -> TransferPoints:
     """Return signal and variance of the blocks of two flats, brought to one level.
 
     Parameters

@@ -14,8 +14,8 @@ Statistic = Literal["median", "mean", "clipped-mean"]
 STATISTICS: tuple[Statistic, ...] = get_args(Statistic)
 Fit = Literal["none", "constant", "legendre", "chebyshev", "spline"]
 FITS: tuple[Fit, ...] = get_args(Fit)
-Unit = Literal["adu", "electron"]
-UNITS: tuple[Unit, ...] = get_args(Unit)
+PixelUnit = Literal["adu", "electron"]
+UNITS: tuple[PixelUnit, ...] = get_args(PixelUnit)
 
 _RANGE = r"\s*(\d+)\s*:\s*(\d+)\s*"
 _STARRED = re.compile(r"\s*\[([^,]+),([^,]+)\]\s*")
@@ -197,7 +197,7 @@ class Readout:
     names: tuple[str, ...]
     shapes: tuple[tuple[int, int], ...]
     overscan: Overscan | None = field(default_factory=Overscan)
-    unit: Unit = "adu"
+    unit: PixelUnit = "adu"
     crosstalk: tuple[tuple[float, ...], ...] = ()
     bleed_rows: int = 0
     raw_shapes: tuple[tuple[int, int], ...] = ()

@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 
 from daskred.cameras.rules import Camera
-from daskred.fits.hdus import Hdu, images_of, read_hdus, unpacking
+from daskred.fits.hdus import Hdu, frame_errors, images_of, read_hdus
 from daskred.fits.header import Header, is_structural, keyword_of
 from daskred.fits.pixels import read_rows
 from daskred.fits.storage import state_of, tag_of
@@ -39,7 +39,7 @@ def _own_digest(path: str, hdus: Sequence[Hdu], sample: bytes, prepared: Readout
     for hdu in hdus:
         digest.update("".join(hdu.header.cards).encode("utf-8"))
     digest.update(str(hdus[-1].end).encode())
-    with unpacking(path):
+    with frame_errors(path):
         digest.update(tag_of(path).encode())
     return digest.hexdigest()[:32]
 
@@ -80,7 +80,7 @@ def telling_headers(hdus: Sequence[Hdu]) -> list[Header]:
 def describe(path: str, name: str, camera: Camera) -> Description:
     """Read the headers and the first pixels of a file, and say what it is."""
     try:
-        with unpacking(path):
+        with frame_errors(path):
             state = state_of(path)  # before anything is read, so that no later change escapes
         hdus = read_hdus(path)
         processed = processed_sign(name, telling_headers(hdus), camera)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from daskred.cameras.read import read_camera
 from daskred.cameras.rules import Camera
-from daskred.fits.storage import side_by_side
+from daskred.fits.storage import map_concurrently
 from daskred.model.errors import FrameError, RequestError
 from daskred.model.frame import KINDS, Frame, Kind
 from daskred.model.plan import LeftOut
@@ -154,7 +154,7 @@ def open_night(
     left_out: list[LeftOut] = []
     raw: list[tuple[Frame, bytes]] = []
     used: set[str] = set()
-    described = side_by_side(
+    described = map_concurrently(
         lambda file: describe(*file, camera), files, (path for path, _ in files)
     )
     for number, description in enumerate(described, start=1):

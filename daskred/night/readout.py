@@ -23,10 +23,10 @@ from daskred.model.readout import (
     Amplifier,
     Fit,
     Overscan,
+    PixelUnit,
     Readout,
     Section,
     Statistic,
-    Unit,
     parse_section,
     whole,
 )
@@ -105,7 +105,7 @@ def readout_of(
         shapes=tuple(shapes),
         raw_shapes=tuple(image.shape for image in images),
         overscan=overscan,
-        unit=cast(Unit, rules.unit),
+        unit=cast(PixelUnit, rules.unit),
         crosstalk=_crosstalk(
             path,
             hdus[0].header,

@@ -66,14 +66,14 @@ def expected_products(plan: Plan, options: Options) -> Iterator[Expected]:
     # Gains and limits matter where they are used; where pixels are prepared, they are digested.
     plain = options.plain_median and options.cosmics == "no" and not options.interpolate
 
-    def made_of(frame: Frame) -> list[str]:
+    def identity_of(frame: Frame) -> list[str]:
         return [frame.digest] if plain else [frame.digest, repr(frame.readout)]
 
     for master in plan.masters:
         keys[master.name] = key_of(
             [master.name, master.kind, of_flats if master.kind == "flat" else of_masters],
             [
-                [member.frame.basename, *made_of(member.frame), data_of(member.correction)]
+                [member.frame.basename, *identity_of(member.frame), data_of(member.correction)]
                 for member in master.inputs
             ],
         )
@@ -88,7 +88,7 @@ def expected_products(plan: Plan, options: Options) -> Iterator[Expected]:
         return
     for item in plan.science:
         key = key_of(
-            [*made_of(item.frame), item.product, of_science],
+            [*identity_of(item.frame), item.product, of_science],
             data_of(item.correction),
         )
         frame = item.frame
@@ -147,7 +147,7 @@ def has_key(expected: Expected, out: Path) -> bool:
     return stands(out / expected.product, expected.key)
 
 
-def is_standing(expected: Expected, out: Path) -> bool:
+def is_up_to_date(expected: Expected, out: Path) -> bool:
     """Whether a product is there, made from what its inputs and masters hold now.
 
     Headers and first pixels of the inputs are in the key. A product that is younger than they are

@@ -14,12 +14,12 @@ from daskred.fits.header import Header, format_card
 from daskred.fits.write import Bands, Unit
 from daskred.model.mask import LEGEND
 
-PlaneName = Literal["MASK", "UNCERT", "NUSED", "REJECTED"]
-PLANES: tuple[PlaneName, ...] = ("MASK", "UNCERT", "NUSED", "REJECTED")
+ExtensionName = Literal["MASK", "UNCERT", "NUSED", "REJECTED"]
+EXTENSIONS: tuple[ExtensionName, ...] = ("MASK", "UNCERT", "NUSED", "REJECTED")
 
 
 @dataclass(frozen=True)
-class Plane:
+class Extension:
     """A plane beside an image.
 
     Parameters
@@ -32,20 +32,20 @@ class Plane:
         Its pixels.
     """
 
-    name: PlaneName
+    name: ExtensionName
     number: int
     bands: Bands
 
 
-def is_plane(image_name: str) -> bool:
+def is_extension(image_name: str) -> bool:
     """Whether an image of a product is a plane beside another one.
 
     Examples
     --------
-    >>> is_plane("MASK,1"), is_plane("SCI,1")
+    >>> is_extension("MASK,1"), is_extension("SCI,1")
     (True, False)
     """
-    return image_name.partition(",")[0] in PLANES
+    return image_name.partition(",")[0] in EXTENSIONS
 
 
 def legend_cards() -> list[str]:
@@ -56,10 +56,10 @@ def legend_cards() -> list[str]:
     ]
 
 
-def plane_units(planes: Sequence[Plane], unit: str) -> list[Unit]:
+def extension_units(planes: Sequence[Extension], unit: str) -> list[Unit]:
     """Return the units of planes, in the order of their names and numbers."""
     units: list[Unit] = []
-    for plane in sorted(planes, key=lambda one: (PLANES.index(one.name), one.number)):
+    for plane in sorted(planes, key=lambda one: (EXTENSIONS.index(one.name), one.number)):
         cards = [
             format_card("EXTNAME", plane.name),
             format_card("EXTVER", plane.number + 1),

@@ -24,8 +24,8 @@ from daskred.model.plan import LeftOut
 from daskred.model.receipt import Receipt
 
 LOG_NAME = "daskred-log.jsonl"
-Level = Literal["debug", "info", "warning"]
-LEVELS: tuple[Level, ...] = ("debug", "info", "warning")
+LogLevel = Literal["debug", "info", "warning"]
+LEVELS: tuple[LogLevel, ...] = ("debug", "info", "warning")
 
 
 def _checked(out: Path) -> Path:
@@ -36,7 +36,7 @@ def _checked(out: Path) -> Path:
     return path
 
 
-def _lock(descriptor: int, how: int) -> bool:
+def _lock(descriptor: int, operation: int) -> bool:
     """Lock a file for as long as it is open; return whether its file system can.
 
     Raises
@@ -45,7 +45,7 @@ def _lock(descriptor: int, how: int) -> bool:
         When somebody else holds it.
     """
     try:
-        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, operation | fcntl.LOCK_NB)
     except BlockingIOError:
         raise
     except OSError:  # as some file systems of clusters are mounted
@@ -70,7 +70,7 @@ class RunLog:
         When another run is at work there, or the log cannot be written.
     """
 
-    def __init__(self, out: Path, level: Level = "info") -> None:
+    def __init__(self, out: Path, level: LogLevel = "info") -> None:
         self._rank = LEVELS.index(level)
         path = _checked(out)
         try:

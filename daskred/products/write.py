@@ -25,7 +25,7 @@ from daskred.model.frame import Frame, Image
 from daskred.model.plan import Master
 from daskred.model.readout import Readout
 from daskred.options import Options
-from daskred.products.extensions import Plane, plane_units
+from daskred.products.extensions import Extension, extension_units
 from daskred.products.provenance import CONTENT_CARD, KEY_CARD
 from daskred.steps import steps_of
 from daskred.steps.step import Reach, Recipe
@@ -48,7 +48,9 @@ def _content_card(content: str) -> str:
     return format_card(CONTENT_CARD, content, "of all pixels it was made from")
 
 
-def _kept(header: Header, compressed: bool, how: Readout | None, anew: Collection[str]) -> Header:
+def _kept(
+    header: Header, compressed: bool, readout: Readout | None, anew: Collection[str]
+) -> Header:
     """Return a header without what no longer holds, and without cards that are written anew."""
 
     def unwanted(keyword: str) -> bool:
@@ -56,8 +58,8 @@ def _kept(header: Header, compressed: bool, how: Readout | None, anew: Collectio
             is_structural(keyword, compressed)
             or _OWN.fullmatch(keyword)
             or keyword in anew
-            or (how and _OF_RAW_PIXELS.fullmatch(keyword))
-            or (how and how.unit == "electron" and _OF_GAIN.fullmatch(keyword))
+            or (readout and _OF_RAW_PIXELS.fullmatch(keyword))
+            or (readout and readout.unit == "electron" and _OF_GAIN.fullmatch(keyword))
         )
 
     kept = header.without(unwanted)
@@ -81,10 +83,10 @@ def _is_packed_primary(images: Sequence[Image]) -> bool:
 
 def _moved(header: Header, frame: Frame, number: int) -> Header:
     """Return the header of a prepared image, whose pixels count from another corner."""
-    how = frame.preparation
-    if how is None:
+    readout = frame.preparation
+    if readout is None:
         return header
-    first = next(amplifier for amplifier in how.amplifiers if amplifier.target == number)
+    first = next(amplifier for amplifier in readout.amplifiers if amplifier.target == number)
     shift = {
         "1": first.data.columns[0] - first.place.columns[0],
         "2": first.data.rows[0] - first.place.rows[0],
@@ -112,10 +114,10 @@ def _units(
 ) -> list[Unit]:
     """Lay out a product as its frame is: headers, new cards in the first, new pixels."""
     # The first unit of the product gets the new cards.
-    images, how = frame.images, frame.preparation
+    images, readout = frame.images, frame.preparation
     new = list(cards)
     anew = {keyword_of(card) for card in cards} - COMMENTARY
-    in_electrons = how is not None and how.unit == "electron"
+    in_electrons = readout is not None and readout.unit == "electron"
     if in_electrons and unit is None:
         unit = "electron"
         new.append(format_card("GAIN", 1.0, "pixels are electrons"))
@@ -131,13 +133,13 @@ def _units(
             continue
         if hdu.index in by_hdu:
             number, own = by_hdu[hdu.index]
-            header = _kept(hdu.header, images[number].compressed, how, anew)
+            header = _kept(hdu.header, images[number].compressed, readout, anew)
             header = _moved(header, frame, number)
             header = _with_unit(header, "adu" if unit is None else unit, replace=unit is not None)
             units.append((header.plus(new), own))
             new = []
         elif hdu.index == 0:
-            units.append((_kept(hdu.header, False, how, anew).plus(new), None))
+            units.append((_kept(hdu.header, False, readout, anew).plus(new), None))
             new = []
         elif others:
             # Tables and the like go with the frame, to the byte.
@@ -186,7 +188,7 @@ class CalibratedPixels(Protocol):
     def knows_content(self) -> bool:
         """Whether there is such a digest."""
 
-    def images(self) -> tuple[list[Bands], list[Plane]]:
+    def images(self) -> tuple[list[Bands], list[Extension]]:
         """Return the images, and what stands beside them."""
 
 
@@ -244,12 +246,12 @@ def write_calibrated(
         *_signature(recipe.options.processed_by),
     ]
     units = _units(frame.path, read_hdus(frame.path), frame, pixels, cards, None, others=True)
-    units += plane_units(planes, _unit_of(frame))
+    units += extension_units(planes, _unit_of(frame))
     late = LateCards(0, tuple)
     if calibrated.knows_content:
         late = LateCards(1, lambda: [_content_card(calibrated.content)])
     packing = recipe.options.compress
-    packed = None if packing == "none" else partial(pack, how=packing)
+    packed = None if packing == "none" else partial(pack, packing=packing)
     return write_atomically(target, units, guard, late, packed)
 
 
@@ -306,7 +308,7 @@ def write_master(
     master: Master,
     options: Options,
     pixels: Sequence[Bands],
-    planes: Sequence[Plane],
+    planes: Sequence[Extension],
     key: str,
     content: str,
 ) -> int:
@@ -368,5 +370,5 @@ def write_master(
     ]
     unit = "" if master.kind == "flat" else None
     units = _units(frames[0].path, template, frames[0], pixels, cards, unit, others=False)
-    units += plane_units(planes, "" if master.kind == "flat" else _unit_of(frames[0]))
+    units += extension_units(planes, "" if master.kind == "flat" else _unit_of(frames[0]))
     return write_atomically(target, units)

@@ -12,23 +12,23 @@ from daskred.arrays.noise import MasterNoise
 from daskred.fits.raster import Raster
 from daskred.fits.write import Bands
 from daskred.model.mask import NO_DATA
-from daskred.products.extensions import Plane, PlaneName
+from daskred.products.extensions import Extension, ExtensionName
 from daskred.run.masters import Combined
 
 
 def _plane(
-    name: PlaneName, number: int, raster: Raster, dtype: str, bands: Iterator[NDArray[Any]]
-) -> Plane:
-    return Plane(name, number, Bands(raster.shape, np.dtype(dtype), bands, is_data=False))
+    name: ExtensionName, number: int, raster: Raster, dtype: str, bands: Iterator[NDArray[Any]]
+) -> Extension:
+    return Extension(name, number, Bands(raster.shape, np.dtype(dtype), bands, is_data=False))
 
 
-def mask_plane(raster: Raster, number: int) -> Plane:
+def mask_plane(raster: Raster, number: int) -> Extension:
     """Return the mask of an image of a master: where it has no value."""
     bands = (np.where(np.isfinite(band), 0, NO_DATA).astype("u1") for band in raster.bands())
     return _plane("MASK", number, raster, "u1", bands)
 
 
-def count_planes(counts: Sequence[Raster], number: int) -> list[Plane]:
+def count_planes(counts: Sequence[Raster], number: int) -> list[Extension]:
     """Return how many frames each pixel is made of, and how many were rejected."""
     used, rejected = counts
     return [
@@ -37,7 +37,7 @@ def count_planes(counts: Sequence[Raster], number: int) -> list[Plane]:
     ]
 
 
-def uncertainty_plane(combined: Combined, number: int, noise: MasterNoise) -> Plane:
+def uncertainty_plane(combined: Combined, number: int, noise: MasterNoise) -> Extension:
     """Return the uncertainty of an image of a master."""
 
     def bands() -> Iterator[NDArray[np.float32]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from daskred.model.plan import Plan
 from daskred.model.receipt import Receipt
 from daskred.options import Options
-from daskred.products.expected import Expected, changed_ns, expected_products, is_standing
+from daskred.products.expected import Expected, changed_ns, expected_products, is_up_to_date
 from daskred.products.log import RunLog
 
 
@@ -65,7 +65,7 @@ class Ledger:
         expected = self._expected[product]
         if receipt := self._receipts.get((product, expected.key)):
             return receipt
-        if self._options.overwrite or not is_standing(expected, self._out):
+        if self._options.overwrite or not is_up_to_date(expected, self._out):
             return None
         path = self._out / product
         if path.stat().st_mtime_ns < changed_ns(expected, self._out):

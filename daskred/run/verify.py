@@ -21,7 +21,7 @@ from daskred.model.plan import Plan
 from daskred.night.open import open_night
 from daskred.night.plan import make_plan
 from daskred.options import BY_NAME, DETECTOR, Options
-from daskred.products.expected import Expected, expected_products, has_key, is_standing
+from daskred.products.expected import Expected, expected_products, has_key, is_up_to_date
 from daskred.products.log import LOG_NAME, read_log, undisturbed
 from daskred.products.names import DARK_MODEL, MASK_FILE
 from daskred.products.provenance import is_own
@@ -183,7 +183,7 @@ def verify(
         for product in expected:
             if product.product not in standing:
                 findings[product.product] = Finding(product.product, "is missing")
-            elif product.product not in findings and not is_standing(product, out):
+            elif product.product not in findings and not is_up_to_date(product, out):
                 findings[product.product] = Finding(
                     product.product, _OLDER if has_key(product, out) else _OTHER
                 )

@@ -13,7 +13,7 @@ from daskred.engine.progress import Progress
 from daskred.model.plan import Correction, Master
 from daskred.model.receipt import Receipt
 from daskred.options import Options
-from daskred.products.extensions import Plane
+from daskred.products.extensions import Extension
 from daskred.products.provenance import content_of
 from daskred.products.write import write_master
 from daskred.run.files import calibration_files, contents_of
@@ -87,7 +87,7 @@ class MasterMaker:
             )
         )
 
-    def _planes(self, master: Master, combined: Combined) -> list[Plane]:
+    def _planes(self, master: Master, combined: Combined) -> list[Extension]:
         """Return what stands beside the pixels of a master."""
         options = self.options
         if not (options.mask or options.uncertainty or options.counts):
@@ -96,7 +96,7 @@ class MasterMaker:
         from daskred.run.extensions import count_planes, mask_plane, uncertainty_plane
 
         noise = self._noise(master, combined) if options.uncertainty else None
-        planes: list[Plane] = []
+        planes: list[Extension] = []
         for number, raster in enumerate(combined.rasters):
             if options.mask:
                 planes.append(mask_plane(raster, number))
