@@ -27,15 +27,15 @@ if TYPE_CHECKING:
     from daskred.arrays.view_masters import master_dark as master_dark
     from daskred.arrays.view_masters import master_flat as master_flat
     from daskred.arrays.view_science import calibrate as calibrate
-    from daskred.arrays.view_science import open_master as open_master
-    from daskred.arrays.view_science import write_frames as write_frames
+    from daskred.arrays.view_write import open_master as open_master
+    from daskred.arrays.view_write import write_frames as write_frames
     from daskred.cameras.read import read_camera as read_camera
     from daskred.cameras.rules import Camera as Camera
     from daskred.kernels.reject import Rejection as Rejection
     from daskred.measure.bad_pixels import BadPixels as BadPixels
     from daskred.measure.bad_pixels import find_bad_pixels as find_bad_pixels
-    from daskred.measure.characterization import Characterization as Characterization
     from daskred.measure.characterization import characterize as characterize
+    from daskred.measure.results import Characterization as Characterization
     from daskred.model.errors import DaskredError as DaskredError
     from daskred.model.errors import FrameError as FrameError
     from daskred.model.errors import FramesError as FramesError
@@ -63,7 +63,7 @@ __version__ = "0.2.0"
 _HOMES = {
     "BadPixels": "measure.bad_pixels",
     "Camera": "cameras.rules",
-    "Characterization": "measure.characterization",
+    "Characterization": "measure.results",
     "DaskredError": "model.errors",
     "Facts": "model.frame",
     "Frame": "model.frame",
@@ -91,13 +91,13 @@ _HOMES = {
     "master_flat": "arrays.view_masters",
     "open_frames": "arrays.view",
     "open_images": "arrays.view",
-    "open_master": "arrays.view_science",
+    "open_master": "arrays.view_write",
     "open_night": "night.open",
     "read_camera": "cameras.read",
     "reduce_night": "run.reduce",
     "simulate": "simulation",
     "verify": "run.verify",
-    "write_frames": "arrays.view_science",
+    "write_frames": "arrays.view_write",
 }
 
 

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from daskred.arrays.calibrated import Calibrated
+from daskred.arrays.looks import Look, look_at
 from daskred.arrays.masterfiles import Masters
-from daskred.arrays.prepared import Look, look_at
 from daskred.arrays.sources import Source, source_of
 from daskred.engine.task import Key, Task
 from daskred.fits.pack import PackingError

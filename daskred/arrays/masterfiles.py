@@ -15,7 +15,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from daskred.fits.hdus import images_of, read_hdus
+from daskred.fits.hdus import read_hdus
+from daskred.fits.images import images_of
 from daskred.fits.pixels import bands_of, read_rows
 from daskred.kernels.calibrate import divisor, effective_dark, effective_sigma, sum_of_terms
 from daskred.model.frame import Image

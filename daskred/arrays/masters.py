@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from daskred.arrays.looks import Look
 from daskred.arrays.masterfiles import Masters
-from daskred.arrays.prepared import Look
 from daskred.arrays.tiles import Reduce
 from daskred.kernels.clipping import Noise
 from daskred.kernels.combine import (

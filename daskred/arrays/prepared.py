@@ -6,23 +6,23 @@ known from one look at the frame before.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from daskred.arrays.looks import Look, look_at, side_by_side, strips_beside
 from daskred.fits.checksum import sum_of_rows
-from daskred.fits.pixels import band_rows, bands_of, read_rows, reads_whole
+from daskred.fits.pixels import band_rows, read_rows, reads_whole
 from daskred.kernels.flat import mark_saturated
-from daskred.kernels.overscan import Curve, fit_levels, row_levels
+from daskred.kernels.overscan import fit_levels, row_levels
 from daskred.kernels.scratch import scratch
 from daskred.model.errors import FrameError
 from daskred.model.frame import Frame, Image
 from daskred.model.plan import Correction
-from daskred.model.readout import Amplifier, Section
+from daskred.model.readout import Amplifier
 from daskred.steps import steps_of
 from daskred.steps.step import Part, Recipe
 
@@ -30,75 +30,6 @@ if TYPE_CHECKING:
     from daskred.options import Options
 
 Piece = tuple[int, NDArray[Any], NDArray[np.bool_] | None]
-
-
-@dataclass(frozen=True)
-class Look:
-    """What is known of a frame that is prepared when it has been looked at once, whole.
-
-    Parameters
-    ----------
-    raw_sum
-        The sum of its raw pixels.
-    curves
-        For each amplifier the curve through the levels of its overscan, where one is fitted.
-    """
-
-    raw_sum: int
-    curves: tuple[Curve | None, ...]
-
-
-def look_at(frame: Frame) -> Look:
-    """Read a frame that is to be prepared once, whole.
-
-    Raises
-    ------
-    FrameError
-        When it cannot be read.
-    """
-    readout = frame.readout
-    fits = readout.overscan is not None and readout.overscan.fit != "none"
-    levels: dict[int, list[NDArray[np.float64]]] = {}
-    total = row = 0
-    for number, image in enumerate(frame.images):
-        start = 0
-        for raw in bands_of(frame.path, image):
-            total += sum_of_rows(raw, row)
-            for which, amplifier in enumerate(readout.amplifiers):
-                rows = _shared_rows(amplifier, start, len(raw))
-                beside = _beside(amplifier)
-                if not (fits and beside and readout.overscan) or amplifier.image != number:
-                    continue
-                if rows.start < rows.stop:
-                    strip = _side_by_side(raw[rows], beside)
-                    found = row_levels(strip, readout.overscan.statistic)
-                    levels.setdefault(which, []).append(found)
-            start += len(raw)
-            row += len(raw)
-    curves = tuple(
-        fit_levels(np.concatenate(levels[which]), readout.overscan)
-        if which in levels and readout.overscan
-        else None
-        for which in range(len(readout.amplifiers))
-    )
-    return Look(total % 2**64, curves)
-
-
-def _side_by_side(rows: NDArray[Any], strips: Sequence[Section]) -> NDArray[Any]:
-    """Return the pixels of strips of some rows, one strip beside the other."""
-    if len(strips) == 1:
-        return rows[:, slice(*strips[0].columns)]
-    return np.concatenate([rows[:, slice(*strip.columns)] for strip in strips], axis=1)
-
-
-def _beside(amplifier: Amplifier) -> list[Any]:
-    return [strip for strip in amplifier.overscan if strip.lies_beside(amplifier.data)]
-
-
-def _shared_rows(amplifier: Amplifier, first_row: int, n_rows: int) -> slice:
-    """Return which of some rows of a raw image an amplifier's light-sensitive pixels have."""
-    top, bottom = amplifier.data.rows
-    return slice(max(top - first_row, 0), min(bottom - first_row, n_rows))
 
 
 class PreparedSource:
@@ -327,12 +258,12 @@ class PreparedSource:
         overscan = self._readout.overscan
         if overscan is None:
             return np.zeros((1, 1))
-        if beside := _beside(amplifier):
+        if beside := strips_beside(amplifier):
             if overscan.fit != "none" and (curve := self._look.curves[which]):
                 return curve.at(start, stop)[taken, np.newaxis]
             top = amplifier.data.rows[0]
             rows = self._rows(self._frame.images[amplifier.image], top + start, top + stop)
-            strip = _side_by_side(rows[taken], beside)
+            strip = side_by_side(rows[taken], beside)
             return row_levels(strip, overscan.statistic)[:, np.newaxis]
         if which not in self._levels:
             image = self._frame.images[amplifier.image]

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from daskred.arrays.prepared import Look, Piece, PreparedSource
+from daskred.arrays.looks import Look
+from daskred.arrays.prepared import Piece, PreparedSource
 from daskred.fits.checksum import sum_of_rows
 from daskred.fits.pixels import band_rows, bands_of
 from daskred.fits.storage import state_of

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from daskred.arrays.looks import Look
 from daskred.arrays.masterfiles import Masters
-from daskred.arrays.prepared import Look, PreparedSource
+from daskred.arrays.prepared import PreparedSource
 from daskred.engine.task import Graph, Key, Task
 from daskred.fits.checksum import sum_of_rows
 from daskred.fits.pixels import read_rows

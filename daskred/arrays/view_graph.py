@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,7 @@ from daskred.arrays.view import (
     token_of,
     unit_of,
 )
+from daskred.arrays.view_nodes import Labelled, by_image, check_shapes, masters_node, name_of
 from daskred.engine.task import Key
 from daskred.model.errors import FrameError, FramesError, RequestError
 from daskred.model.frame import Frame
@@ -51,66 +52,6 @@ if TYPE_CHECKING:
     import xarray as xr
 
     Given = Iterable[Frame] | xr.DataArray
-
-
-# An xarray.DataArray, or a Dataset where more than pixels is asked for.
-Labelled: TypeAlias = Any
-
-
-def plane_of(master: Labelled | None, name: str = "pixels") -> Any:
-    """Return the pixels of a master, or a plane beside them; None where there is none."""
-    import xarray as xr
-
-    if isinstance(master, xr.Dataset):
-        return master[name].data if name in master else None
-    return master.data if master is not None and name == "pixels" else None
-
-
-def as_node(plane: Any, layer: Layer, needs: list[da.Array]) -> Any:
-    """Return a key of a whole image, which is computed or in memory; None for none."""
-    import dask.array as da
-
-    if plane is None:
-        return None
-    if not isinstance(plane, da.Array):
-        key: Key = ("image", token_of(plane))
-        layer[key] = (np.asarray, plane)
-        return key
-    plane = plane.rechunk(-1)
-    needs.append(plane)
-    return (plane.name, 0, 0)
-
-
-def masters_of_images(
-    number: int, dark: Any, dark_sigma: Any, flat: Any, flat_sigma: Any, zero: Any
-) -> MasterArrays:
-    """Return masters of one image of frames."""
-
-    def own(plane: Any) -> dict[int, NDArray[Any]]:
-        return {} if plane is None else {number: plane}
-
-    return MasterArrays(own(dark), own(flat), own(dark_sigma), own(flat_sigma), own(zero))
-
-
-def masters_node(
-    number: int,
-    masters: tuple[Labelled | None, Labelled | None, Labelled | None],
-    layer: Layer,
-    needs: list[da.Array],
-) -> Key:
-    """Add the masters of one image, dark, flat and bias, to a graph; return their key."""
-    dark, flat, zero = masters
-    planes = (
-        plane_of(dark),
-        plane_of(dark, "uncertainty"),
-        plane_of(flat),
-        plane_of(flat, "uncertainty"),
-        plane_of(zero),
-    )
-    nodes = [as_node(plane, layer, needs) for plane in planes]
-    key: Key = ("masters", token_of(number, *map(str, nodes)))
-    layer[key] = (partial(masters_of_images, number), *nodes)
-    return key
 
 
 def _measure_block(
@@ -147,7 +88,12 @@ def _as_list(*parts: Any) -> list[Any]:
 
 
 def _own_level(
-    readout: Readout, options: Options, precision: str, n_bands: Sequence[int], *tiles: Tile
+    readout: Readout,
+    options: Options,
+    precision: str,
+    paths: Sequence[str],
+    n_bands: Sequence[int],
+    *tiles: Tile,
 ) -> MasterLevel:
     """Return what a master flat is divided by, of all tiles of all its images."""
     images, first = [], 0
@@ -158,7 +104,8 @@ def _own_level(
         )
         first += n
     step = 1 if options.normalize_amplifiers else rows_of_level(readout, options)
-    refuse = FramesError((FrameError("the flats", "the master cannot be normalised"),))
+    text = "the master flat cannot be normalised"
+    refuse = FramesError(tuple(FrameError(path, text) for path in paths))
     return level_of_master([image[::step] for image in images], step, readout, options, refuse)
 
 
@@ -297,7 +244,7 @@ def master_of_frames(
     graph = _Graph(
         kind,
         options,
-        token_of(kind, identity_of(frames), options.given, _name(dark), _name(zero)),
+        token_of(kind, number, identity_of(frames), options.given, name_of(dark), name_of(zero)),
         number,
         frames[0].layout[number][1],
         len(frames),
@@ -305,10 +252,22 @@ def master_of_frames(
         precision_of(n_pixels, options) if flat else options.dtype,
     )
     layer, token = graph.layer, graph.token
-    masters = masters_node(number, (dark, None, None), layer, graph.needs)
-    zeros = (
-        masters_node(number, (zero, None, None), layer, graph.needs) if zero is not None else None
+    darks_of, zeros_of = by_image(dark, frames, number), by_image(zero, frames, number)
+    check_shapes(darks_of, frames)
+    check_shapes(zeros_of, frames)
+    if flat and 0 < len(darks_of) < len(frames[0].layout):
+        raise RequestError(
+            f"the levels of flats are those of all {len(frames[0].layout)} images together:"
+            " give a dark for each, as dark={name: dark, ...}"
+        )
+    masters = masters_node(
+        {place: (own, None, None) for place, own in darks_of.items()}, layer, graph.needs
     )
+    zeros = None
+    if zeros_of:
+        zeros = masters_node(
+            {place: (own, None, None) for place, own in zeros_of.items()}, layer, graph.needs
+        )
     more, looks = looks_layer(frames, token)
     layer |= more
     measured: list[Key] = []
@@ -337,7 +296,8 @@ def master_of_frames(
     if flat:
         graph.level = ("level", token)
         n_bands = [len(own) for own in all_tiles]
-        level_work = partial(_own_level, readout, options, graph.precision, n_bands)
+        paths = [frame.path for frame in frames]
+        level_work = partial(_own_level, readout, options, graph.precision, paths, n_bands)
         layer[graph.level] = (level_work, *(key for own in all_tiles for _, key in own))
     if options.uncertainty:
         graph.noise = ("noise", token)
@@ -345,11 +305,6 @@ def master_of_frames(
         known = ("options", token, number)
         layer[graph.noise] = (noise_work, known, graph.level, zeros, masters if flat else None)
     return graph.labelled()
-
-
-def _name(master: Labelled | None) -> str:
-    """Return by what a master is known in names of keys."""
-    return token_of(plane_of(master)) if master is not None else ""
 
 
 def _master_of_array(
@@ -372,7 +327,7 @@ def _master_of_array(
     graph = _Graph(
         kind,
         options,
-        token_of(kind, data.name, options.given, _name(dark)),
+        token_of(kind, data.name, options.given, name_of(dark)),
         0,
         (height, width),
         n_frames,
@@ -381,7 +336,7 @@ def _master_of_array(
     )
     layer, token = graph.layer, graph.token
     graph.needs.append(tiled)
-    masters = masters_node(0, (dark, None, None), layer, graph.needs)
+    masters = masters_node({0: (dark, None, None)}, layer, graph.needs)
     measured: list[Key] = []
     if flat:
         by_frame = data.rechunk({0: "auto", 1: -1, 2: -1})
@@ -402,7 +357,9 @@ def _master_of_array(
         start += n_rows
     if flat:
         graph.level = ("level", token)
-        level_work = partial(_own_level, readout, options, graph.precision, [len(graph.tiles)])
+        n_bands = [len(graph.tiles)]
+        paths = [f"{n_frames} frames of an array"]
+        level_work = partial(_own_level, readout, options, graph.precision, paths, n_bands)
         layer[graph.level] = (level_work, *(key for _, key in graph.tiles))
     return graph.labelled()
 

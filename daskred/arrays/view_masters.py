@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from daskred.arrays.view_graph import Labelled, master_of_frames
+from daskred.arrays.view_graph import master_of_frames
+from daskred.arrays.view_nodes import Labelled
 from daskred.model.frame import Frame
 from daskred.options import Options
 
@@ -95,7 +96,8 @@ def master_flat(
     frames
         Flats of one filter and one exposure time: frames, or an opened stack ``(frame, y, x)``.
     dark
-        The master dark of that exposure time, ``(y, x)``, ADU.
+        The master dark of that exposure time, ``(y, x)``, ADU; of mosaic frames one for each image,
+        by its name, since their level is that of all images.
     image
         Which image of each frame, by number or by name.
     options

@@ -19,7 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser, show_all: bool) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Measure a detector."""
     from daskred.cli.terminal import TerminalProgress, print_characterization, stdout
-    from daskred.measure.characterization import RESULTS, characterize
+    from daskred.measure.characterization import characterize
+    from daskred.measure.results import RESULTS
     from daskred.report.pictures import characterization_picture, save_picture
 
     night, options = open_measured(arguments)

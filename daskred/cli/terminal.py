@@ -27,7 +27,7 @@ from daskred.run.reduce import Summary
 
 if TYPE_CHECKING:
     from daskred.measure.bad_pixels import BadPixels
-    from daskred.measure.characterization import Characterization
+    from daskred.measure.results import Characterization
     from daskred.options import Options
     from daskred.run.verify import Verification
 

@@ -8,23 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import gzip
-import math
 import os
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, cast
 
-from daskred.fits.checksum import add_checksums, checksum_of
 from daskred.fits.header import BLOCK, CARD, END_CARD, Header, is_structural
 from daskred.fits.storage import open_file, size_of
 from daskred.model.errors import FrameError
-from daskred.model.frame import Image
 
 MAX_HEADER_BLOCKS = 4096  # 12 MB; real headers have fewer than 100 blocks
 _END = END_CARD.encode()
-# Deflate packs zeros 1,032 times at most, and a frame has noise. Small files are let be.
-_MOST_PACKING = 1000
 _MOST_UNZIPPING = 200
 _MOST_FIELDS = 999  # FITS 4.0, section 7.3.1
 _ALWAYS_UNZIPPED = 2**26
@@ -133,7 +128,7 @@ def _check_structure(path: str, header: Header) -> None:
         raise FrameError(path, "its header runs into the next one: an END is missing")
 
 
-def _count(path: str, header: Header, keyword: str, default: int | None = None) -> int:
+def count(path: str, header: Header, keyword: str, default: int | None = None) -> int:
     """Return a header's non-negative integer."""
     value = header.get(keyword, default)
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
@@ -146,16 +141,16 @@ def _data_size(path: str, header: Header, index: int) -> int:
     bitpix = header.get("BITPIX")
     if bitpix not in (8, 16, 32, 64, -32, -64) or isinstance(bitpix, bool):
         raise FrameError(path, f"BITPIX = {bitpix!r} in its header is no FITS type")
-    axes = [_count(path, header, f"NAXIS{n + 1}") for n in range(_count(path, header, "NAXIS"))]
+    axes = [count(path, header, f"NAXIS{n + 1}") for n in range(count(path, header, "NAXIS"))]
     if not axes:
         return 0
     size = 1
     for axis in axes:
         size *= axis
     if index:
-        if _count(path, header, "TFIELDS", 0) > _MOST_FIELDS:
+        if count(path, header, "TFIELDS", 0) > _MOST_FIELDS:
             raise FrameError(path, f"TFIELDS = {header.get('TFIELDS')!r} are more than FITS knows")
-        size = _count(path, header, "GCOUNT", 1) * (_count(path, header, "PCOUNT", 0) + size)
+        size = count(path, header, "GCOUNT", 1) * (count(path, header, "PCOUNT", 0) + size)
     return abs(cast(int, bitpix)) // 8 * size
 
 
@@ -219,129 +214,6 @@ def read_first_header(path: str) -> Header:
         found = _read_header(path, file, 0)
     assert found  # a file without a primary header is an error
     return found[0]
-
-
-def _number(path: str, header: Header, keyword: str, default: float) -> float:
-    value = header.get(keyword, default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise FrameError(path, f"{keyword} = {value!r} in its header is no number")
-    return float(value)
-
-
-def images_of(path: str, hdus: Sequence[Hdu]) -> tuple[Image, ...]:
-    """Return the two-dimensional images of a file.
-
-    Raises
-    ------
-    FrameError
-        When there is none, or one has other than two axes.
-    """
-    images: list[Image] = []
-    for hdu in hdus:
-        header = hdu.header
-        compressed = header.get("ZIMAGE") is True
-        if hdu.index and header.get("XTENSION") != "IMAGE" and not compressed:
-            continue
-        prefix = "Z" if compressed else ""
-        n_axes = _count(path, header, f"{prefix}NAXIS")
-        axes = tuple(_count(path, header, f"{prefix}NAXIS{n + 1}") for n in range(n_axes))
-        if 0 in axes or not axes:
-            continue
-        if n_axes != 2:
-            shape = " x ".join(map(str, reversed(axes)))
-            raise FrameError(path, f"its pixels have {n_axes} axes ({shape}); a frame has two")
-        bitpix = cast(int, header.get(f"{prefix}BITPIX"))
-        n_pixels = axes[0] * axes[1]
-        if header.get("ZCMPTYPE") == "PLIO_1":
-            # Its decompressor leaves what a damaged stream does not tell as it was in memory.
-            raise FrameError(path, "is packed as a mask (PLIO_1), not as a frame; unpack it")
-        if compressed and n_pixels > _MOST_PACKING * hdu.data_size:
-            text = f"promises {n_pixels} pixels in {hdu.data_size} bytes; it is damaged"
-            raise FrameError(path, text)
-        if bitpix not in (8, 16, 32, 64, -32, -64):
-            raise FrameError(path, f"{prefix}BITPIX = {bitpix!r} in its header is no FITS type")
-        name = ""
-        if hdu.index:
-            extension = str(header.get("EXTNAME") or "")
-            name = f"{extension},{header.get('EXTVER', 1)}" if extension else f"HDU {hdu.index}"
-            # A primary image that was packed has no name of its own.
-            if extension == "COMPRESSED_IMAGE" or header.get("ZSIMPLE") is True:
-                name = ""
-            if any(image.name == name for image in images):
-                name = f"{name} HDU {hdu.index}".lstrip()
-        bscale = _number(path, header, "BSCALE", 1.0)
-        if bscale == 0:
-            raise FrameError(path, "BSCALE = 0 in its header makes all pixels alike")
-        images.append(
-            Image(
-                name=name,
-                hdu=hdu.index,
-                shape=(axes[1], axes[0]),
-                bitpix=bitpix,
-                bscale=bscale,
-                bzero=_number(path, header, "BZERO", 0.0),
-                blank=_blank(path, header, bitpix, compressed),
-                offset=hdu.data_start,
-                compressed=compressed,
-            )
-        )
-    if not images:
-        raise FrameError(path, "has no image: no header announces two-dimensional pixels")
-    return tuple(images)
-
-
-def _blank(path: str, header: Header, bitpix: int, compressed: bool) -> int | None:
-    """Return the stored integer that means "no value"; floats say it by NaN."""
-    keyword = "ZBLANK" if compressed and "ZBLANK" in header else "BLANK"
-    if bitpix < 0 or keyword not in header:
-        return None
-    value = header.get(keyword)
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise FrameError(path, f"{keyword} = {value!r} in its header is no integer")
-    return value
-
-
-def wrong_sum(path: str) -> str:
-    """Return what is wrong with a file's CHECKSUM and DATASUM, or nothing; FITS 4.0, 4.4.2.7.
-
-    Raises
-    ------
-    FrameError
-        When the file cannot be read, or is cut short.
-    """
-    hdus = read_hdus(path)
-    with opened(path) as file:
-        for hdu in hdus:
-            where = f" of HDU {hdu.index}" if hdu.index else ""
-            file.seek(hdu.start)
-            header_sum = _sum_of_next(file, hdu.data_start - hdu.start)
-            data_sum = _sum_of_next(file, hdu.end - hdu.data_start)
-            if _is_bare_table(hdu.header):
-                continue  # it was copied from its frame to the byte, which had no sums
-            if "CHECKSUM" not in hdu.header or "DATASUM" not in hdu.header:
-                return f"has no CHECKSUM or DATASUM{where}"
-            if str(hdu.header.get("DATASUM")) != str(data_sum):
-                return f"its pixels{where} are not those that were written: DATASUM is wrong"
-            if add_checksums(header_sum, data_sum) not in (0, 0xFFFFFFFF):
-                return f"its header{where} is not the one that was written: CHECKSUM is wrong"
-        if file.read(1):
-            return "has bytes behind its end"
-    return ""
-
-
-def _is_bare_table(header: Header) -> bool:
-    """Whether a unit is a table, and not a packed image, without sums."""
-    is_table = header.get("XTENSION") in ("BINTABLE", "TABLE") and header.get("ZIMAGE") is not True
-    return is_table and "CHECKSUM" not in header and "DATASUM" not in header
-
-
-def _sum_of_next(file: BinaryIO, n_bytes: int) -> int:
-    """Return the sum of the next bytes of a file, whole words of four."""
-    total = 0
-    while n_bytes > 0 and (piece := file.read(min(n_bytes, 2**20))):
-        n_bytes -= len(piece)
-        total = add_checksums(total, checksum_of(piece.ljust(-(-len(piece) // 4) * 4, b"\0")))
-    return total
 
 
 def read_unit(path: str, hdu: Hdu) -> bytes:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import secrets
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,91 +14,33 @@ from daskred.arrays.masterfiles import MasterFiles, read_images
 from daskred.arrays.prepared import read_frame
 from daskred.engine.progress import Progress, Silent
 from daskred.fits.header import Header, commentary, format_card
-from daskred.fits.write import TEMPORARY_MARK, as_bands, write_atomically
+from daskred.fits.write import as_bands, write_atomically
 from daskred.kernels.line import fit_rate
 from daskred.kernels.robust import robust_limits
 from daskred.kernels.transfer import Gain, TransferPoints, fit_gain, pair_noise, transfer_points
+from daskred.measure.results import (
+    HOT_SIGMA,
+    RESULTS,
+    AmplifierNumbers,
+    Characterization,
+    check_ours,
+    save,
+)
 from daskred.model.errors import RequestError
 from daskred.model.frame import Frame
-from daskred.model.plan import LeftOut, Master, Plan
+from daskred.model.plan import Master, Plan
 from daskred.model.readout import Amplifier, Readout
 from daskred.night.open import Night
 from daskred.options import Options
 from daskred.products.names import DARK_MODEL, MEASURED_FOLDER, master_path
-from daskred.products.provenance import KEY_CARD, is_own
+from daskred.products.provenance import KEY_CARD
 from daskred.run.files import files_of
 from daskred.run.reduce import reduce_night
 
-RESULTS = "characterization.json"
 EXACT = Options(dtype="float64")
-# Pixels whose dark rate lies so many robust deviations above the typical one are hot.
-HOT_SIGMA = 8.0
 # The photon transfer curve is straight well below saturation only.
 _STRAIGHT_PART = 0.8
 _MOST_PAIRS = 30
-
-
-@dataclass(frozen=True)
-class AmplifierNumbers:
-    """What was measured of one amplifier; None where the night does not tell.
-
-    Parameters
-    ----------
-    name
-        The amplifier.
-    read_noise_adu, read_noise_e
-        Noise of a pixel without signal, from pairs of bias frames (or of the shortest darks).
-    gain_e_per_adu, gain_error
-        From pairs of flats.
-    highest_signal_adu, full_well_adu
-        Of all flats; and where the variance falls behind the signal.
-    dark_adu_per_s, dark_e_per_s
-        Typical dark current.
-    hot_fraction
-        Part of the pixels whose dark current lies 8 robust deviations above the typical one.
-    linearity
-        Pairs of exposure time and the deviation of the flats' level from proportionality, parts.
-    """
-
-    name: str
-    read_noise_adu: float | None = None
-    read_noise_e: float | None = None
-    gain_e_per_adu: float | None = None
-    gain_error: float | None = None
-    highest_signal_adu: float | None = None
-    full_well_adu: float | None = None
-    dark_adu_per_s: float | None = None
-    dark_e_per_s: float | None = None
-    hot_fraction: float | None = None
-    linearity: tuple[tuple[float, float], ...] = ()
-
-
-@dataclass(frozen=True, eq=False)
-class Characterization:
-    """A detector's numbers, and what the pictures show.
-
-    Parameters
-    ----------
-    out
-        The folder of the results.
-    amplifiers
-        The numbers.
-    points
-        Of each amplifier its photon transfer curve.
-    rates
-        Dark rates of each image, ADU per second; empty where darks do not tell.
-    missing
-        What could not be measured, and why.
-    failed
-        Frames that could not be used.
-    """
-
-    out: Path
-    amplifiers: tuple[AmplifierNumbers, ...]
-    points: dict[str, list[TransferPoints]]
-    rates: list[NDArray[np.float64]]
-    missing: tuple[str, ...]
-    failed: tuple[LeftOut, ...] = ()
 
 
 def characterize(
@@ -154,7 +94,7 @@ def characterize(
     if any(frame.readout.geometry != readout.geometry for frame in frames):
         raise RequestError("the night has frames of several detectors or readouts; name one's")
     for name in (RESULTS, DARK_MODEL):
-        _check_ours(Path(out) / name)
+        check_ours(Path(out) / name)
     own = Path(out) / MEASURED_FOLDER
     summary = reduce_night(night, own, options, progress)
     plan = summary.plan
@@ -174,7 +114,7 @@ def characterize(
             missing.append(f"gain of {name}: too few blocks of its flats are evenly lit")
     failed = summary.failed
     found = Characterization(Path(out), tuple(numbers), points, rates, tuple(missing), failed)
-    _save(found)
+    save(found)
     return found
 
 
@@ -360,34 +300,3 @@ def _dark_model(
         units.append((Header(tuple(own)), as_bands(bias.astype("f4"))))
     write_atomically(out.parent / DARK_MODEL, units)
     return rates
-
-
-def _check_ours(path: Path) -> None:
-    """Refuse to write over a file that somebody else has put there."""
-    if not path.exists():
-        return
-    if path.suffix == ".json":
-        try:
-            ours = "amplifiers" in json.loads(path.read_text())
-        except (OSError, ValueError):
-            ours = False
-    else:
-        ours = is_own(path)
-    if not ours:
-        raise RequestError(f"{path}: stands there already, and daskred did not make it; move it")
-
-
-def _save(found: Characterization) -> None:
-    """Write the numbers as JSON, whole or not at all."""
-    text = json.dumps(
-        {
-            "amplifiers": [asdict(amplifier) for amplifier in found.amplifiers],
-            "missing": list(found.missing),
-            "hot_sigma": HOT_SIGMA,
-        },
-        indent=1,
-        allow_nan=False,
-    )
-    part = found.out / f"{TEMPORARY_MARK}{secrets.token_hex(8)}"
-    part.write_text(text + "\n")
-    part.replace(found.out / RESULTS)

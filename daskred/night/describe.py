@@ -10,8 +10,9 @@ from functools import lru_cache
 import numpy as np
 
 from daskred.cameras.rules import Camera
-from daskred.fits.hdus import Hdu, frame_errors, images_of, read_hdus
+from daskred.fits.hdus import Hdu, frame_errors, read_hdus
 from daskred.fits.header import Header, is_structural, keyword_of
+from daskred.fits.images import images_of
 from daskred.fits.pixels import read_rows
 from daskred.fits.storage import state_of, tag_of
 from daskred.model.errors import FrameError

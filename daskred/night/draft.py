@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from daskred.cameras.read import read_camera
 from daskred.cameras.rules import FACTS, Camera
-from daskred.fits.hdus import images_of, read_hdus
+from daskred.fits.hdus import read_hdus
 from daskred.fits.header import Header
+from daskred.fits.images import images_of
 from daskred.model.errors import FrameError, RequestError
 from daskred.model.readout import parse_section
 from daskred.night.facts import present

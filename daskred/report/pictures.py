@@ -19,7 +19,7 @@ from daskred.model.errors import RequestError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from daskred.measure.characterization import Characterization
+    from daskred.measure.results import Characterization
 
 Limits = Literal["percentile", "zscale"]
 _MAX_SIDE = 2000

@@ -18,6 +18,7 @@ from daskred.arrays.frames import (
     measure_frames,
     needs_look,
 )
+from daskred.arrays.looks import Look
 from daskred.arrays.masterfiles import MasterFiles
 from daskred.arrays.masters import (
     MasterLevel,
@@ -31,7 +32,6 @@ from daskred.arrays.masters import (
     wants_levels,
     weights_of,
 )
-from daskred.arrays.prepared import Look
 from daskred.arrays.tiles import Stack, rows_per_tile, written_tiles
 from daskred.engine.executor import Executor
 from daskred.engine.progress import Progress

@@ -14,8 +14,8 @@ from daskred.cameras.read import read_camera
 from daskred.cameras.rules import DetectorRules
 from daskred.engine.executor import Executor, Workers, open_pool
 from daskred.engine.progress import Progress, Silent
-from daskred.fits.hdus import wrong_sum
 from daskred.fits.storage import is_remote
+from daskred.fits.sums import wrong_sum
 from daskred.model.errors import FrameError, RequestError
 from daskred.model.plan import Plan
 from daskred.night.open import open_night

@@ -10,8 +10,9 @@ import pytest
 
 from daskred import Options
 from daskred.arrays.frames import measure_source
+from daskred.arrays.looks import look_at
 from daskred.arrays.masterfiles import MasterArrays
-from daskred.arrays.prepared import PreparedSource, look_at, read_frame
+from daskred.arrays.prepared import PreparedSource, read_frame
 from daskred.fits.pixels import pixel_sum
 from daskred.model.readout import Amplifier, Overscan, Readout, Section
 from tests.frames import frame_of

@@ -212,3 +212,33 @@ def test_every_public_name_is_there() -> None:
         assert getattr(daskred, name) is not None
     with pytest.raises(AttributeError, match="nonsense"):
         daskred.nonsense  # noqa: B018
+
+
+def test_masters_of_two_images_of_one_mosaic_are_told_apart(
+    make_night: NightMaker, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(3)
+    for kind, level, exptime in (("dark", 100.0, 3.0), ("flat", 9000.0, 3.0)):
+        for number in range(3):
+            images = [rng.normal(level * scale, 5, (16, 24)).astype("f4") for scale in (1, 2)]
+            units = [
+                fits.ImageHDU(image, name=name) for image, name in zip(images, "AB", strict=True)
+            ]
+            primary = fits.PrimaryHDU()
+            primary.header["IMAGETYP"], primary.header["EXPTIME"] = kind, exptime
+            primary.header["FILTER"] = "V"
+            fits.HDUList([primary, *units]).writeto(tmp_path / f"{kind}{number}.fits")
+    night = daskred.open_night(tmp_path)
+    options = daskred.Options(masters_only=True)
+    daskred.reduce_night(night, tmp_path / "out", options)
+    names = list(daskred.open_images(night.select("dark")))
+    darks = {name: daskred.master_dark(night.select("dark"), image=name) for name in names}
+    flats = {name: daskred.master_flat(night.select("flat"), darks, image=name) for name in names}
+    made: Any = dask.compute(darks, flats)
+    for masters, file in zip(made, ("MasterDark_3s", "MasterFlat_V"), strict=True):
+        for name, master in masters.items():
+            path = tmp_path / "out" / "masters" / f"{file}.fits"
+            expected = daskred.open_master(path, image=name)
+            np.testing.assert_array_equal(master.values, expected.values)
+    with pytest.raises(RequestError, match="give a dark for each"):
+        daskred.master_flat(night.select("flat"), darks[names[0]])

@@ -26,7 +26,8 @@ import fitsio
 import numpy as np
 from astropy.io import fits
 
-from daskred.fits.hdus import images_of, read_hdus
+from daskred.fits.hdus import read_hdus
+from daskred.fits.images import images_of
 from daskred.fits.isolation import isolated
 from daskred.fits.pixels import read_rows
 from daskred.model.errors import FrameError

@@ -10,7 +10,8 @@ import pytest
 from astropy.io import fits
 
 from daskred import open_night
-from daskred.fits.hdus import images_of, read_hdus
+from daskred.fits.hdus import read_hdus
+from daskred.fits.images import images_of
 from daskred.fits.pixels import read_rows
 from daskred.model.errors import FrameError
 from tests.fits.fuzz import fuzz, judge, seeds

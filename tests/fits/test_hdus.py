@@ -14,8 +14,9 @@ from astropy.io import fits
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from daskred.fits.hdus import images_of, read_hdus
+from daskred.fits.hdus import read_hdus
 from daskred.fits.header import BLOCK, Header, format_card
+from daskred.fits.images import images_of
 from daskred.fits.pixels import read_rows
 from daskred.fits.write import as_bands, write_atomically
 from daskred.model.errors import FrameError

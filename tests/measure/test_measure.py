@@ -14,7 +14,8 @@ from astropy.io import fits
 
 from daskred import RequestError, Truth, open_night, read_camera, reduce_night, simulate
 from daskred.measure.bad_pixels import find_bad_pixels
-from daskred.measure.characterization import RESULTS, characterize
+from daskred.measure.characterization import characterize
+from daskred.measure.results import RESULTS
 from daskred.model.mask import BAD, HOT, NONLINEAR, UNSTABLE
 from daskred.night.draft import draft_camera
 from daskred.options import Options

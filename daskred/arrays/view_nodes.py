@@ -1,0 +1,115 @@
+"""Masters of notebooks as nodes of a graph: images that are computed, or in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daskred.arrays.masterfiles import MasterArrays
+from daskred.arrays.view import Layer, number_of, token_of
+from daskred.engine.task import Key
+from daskred.model.errors import RequestError
+from daskred.model.frame import Frame
+
+if TYPE_CHECKING:
+    import dask.array as da
+
+# An xarray.DataArray, or a Dataset where more than pixels is asked for.
+Labelled: TypeAlias = Any
+
+
+def plane_of(master: Labelled | None, name: str = "pixels") -> Any:
+    """Return the pixels of a master, or a plane beside them; None where there is none."""
+    import xarray as xr
+
+    if isinstance(master, xr.Dataset):
+        return master[name].data if name in master else None
+    return master.data if master is not None and name == "pixels" else None
+
+
+def as_node(plane: Any, layer: Layer, needs: list[da.Array]) -> Any:
+    """Return a key of a whole image, which is computed or in memory; None for none."""
+    import dask.array as da
+
+    if plane is None:
+        return None
+    if not isinstance(plane, da.Array):
+        key: Key = ("image", token_of(plane))
+        layer[key] = (np.asarray, plane)
+        return key
+    plane = plane.rechunk(-1)
+    needs.append(plane)
+    return (plane.name, 0, 0)
+
+
+def _masters(numbers: Sequence[int], *planes: Any) -> MasterArrays:
+    """Return masters of some images: for each dark and its sigma, flat and its sigma, and bias."""
+    found: list[dict[int, NDArray[Any]]] = [{} for _ in range(_PLANES)]
+    for place, plane in enumerate(planes):
+        if plane is not None:
+            found[place % _PLANES][numbers[place // _PLANES]] = plane
+    dark, dark_sigma, flat, flat_sigma, zero = found
+    return MasterArrays(dark, flat, dark_sigma, flat_sigma, zero)
+
+
+_PLANES = 5
+
+
+def masters_node(
+    masters: Mapping[int, tuple[Labelled | None, Labelled | None, Labelled | None]],
+    layer: Layer,
+    needs: list[da.Array],
+) -> Key:
+    """Add masters to a graph, for each image dark, flat and bias; return their key."""
+    nodes = [
+        as_node(plane, layer, needs)
+        for dark, flat, zero in masters.values()
+        for plane in (
+            plane_of(dark),
+            plane_of(dark, "uncertainty"),
+            plane_of(flat),
+            plane_of(flat, "uncertainty"),
+            plane_of(zero),
+        )
+    ]
+    key: Key = ("masters", token_of(list(masters), *map(str, nodes)))
+    layer[key] = (partial(_masters, tuple(masters)), *nodes)
+    return key
+
+
+def by_image(
+    given: Labelled | Mapping[str, Labelled] | None, frames: Sequence[Frame], number: int
+) -> dict[int, Labelled]:
+    """Return a master of each image: one that is given alone is that of the image wanted."""
+    import xarray as xr
+
+    if given is None:
+        return {}
+    if isinstance(given, Mapping) and not isinstance(given, xr.Dataset):
+        return {number_of(frames, name): master for name, master in given.items()}
+    return {number: given}
+
+
+def check_shapes(masters: Mapping[int, Labelled], frames: Sequence[Frame]) -> None:
+    """Raise RequestError where a master has another shape than the frames."""
+    for number, master in masters.items():
+        name, shape = frames[0].layout[number]
+        if tuple(master.sizes.values()) != shape:
+            which = f"image {name!r} of the frames" if name else "the frames"
+            text = f"a master has shape {tuple(master.sizes.values())}, {which} {shape}"
+            raise RequestError(text)
+
+
+def name_of(given: Labelled | Mapping[str, Labelled] | None) -> str:
+    """Return by what masters are known in names of keys."""
+    import xarray as xr
+
+    if given is None:
+        return ""
+    if isinstance(given, Mapping) and not isinstance(given, xr.Dataset):
+        return token_of({name: name_of(master) for name, master in given.items()})
+    return token_of(plane_of(given), plane_of(given, "uncertainty"))

@@ -1,0 +1,52 @@
+"""Whether the sums of a FITS file are right: CHECKSUM and DATASUM."""
+
+from __future__ import annotations
+
+from typing import BinaryIO
+
+from daskred.fits.checksum import add_checksums, checksum_of
+from daskred.fits.hdus import opened, read_hdus
+from daskred.fits.header import Header
+
+
+def wrong_sum(path: str) -> str:
+    """Return what is wrong with a file's CHECKSUM and DATASUM, or nothing; FITS 4.0, 4.4.2.7.
+
+    Raises
+    ------
+    FrameError
+        When the file cannot be read, or is cut short.
+    """
+    hdus = read_hdus(path)
+    with opened(path) as file:
+        for hdu in hdus:
+            where = f" of HDU {hdu.index}" if hdu.index else ""
+            file.seek(hdu.start)
+            header_sum = _sum_of_next(file, hdu.data_start - hdu.start)
+            data_sum = _sum_of_next(file, hdu.end - hdu.data_start)
+            if _is_bare_table(hdu.header):
+                continue  # it was copied from its frame to the byte, which had no sums
+            if "CHECKSUM" not in hdu.header or "DATASUM" not in hdu.header:
+                return f"has no CHECKSUM or DATASUM{where}"
+            if str(hdu.header.get("DATASUM")) != str(data_sum):
+                return f"its pixels{where} are not those that were written: DATASUM is wrong"
+            if add_checksums(header_sum, data_sum) not in (0, 0xFFFFFFFF):
+                return f"its header{where} is not the one that was written: CHECKSUM is wrong"
+        if file.read(1):
+            return "has bytes behind its end"
+    return ""
+
+
+def _is_bare_table(header: Header) -> bool:
+    """Whether a unit is a table, and not a packed image, without sums."""
+    is_table = header.get("XTENSION") in ("BINTABLE", "TABLE") and header.get("ZIMAGE") is not True
+    return is_table and "CHECKSUM" not in header and "DATASUM" not in header
+
+
+def _sum_of_next(file: BinaryIO, n_bytes: int) -> int:
+    """Return the sum of the next bytes of a file, whole words of four."""
+    total = 0
+    while n_bytes > 0 and (piece := file.read(min(n_bytes, 2**20))):
+        n_bytes -= len(piece)
+        total = add_checksums(total, checksum_of(piece.ljust(-(-len(piece) // 4) * 4, b"\0")))
+    return total

@@ -1,0 +1,117 @@
+"""What was measured of a detector: numbers for each amplifier, as plain data and as a file."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daskred.fits.write import TEMPORARY_MARK
+from daskred.kernels.transfer import TransferPoints
+from daskred.model.errors import RequestError
+from daskred.model.plan import LeftOut
+from daskred.products.provenance import is_own
+
+RESULTS = "characterization.json"
+
+
+# Pixels whose dark rate lies so many robust deviations above the typical one are hot.
+HOT_SIGMA = 8.0
+
+
+@dataclass(frozen=True)
+class AmplifierNumbers:
+    """What was measured of one amplifier; None where the night does not tell.
+
+    Parameters
+    ----------
+    name
+        The amplifier.
+    read_noise_adu, read_noise_e
+        Noise of a pixel without signal, from pairs of bias frames (or of the shortest darks).
+    gain_e_per_adu, gain_error
+        From pairs of flats.
+    highest_signal_adu, full_well_adu
+        Of all flats; and where the variance falls behind the signal.
+    dark_adu_per_s, dark_e_per_s
+        Typical dark current.
+    hot_fraction
+        Part of the pixels whose dark current lies 8 robust deviations above the typical one.
+    linearity
+        Pairs of exposure time and the deviation of the flats' level from proportionality, parts.
+    """
+
+    name: str
+    read_noise_adu: float | None = None
+    read_noise_e: float | None = None
+    gain_e_per_adu: float | None = None
+    gain_error: float | None = None
+    highest_signal_adu: float | None = None
+    full_well_adu: float | None = None
+    dark_adu_per_s: float | None = None
+    dark_e_per_s: float | None = None
+    hot_fraction: float | None = None
+    linearity: tuple[tuple[float, float], ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Characterization:
+    """A detector's numbers, and what the pictures show.
+
+    Parameters
+    ----------
+    out
+        The folder of the results.
+    amplifiers
+        The numbers.
+    points
+        Of each amplifier its photon transfer curve.
+    rates
+        Dark rates of each image, ADU per second; empty where darks do not tell.
+    missing
+        What could not be measured, and why.
+    failed
+        Frames that could not be used.
+    """
+
+    out: Path
+    amplifiers: tuple[AmplifierNumbers, ...]
+    points: dict[str, list[TransferPoints]]
+    rates: list[NDArray[np.float64]]
+    missing: tuple[str, ...]
+    failed: tuple[LeftOut, ...] = ()
+
+
+def check_ours(path: Path) -> None:
+    """Refuse to write over a file that somebody else has put there."""
+    if not path.exists():
+        return
+    if path.suffix == ".json":
+        try:
+            ours = "amplifiers" in json.loads(path.read_text())
+        except (OSError, ValueError):
+            ours = False
+    else:
+        ours = is_own(path)
+    if not ours:
+        raise RequestError(f"{path}: stands there already, and daskred did not make it; move it")
+
+
+def save(found: Characterization) -> None:
+    """Write the numbers as JSON, whole or not at all."""
+    text = json.dumps(
+        {
+            "amplifiers": [asdict(amplifier) for amplifier in found.amplifiers],
+            "missing": list(found.missing),
+            "hot_sigma": HOT_SIGMA,
+        },
+        indent=1,
+        allow_nan=False,
+    )
+    part = found.out / f"{TEMPORARY_MARK}{secrets.token_hex(8)}"
+    part.write_text(text + "\n")
+    part.replace(found.out / RESULTS)
