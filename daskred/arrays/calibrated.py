@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import cached_property, lru_cache
-from typing import Any
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,13 +21,16 @@ from daskred.fits.storage import state_of
 from daskred.fits.write import Bands, as_bands
 from daskred.kernels.noise import sigma_of, signal_variance
 from daskred.kernels.scratch import scratch
-from daskred.model.errors import FrameError
+from daskred.model.errors import FrameError, RequestError
 from daskred.model.frame import Frame
-from daskred.model.mask import BAD, NO_DATA, SATURATED
+from daskred.model.mask import BAD, INTERPOLATED, NO_DATA, SATURATED
 from daskred.products.extensions import Extension
 from daskred.products.provenance import content_of
-from daskred.steps import steps_of
+from daskred.steps import steps_of, wants_whole_frames
 from daskred.steps.step import Band, Recipe, Whole
+
+if TYPE_CHECKING:
+    from daskred.options import Options
 
 
 class Calibrated:
@@ -180,21 +184,20 @@ class Calibrated:
         path = self._recipe.options.bad_pixels
         if path is None:
             return None
-        masks = _read_bad_pixels(path, state_of(path))
+        masks = _read_bad_pixels(path, _state_of(path))
         shapes = tuple(mask.shape for mask in masks)
-        if shapes != self._source.shapes:
-            theirs, ours = (
-                ", ".join(f"{y}x{x}" for y, x in some) for some in (shapes, self._source.shapes)
-            )
+        known = self._source.shapes if self._frame else (self._source.shapes[number],)
+        if shapes != known:
+            theirs, ours = (", ".join(f"{y}x{x}" for y, x in some) for some in (shapes, known))
             text = f"its images are {ours}, and the bad pixels of {path} are for {theirs}"
             raise FrameError(self._frame.path if self._frame else path, text)
-        return masks[number]
+        return masks[number if self._frame else 0]
 
 
 def _variance(band: Band, recipe: Recipe, number: int, first_row: int) -> NDArray[Any]:
     """Return the variance of the pixels of a band before they pass the steps."""
     above, dtype = band.pixels, band.out.dtype
-    if band.masters.zero is not None:
+    if band.masters.zero is not None and not recipe.readout.is_above_bias:
         above = scratch("signal above bias", above.shape, dtype)
         np.subtract(band.pixels, band.masters.zero, out=above, casting="same_kind")
     out = scratch("variance", above.shape, dtype)
@@ -212,5 +215,32 @@ def _read_bad_pixels(path: str, state: str) -> tuple[NDArray[np.uint8], ...]:
     """Read the bits of bad pixels of each image, once in each process and state of the file."""
     masks = read_images(path)
     if "BIT0" in read_first_header(path):  # one of ours: its bits are kept
-        return tuple(mask.astype("u1") for mask in masks)
+        # What was filled in another image is not filled in this one.
+        return tuple(mask.astype("u1") & np.uint8(0xFF ^ INTERPOLATED) for mask in masks)
     return tuple(np.where(mask != 0, BAD, 0).astype("u1") for mask in masks)
+
+
+def _state_of(path: str) -> str:
+    try:
+        return state_of(path)
+    except OSError as error:
+        raise FrameError(path, f"cannot be read: {error.strerror}") from error
+
+
+def check_science_options(options: Options) -> None:
+    """Raise RequestError where what is wanted of science frames cannot be had."""
+    if options.cosmics != "no" and find_spec("astroscrappy") is None:
+        raise RequestError("cosmic rays are found by astroscrappy: pip install 'daskred[cosmics]'")
+    path = options.bad_pixels
+    if path is None:
+        return
+    if not (options.mask or options.uncertainty or wants_whole_frames(options)):
+        raise RequestError(
+            "--bad-pixels goes with --mask, or with --interpolate or --cosmics, which it guides"
+        )
+    try:
+        found = read_images(path)
+    except FrameError as error:
+        raise RequestError(f"--bad-pixels {error}") from error
+    if not found:
+        raise RequestError(f"--bad-pixels {path}: has no image that is no extension of a product")

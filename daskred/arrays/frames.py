@@ -29,7 +29,7 @@ from daskred.kernels.scratch import scratch
 from daskred.model.errors import FrameError
 from daskred.model.frame import Frame
 from daskred.model.receipt import Receipt
-from daskred.products.write import write_calibrated
+from daskred.products.write import CalibratedPixels, write_calibrated
 from daskred.steps.step import Recipe
 
 if TYPE_CHECKING:
@@ -188,13 +188,13 @@ def calibrate_jobs(jobs: Sequence[WriteJob], masters: Masters) -> list[Calibrate
 
 
 def write_jobs(
-    jobs: Sequence[WriteJob], calibrated: Sequence[Calibrated]
+    jobs: Sequence[WriteJob], calibrated: Sequence[CalibratedPixels]
 ) -> list[Receipt | FrameError]:
     """Write calibrated frames: for each a receipt, or why it cannot be used."""
     return [_written(job, own) for job, own in zip(jobs, calibrated, strict=True)]
 
 
-def _written(job: WriteJob, calibrated: Calibrated) -> Receipt | FrameError:
+def _written(job: WriteJob, calibrated: CalibratedPixels) -> Receipt | FrameError:
     start = time.monotonic()
     try:
         n_nan = write_calibrated(job.target, job.frame, job.recipe, calibrated, job.key, job.guard)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from daskred.arrays.masterfiles import Masters
 from daskred.arrays.masters import MasterLevel
-from daskred.kernels.noise import combined_part, signal_variance
+from daskred.kernels.noise import combined_part, noise_terms, signal_variance
 from daskred.model.readout import Readout
 
 Pixels = NDArray[np.float64]
@@ -88,10 +88,15 @@ class MasterNoise:
         # The master dark is the same in every flat, so that nothing averages its noise.
         variance += second * self._band(self.dark, value, number, first_row, "UNCERT")
         # The level itself is as uncertain as a median of all pixels.
-        known = variance[np.isfinite(variance)]
-        typical = float(np.median(known)) if known.size else 0.0
-        variance += value**2 * (np.pi / 2 * typical / self._n_pixels)
+        variance += value**2 * (np.pi / 2 * self._typical(first, second) / self._n_pixels)
         return _root(variance / own_level**2)
+
+    def _typical(self, first: float, second: float) -> float:
+        """Return the variance of a pixel of the master whose response is that of most."""
+        terms = [noise_terms(amplifier, self.readout) for amplifier in self.readout.amplifiers]
+        floor, slope = np.mean(terms, axis=0).tolist()
+        part = float(combined_part(self.method, len(self.levels)))
+        return float(part * (second * floor + first * slope * self.level.whole))
 
     @property
     def _n_pixels(self) -> int:

@@ -239,13 +239,13 @@ class PreparedSource:
         """Return which pixels of some rows are saturated, or beside saturated ones."""
         full = scratch("saturated part", raw.shape, "?")
         mark_saturated(raw, amplifier.saturation_adu, full)
-        reach = self._readout.bleed_rows
+        reach = min(self._readout.bleed_rows, amplifier.data.shape[0])
         if not reach or amplifier.saturation_adu is None:
             return full
         first, last = max(start - reach, 0), min(stop + reach, amplifier.data.shape[0])
         wide = self._raw(amplifier, first, last) >= amplifier.saturation_adu
         grown = wide.copy()
-        for step in range(1, reach + 1):
+        for step in range(1, min(reach, len(wide) - 1) + 1):
             grown[step:] |= wide[:-step]
             grown[:-step] |= wide[step:]
         full[...] = grown[start - first : stop - first][taken]

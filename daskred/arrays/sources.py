@@ -126,9 +126,14 @@ class ArraySource:
 
 def check_unchanged(frame: Frame) -> None:
     """Raise FrameError where a frame is no longer the file whose header was read."""
+    check_state(frame.path, frame.state)
+
+
+def check_state(path: str, before: str) -> None:
+    """Raise FrameError where a file is not in the state in which it was before."""
     try:
-        state = state_of(frame.path)
+        state = state_of(path)
     except OSError as error:
-        raise FrameError(frame.path, f"cannot be read any more: {error.strerror}") from error
-    if state != frame.state:
-        raise FrameError(frame.path, "has changed while it was used; run again")
+        raise FrameError(path, f"cannot be read any more: {error.strerror}") from error
+    if state != before:
+        raise FrameError(path, "has changed while it was used; run again")

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from daskred.arrays.looks import Look
 from daskred.arrays.masterfiles import Masters
 from daskred.arrays.prepared import PreparedSource
+from daskred.arrays.sources import check_state
 from daskred.engine.task import Graph, Key, Task
 from daskred.fits.checksum import sum_of_rows
 from daskred.fits.pixels import read_rows
@@ -55,6 +56,7 @@ class Stack:
         # Frames of one camera have equal images: kept once, they keep the graph small.
         images: dict[Image, Image] = {}
         self._paths = tuple(frame.path for frame in frames)
+        self._states = tuple(frame.state for frame in frames)
         self._prepared = tuple(frame if frame.is_prepared else None for frame in frames)
         self._number, self._options = number, options
         self._images = tuple(
@@ -71,6 +73,11 @@ class Stack:
         prepared = [np.dtype(options.dtype)] if len(plain) < len(frames) else []
         self.dtype = np.result_type(*set(plain), *prepared)
         self._first_row = sum(shape[0] for _, shape in frames[0].layout[:number])
+
+    def check_unchanged(self) -> None:
+        """Raise FrameError where a frame is no longer the file whose header was read."""
+        for path, state in zip(self._paths, self._states, strict=True):
+            check_state(path, state)
 
     def band(self, rows: slice, looks: Sequence[Look | None]) -> tuple[NDArray[Any], list[int]]:
         """Read rows of all frames, into memory that the next band overwrites.

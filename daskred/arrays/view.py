@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from daskred.arrays.frames import frames_in, look_at_frames, needs_look
 from daskred.arrays.masters import usable_looks
-from daskred.arrays.sources import ArraySource, Source, source_of
+from daskred.arrays.sources import ArraySource, Source, check_unchanged, source_of
 from daskred.arrays.tiles import Stack, rows_per_tile, tile_rows
 from daskred.engine.task import Key
 from daskred.model.errors import RequestError
@@ -66,9 +66,12 @@ def token_of(*parts: Any) -> str:
     return str(tokenize(*parts))
 
 
-def identity_of(frames: Sequence[Frame]) -> list[tuple[str, str, str]]:
-    """Return by what frames are known."""
-    return [(frame.path, frame.digest, repr(frame.preparation)) for frame in frames]
+def identity_of(frames: Sequence[Frame]) -> list[tuple[str, ...]]:
+    """Return by what frames are known: their files as they are, and what is known of them."""
+    return [
+        (frame.path, frame.digest, frame.state, repr(frame.readout), repr(frame.facts.exptime_s))
+        for frame in frames
+    ]
 
 
 def check_alike(frames: Sequence[Frame]) -> None:
@@ -128,9 +131,11 @@ def _open_block(frames: Sequence[Frame], options: Options) -> list[Opened]:
 def _opened_pixels(number: int, dtype: Any, opened: Sequence[Opened]) -> NDArray[Any]:
     """Return an image of opened frames as an array ``(frame, y, x)``."""
     block = np.empty((len(opened), *opened[0].source.shapes[number]), dtype)
-    for own, source in zip(block, opened, strict=True):
-        for start, pixels, _ in source.source.bands(number, saturated=False):
+    for own, (source, frame) in zip(block, opened, strict=True):
+        for start, pixels, _ in source.bands(number, saturated=False):
             own[start : start + len(pixels)] = pixels
+        if frame:
+            check_unchanged(frame)
     return block
 
 
@@ -154,16 +159,13 @@ def opened_layer(frames: Sequence[Frame], options: Options, token: str) -> tuple
     return layer, list(layer)
 
 
-def sources_of(
-    science: xr.DataArray, number: int
-) -> tuple[list[tuple[Any, ...]], tuple[int, ...], list[da.Array], bool]:
-    """Return what opens the sources of an array's frames.
+class Sources(NamedTuple):
+    """What opens the frames of an array.
 
-    Of an array as `open_frames` has returned it, these are the frames themselves; of another, its
-    pixels.
-
-    Returns
-    -------
+    Parameters
+    ----------
+    name
+        By what they are known.
     tasks
         One for each block of frames, to stand within another task: the graph has no key for it.
     lengths
@@ -172,6 +174,20 @@ def sources_of(
         The arrays whose graphs are needed.
     are_frames
         Whether the sources are the frames themselves.
+    """
+
+    name: str
+    tasks: list[tuple[Any, ...]]
+    lengths: tuple[int, ...]
+    needs: list[da.Array]
+    are_frames: bool
+
+
+def sources_of(science: xr.DataArray, number: int) -> Sources:
+    """Return what opens the sources of an array's frames.
+
+    Of an array as `open_frames` has returned it, these are the frames themselves; of another, its
+    pixels.
     """
     import dask.array as da
 
@@ -183,12 +199,17 @@ def sources_of(
         token = data.name.split("-")[1]
         keys: list[Key] = [("opened", token, n) for n in range(len(lengths))]
         if all(key in data.dask for key in keys):
-            return [task_of(data.dask, key) for key in keys], lengths, [], True
+            return Sources(data.name, [task_of(data.dask, key) for key in keys], lengths, [], True)
     data = data.rechunk({1: -1, 2: -1})
     lengths = data.chunks[0]
     work = partial(_sources_of_arrays, number)
     tasks: list[tuple[Any, ...]] = [(work, (data.name, n, 0, 0)) for n in range(len(lengths))]
-    return tasks, lengths, [data], False
+    return Sources(data.name, tasks, lengths, [data], False)
+
+
+def opened_by(task: tuple[Any, ...]) -> Sequence[Frame]:
+    """Return the frames that a task opens; none where it takes them from an array."""
+    return task[0].args[0] if task[0].func is _open_block else ()
 
 
 def task_of(graph: Any, key: Key) -> tuple[Any, ...]:
@@ -230,7 +251,9 @@ def cut_into_rows(stack: Stack) -> list[slice]:
 
 
 def _read_band(stack: Stack, rows: slice, looks: Any) -> NDArray[Any]:
-    return stack.band(rows, looks)[0].copy()
+    block = stack.band(rows, looks)[0].copy()
+    stack.check_unchanged()
+    return block
 
 
 def open_frames(

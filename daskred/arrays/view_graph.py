@@ -38,14 +38,21 @@ from daskred.arrays.view import (
     token_of,
     unit_of,
 )
-from daskred.arrays.view_nodes import Labelled, by_image, check_shapes, masters_node, name_of
+from daskred.arrays.view_nodes import (
+    Labelled,
+    by_image,
+    check_noise,
+    check_shapes,
+    masters_node,
+    name_of,
+)
 from daskred.engine.task import Key
 from daskred.model.errors import FrameError, FramesError, RequestError
 from daskred.model.frame import Frame
 from daskred.model.mask import NO_DATA
 from daskred.model.plan import MasterKind
 from daskred.model.readout import Readout
-from daskred.options import Options
+from daskred.options import BY_NAME, Options
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -109,9 +116,10 @@ def _own_level(
     return level_of_master([image[::step] for image in images], step, readout, options, refuse)
 
 
-def _rounded(precision: str, tile: Tile) -> Tile:
+def _rounded(precision: str, stack: Stack, tile: Tile) -> Tile:
     """Return a tile whose values are kept as they are divided by the level."""
     (value, *beside), sums = tile
+    stack.check_unchanged()
     return (value.astype(precision, copy=False), *beside), sums
 
 
@@ -253,8 +261,10 @@ def master_of_frames(
     )
     layer, token = graph.layer, graph.token
     darks_of, zeros_of = by_image(dark, frames, number), by_image(zero, frames, number)
-    check_shapes(darks_of, frames)
-    check_shapes(zeros_of, frames)
+    check_shapes("dark", darks_of, frames[0].layout)
+    check_shapes("bias", zeros_of, frames[0].layout)
+    if options.uncertainty or options.reject == "noise":
+        check_noise(frames)
     if flat and 0 < len(darks_of) < len(frames[0].layout):
         raise RequestError(
             f"the levels of flats are those of all {len(frames[0].layout)} images together:"
@@ -290,7 +300,7 @@ def master_of_frames(
         for rows in cut_into_rows(stack):
             reduce = reduction_of(kind, options)
             key, tile = tile_graph(token, stack, one, rows, reduce, looks, darks, known)
-            layer[key] = (partial(_rounded, graph.precision), tile[key])
+            layer[key] = (partial(_rounded, graph.precision, stack), tile[key])
             all_tiles[-1].append((rows, key))
     graph.tiles = all_tiles[number if flat else 0]
     if flat:
@@ -318,11 +328,18 @@ def _master_of_array(
 
     if options.uncertainty or options.reject == "noise":
         raise RequestError("uncertainties need frames, not an array: give night.select(...)")
+    for name in ("scale", "zero_level", "weight", "normalize_amplifiers"):
+        if name in options.given:
+            flag = BY_NAME[name].flag
+            raise RequestError(f"{flag} needs frames, not an array: give night.select(...)")
     flat = kind == "flat"
     data = stack.data if isinstance(stack.data, da.Array) else da.from_array(stack.values)
     tiled = data.rechunk({0: -1, 1: "auto", 2: -1}) if data.numblocks[0] > 1 else data
     tiled = tiled.rechunk({0: -1, 2: -1})
     n_frames, height, width = data.shape
+    if not n_frames:
+        raise RequestError("no frames to combine")
+    check_shapes("dark", {} if dark is None else {0: dark}, [("", (height, width))])
     readout = Readout((), ("",), ((height, width),), None)
     graph = _Graph(
         kind,

@@ -22,12 +22,22 @@ if TYPE_CHECKING:
 Labelled: TypeAlias = Any
 
 
+_BESIDE = ("mask", "uncertainty", "n_used", "n_rejected")
+
+
 def plane_of(master: Labelled | None, name: str = "pixels") -> Any:
     """Return the pixels of a master, or a plane beside them; None where there is none."""
     import xarray as xr
 
     if isinstance(master, xr.Dataset):
-        return master[name].data if name in master else None
+        if name in master:
+            return master[name].data
+        own = [str(other) for other in master if str(other) not in _BESIDE]
+        if name != "pixels":
+            return None
+        if len(own) != 1:  # a file that was opened again has its own name for the pixels
+            raise RequestError(f"a dataset has no variable 'pixels', but {', '.join(own)}")
+        return master[own[0]].data
     return master.data if master is not None and name == "pixels" else None
 
 
@@ -39,7 +49,7 @@ def as_node(plane: Any, layer: Layer, needs: list[da.Array]) -> Any:
         return None
     if not isinstance(plane, da.Array):
         key: Key = ("image", token_of(plane))
-        layer[key] = (np.asarray, plane)
+        layer[key] = (np.asarray, np.array(plane))
         return key
     plane = plane.rechunk(-1)
     needs.append(plane)
@@ -94,14 +104,29 @@ def by_image(
     return {number: given}
 
 
-def check_shapes(masters: Mapping[int, Labelled], frames: Sequence[Frame]) -> None:
-    """Raise RequestError where a master has another shape than the frames."""
+def check_shapes(
+    kind: str, masters: Mapping[int, Labelled], layout: Sequence[tuple[str, tuple[int, int]]]
+) -> None:
+    """Raise RequestError where a master is no image ``(y, x)`` of the shape of the frames."""
     for number, master in masters.items():
-        name, shape = frames[0].layout[number]
-        if tuple(master.sizes.values()) != shape:
+        name, shape = layout[number]
+        sizes = getattr(master, "sizes", None)
+        if sizes is None:
+            raise RequestError(f"the master {kind} is no xarray.DataArray of dimensions (y, x)")
+        if tuple(sizes) != ("y", "x") or tuple(sizes.values()) != shape:
             which = f"image {name!r} of the frames" if name else "the frames"
-            text = f"a master has shape {tuple(master.sizes.values())}, {which} {shape}"
-            raise RequestError(text)
+            text = f"the master {kind} has the dimensions {dict(sizes)}"
+            raise RequestError(f"{text}, {which} y: {shape[0]}, x: {shape[1]}")
+
+
+def check_noise(frames: Sequence[Frame]) -> None:
+    """Raise RequestError where nobody tells gain and read noise."""
+    from daskred.kernels.noise import knows_noise
+
+    for frame in frames:
+        if not knows_noise(frame.readout):
+            text = "neither its header nor the camera's rules tell gain and read noise"
+            raise RequestError(f"{frame.name}: {text}, which uncertainties need")
 
 
 def name_of(given: Labelled | Mapping[str, Labelled] | None) -> str:

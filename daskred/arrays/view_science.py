@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from daskred.arrays.calibrated import Calibrated
+from daskred.arrays.calibrated import Calibrated, check_science_options
 from daskred.arrays.masterfiles import MasterArrays
 from daskred.arrays.view import (
     Layer,
     Opened,
+    check_alike,
     image_of,
     lazy,
     number_of,
@@ -22,13 +23,14 @@ from daskred.arrays.view import (
     sources_of,
     token_of,
 )
-from daskred.arrays.view_nodes import Labelled, masters_node
+from daskred.arrays.view_nodes import Labelled, check_noise, check_shapes, masters_node
 from daskred.engine.task import Key
+from daskred.fits.storage import state_of
 from daskred.model.errors import RequestError
 from daskred.model.frame import Frame
 from daskred.model.plan import Correction
 from daskred.model.readout import Readout
-from daskred.options import Options
+from daskred.options import BY_NAME, DETECTOR, Options
 from daskred.steps.step import Recipe
 
 if TYPE_CHECKING:
@@ -111,28 +113,39 @@ def calibrate(
     import xarray as xr
 
     options = (options or Options()).but(**({"dtype": dtype} if dtype else {}))
+    for name in (name for name in DETECTOR if name in options.given):
+        text = f"{BY_NAME[name].flag} belongs to the camera of open_night"
+        raise RequestError(f"{text}: frames are opened with it")
+    check_science_options(options)
     if not isinstance(science, xr.DataArray):
         frames = list(science)
-        science = open_frames(frames, image=number_of(frames, image) if frames else 0)
+        check_alike(frames)
+        if options.uncertainty:
+            check_noise(frames)
+        science = open_frames(frames, image=number_of(frames, image))
+    if science.dims != ("frame", "y", "x") or not science.sizes["frame"]:
+        text = ", ".join(map(str, science.dims))
+        raise RequestError(
+            f"frames have the dimensions (frame, y, x) and are not ({text}), or none"
+        )
     number = image_of(science)
-    masters = {name: one for name, one in (("dark", dark), ("flat", flat)) if one is not None}
+    given = {"dark": dark, "flat": flat, "bias": bias}
+    masters = {name: master for name, master in given.items() if master is not None}
     for name, master in masters.items():
-        shape = tuple(master.sizes.values())
-        if shape != science.shape[1:]:
-            raise RequestError(
-                f"the master {name} has shape {shape}, the frames {science.shape[1:]}"
-            )
-    names = {name: _name_of(name, master) for name, master in masters.items()}
-    opened, lengths, needs, are_frames = sources_of(science, number)
+        check_shapes(name, {0: master}, [("", (science.sizes["y"], science.sizes["x"]))])
+    names = {n: _name_of(n, master) for n, master in masters.items() if n != "bias"}
+    opened = sources_of(science, number)
     layer: Layer = {}
-    if not are_frames and (options.uncertainty or options.cosmics != "no"):
+    needs = list(opened.needs)
+    if not opened.are_frames and (options.uncertainty or options.cosmics != "no"):
         raise RequestError("uncertainties and cosmic rays need frames, not an array")
     node = masters_node({number: (dark, flat, bias)}, layer, needs)
     correction = Correction(dark=names.get("dark"), flat=names.get("flat"))
-    token = token_of(str(getattr(science.data, "name", "")), node, options.given, names)
+    state = state_of(options.bad_pixels) if options.bad_pixels else ""
+    token = token_of(opened.name, node, options.given, names, state)
     keys: list[Key] = []
     work = partial(_calibrate_block, correction, options)
-    for place, own in enumerate(opened):
+    for place, own in enumerate(opened.tasks):
         keys.append((CALIBRATED, token, place))
         layer[keys[-1]] = (work, own, node)
     wanted: dict[str, str] = {"pixels": options.dtype}
@@ -148,7 +161,7 @@ def calibrate(
             # A block that only one array needs is one task.
             task = arrays if len(wanted) > 1 else own_layer[arrays]
             own_layer[(name, place, 0, 0)] = (getitem, task, plane)
-        chunks = (tuple(lengths), *((size,) for size in science.shape[1:]))
+        chunks = (tuple(opened.lengths), *((size,) for size in science.shape[1:]))
         planes[plane] = science.copy(data=lazy(name, own_layer, chunks, plane_dtype, needs))
         planes[plane].attrs.setdefault("units", "adu")
         planes[plane].attrs |= names

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from daskred.arrays.calibrated import Calibrated
 from daskred.arrays.frames import WriteJob, write_jobs
-from daskred.arrays.masterfiles import MasterArrays, data_images, read_images
-from daskred.arrays.sources import ArraySource
+from daskred.arrays.masterfiles import data_images, read_images
+from daskred.arrays.sources import check_unchanged
 from daskred.arrays.view import (
     lazy,
+    opened_by,
     task_of,
     token_of,
 )
@@ -25,6 +26,7 @@ from daskred.arrays.view_science import CALIBRATED
 from daskred.cameras.read import read_camera
 from daskred.cameras.rules import Camera
 from daskred.engine.task import Key
+from daskred.fits.write import Bands, as_bands
 from daskred.model.errors import FrameError, FramesError, RequestError
 from daskred.model.frame import Frame
 from daskred.model.plan import Correction
@@ -32,7 +34,8 @@ from daskred.model.receipt import Receipt
 from daskred.night.describe import describe
 from daskred.night.plan import product_name
 from daskred.options import Options
-from daskred.products.names import packed_name
+from daskred.products.extensions import Extension, ExtensionName
+from daskred.products.names import folder_of_products, packed_name
 from daskred.products.provenance import check_own, key_of
 from daskred.steps.step import Recipe
 
@@ -63,33 +66,42 @@ def open_master(path: str | Path, *, image: int | str = 0) -> xr.DataArray:
     """
     import xarray as xr
 
-    names = [one.name for one in data_images(str(path))]
+    names = [image.name for image in data_images(str(path))]
+    if (image not in names) if isinstance(image, str) else not 0 <= image < len(names):
+        known = ", ".join(map(repr, names))
+        raise RequestError(f"{path}: has no image {image!r}; there are {known}")
     number = names.index(image) if isinstance(image, str) else image
     pixels = read_images(str(path))[number]
     return xr.DataArray(pixels, dims=("y", "x"), name=Path(path).stem)
 
 
 def write_frames(
-    calibrated: Labelled | Mapping[str, xr.DataArray],
+    calibrated: Labelled | Mapping[str, Labelled],
     out: str | Path,
     *,
     camera: Camera | None = None,
+    options: Options | None = None,
 ) -> list[Receipt]:
     """Compute and write calibrated frames, each with its own header, atomically and concurrently.
 
     Frames that nobody has worked on since they were calibrated are written band by band as a run
-    writes them, with mask and uncertainty where they have them.
+    writes them.
 
     Parameters
     ----------
     calibrated
-        Frames ``(frame, y, x)``, or for a mosaic one such array for each image, by its name. The
-        coordinate ``file`` tells where each frame came from.
+        Frames ``(frame, y, x)``: an array, or a dataset whose ``mask`` and ``uncertainty`` are
+        written too; for a mosaic one for each image, by its name. The coordinate ``file`` tells
+        where each frame came from.
     out
         The folder of products. A frame's product is named after it, with a ``c`` before the
         extension, in the folder that it has below the folder that all share.
     camera
-        The rules under which the frames were opened; the default ones where None.
+        The rules under which the frames were opened; the default ones where None. Frames that
+        nobody has worked on know theirs.
+    options
+        How products are packed, and whose name they bear; as `calibrate` was told where None and
+        nobody has worked on the frames.
 
     Returns
     -------
@@ -99,7 +111,8 @@ def write_frames(
     Raises
     ------
     RequestError
-        When an array cannot be written, or a product would stand over another file.
+        When an array cannot be written, or a product would stand over another file; nothing is
+        written then.
     FramesError
         Naming frames that cannot be used; the others are written.
     OSError
@@ -118,57 +131,90 @@ def write_frames(
     import dask
     import xarray as xr
 
-    if isinstance(calibrated, xr.Dataset):
-        arrays, names = [calibrated["pixels"]], None
-    elif isinstance(calibrated, Mapping):
-        arrays, names = list(calibrated.values()), list(map(str, calibrated))
-    else:
-        arrays, names = [calibrated], None
-    if not arrays or arrays[0].sizes.get("frame") == 0:
+    is_mosaic = isinstance(calibrated, Mapping) and not isinstance(calibrated, xr.Dataset)
+    names = list(map(str, calibrated)) if is_mosaic else None
+    images = [_planes_of(one) for one in (calibrated.values() if is_mosaic else [calibrated])]
+    if not images or images[0]["pixels"].sizes.get("frame") == 0:
         raise RequestError("no frames to write")
-    stacks = [_by_frame(array) for array in arrays]
-    stacks = [stack.rechunk({0: stacks[0].chunks[0]}) for stack in stacks]
-    first = arrays[0]
+    first = images[0]["pixels"]
+    stacks = [{name: _by_frame(plane) for name, plane in image.items()} for image in images]
     paths = [str(path) for path in first["file"].values]
-    if any([str(path) for path in array["file"].values] != paths for array in arrays):
-        raise RequestError("the arrays of a mosaic must hold the same frames in the same order")
+    for plane in (plane for image in images for plane in image.values()):
+        if [str(path) for path in plane["file"].values] != paths:
+            raise RequestError("the arrays of a mosaic must hold the same frames in the same order")
+    untouched = _untouched(stacks)
+    asked = options or (untouched.options if untouched else Options())
+    recipe_options = (untouched.options if untouched else Options()).but(
+        compress=asked.compress, processed_by=asked.processed_by
+    )
+    frames = untouched.frames if untouched else []
+    if [frame.path for frame in frames] != paths:
+        frames = _described(paths, camera or read_camera())
     correction = Correction(dark=first.attrs.get("dark"), flat=first.attrs.get("flat"))
-    camera = camera or read_camera()
-    keys, options = _calibrated_keys(stacks)
-    jobs = _jobs(paths, Path(out).absolute(), correction, camera, options)
+    jobs = _jobs(frames, folder_of_products(out), correction, recipe_options)
     order = _order_of(jobs, names)
     if names:
         stacks = [stacks[names.index(name)] for name in order]
     layer: dict[Any, Any] = {}
+    lengths = stacks[0]["pixels"].chunks[0]
+    name = f"written-{token_of(str(out), paths, [str(stack) for stack in stacks])}"
+    needs = [plane.rechunk({0: lengths}) for image in stacks for plane in image.values()]
+    places = [(number, plane) for number, image in enumerate(stacks) for plane in image]
     start = 0
-    for place, n_frames in enumerate(stacks[0].chunks[0]):
+    for place, n_frames in enumerate(lengths):
         own = tuple(jobs[start : start + n_frames])
-        if keys:
-            layer[("written", place)] = (partial(write_jobs, own), keys[place])
+        if untouched:
+            layer[(name, place)] = (partial(write_jobs, own), untouched.keys[place])
         else:
-            blocks = [(stack.name, place, 0, 0) for stack in stacks]
-            layer[("written", place)] = (partial(_write_arrays, own), *blocks)
+            blocks = [(stack.name, place, 0, 0) for stack in needs]
+            layer[(name, place)] = (partial(_write_arrays, own, places), *blocks)
         start += n_frames
-    name = f"written-{token_of(str(out), paths, [stack.name for stack in stacks])}"
-    layer = {(name, place): task for (_, place), task in layer.items()}
-    written = lazy(name, layer, (stacks[0].chunks[0],), object, stacks)
+    written = lazy(name, layer, (lengths,), object, needs)
     found = [one for block in dask.compute(*written.to_delayed().tolist()) for one in block]
     if errors := tuple(result for result in found if isinstance(result, FrameError)):
         raise FramesError(errors)
     return found
 
 
-def _calibrated_keys(stacks: Sequence[da.Array]) -> tuple[list[Key], Options]:
-    """Return the keys of calibrated frames, where an array is what `calibrate` has returned."""
-    parts = stacks[0].name.split("-")
+def _planes_of(labelled: Labelled) -> dict[str, xr.DataArray]:
+    """Return the pixels of frames, and what stands beside them."""
+    import xarray as xr
+
+    if isinstance(labelled, xr.DataArray):
+        return {"pixels": labelled}
+    if not isinstance(labelled, xr.Dataset):
+        raise RequestError("only arrays (frame, y, x), and datasets of such, can be written")
+    beside = {name: labelled[name] for name in ("mask", "uncertainty") if name in labelled}
+    own = [name for name in labelled if name not in beside]
+    if "pixels" not in labelled and len(own) != 1:
+        raise RequestError(f"a dataset has no variable 'pixels', but {', '.join(map(str, own))}")
+    return {"pixels": labelled["pixels" if "pixels" in labelled else own[0]], **beside}
+
+
+class _Untouched(NamedTuple):
+    """Frames as `calibrate` has returned them: their keys, and how they are calibrated."""
+
+    keys: list[Key]
+    options: Options
+    frames: list[Frame]
+
+
+def _untouched(stacks: Sequence[Mapping[str, da.Array]]) -> _Untouched | None:
+    """Return the keys of calibrated frames, where all arrays are what `calibrate` has returned."""
+    pixels = stacks[0]["pixels"]
+    parts = pixels.name.split("-")
     if len(stacks) > 1 or parts[0] != CALIBRATED or len(parts) != 4:
-        return [], Options()
-    graph = stacks[0].dask
-    keys: list[Key] = [(CALIBRATED, parts[1], n) for n in range(stacks[0].numblocks[0])]
-    if not all(key in graph for key in keys):
-        return [], Options()
-    options: Options = task_of(graph, keys[0])[0].args[1]
-    return keys, options
+        return None
+    stem = pixels.name.rpartition("-")[0]
+    keys: list[Key] = [(CALIBRATED, parts[1], n) for n in range(pixels.numblocks[0])]
+    same = all(plane.name == f"{stem}-{name}" for name, plane in stacks[0].items())
+    if not same or not all(key in pixels.dask for key in keys):
+        return None
+    tasks = [task_of(pixels.dask, key) for key in keys]
+    options: Options = tasks[0][0].args[1]
+    if set(stacks[0]) != {"pixels"} | {n for n in ("mask", "uncertainty") if getattr(options, n)}:
+        return None
+    return _Untouched(keys, options, [frame for task in tasks for frame in opened_by(task[1])])
 
 
 def _by_frame(array: xr.DataArray) -> da.Array:
@@ -181,18 +227,46 @@ def _by_frame(array: xr.DataArray) -> da.Array:
         array.data if array.chunks is not None else da.from_array(array.values, chunks=(1, -1, -1))
     )
     data = data.rechunk({1: -1, 2: -1})
-    return data if data.dtype in (np.float32, np.float64) else data.astype("f4")
+    return data if data.dtype in (np.float32, np.float64, np.uint8) else data.astype("f4")
 
 
-def _write_arrays(jobs: Sequence[WriteJob], *blocks: NDArray[Any]) -> list[Any]:
-    """Write frames whose pixels are in memory: for each image a block ``(frame, y, x)``."""
-    calibrated = []
-    for place, job in enumerate(jobs):
-        source = ArraySource({n: block[place] for n, block in enumerate(blocks)})
-        options = Options(dtype=blocks[0].dtype.name)
-        recipe = Recipe(job.recipe.readout, Correction(), options)
-        calibrated.append(Calibrated(source, MasterArrays(), recipe))
-    return write_jobs(jobs, calibrated)
+@dataclass(frozen=True)
+class _Computed:
+    """A frame whose pixels are in memory: for each image, and each plane beside it, an array."""
+
+    arrays: Mapping[tuple[int, str], NDArray[Any]]
+    counts: Mapping[str, int] = field(default_factory=dict)
+    content: str = ""
+    knows_content: bool = False
+
+    def images(self) -> tuple[list[Bands], list[Extension]]:
+        """Return the images, and what stands beside them."""
+        images: list[Bands] = []
+        beside: list[Extension] = []
+        for (number, plane), pixels in self.arrays.items():
+            if plane == "pixels":
+                images.append(as_bands(pixels))
+            else:
+                kind: ExtensionName = "MASK" if plane == "mask" else "UNCERT"
+                pixels = pixels.astype("u1" if plane == "mask" else "f4", copy=False)
+                beside.append(Extension(kind, number, as_bands(pixels, is_data=False)))
+        return images, beside
+
+
+def _write_arrays(
+    jobs: Sequence[WriteJob], places: Sequence[tuple[int, str]], *blocks: NDArray[Any]
+) -> list[Any]:
+    """Write frames whose pixels are in memory: for each image, or plane beside it, a block."""
+    found: list[Any] = []
+    for number, job in enumerate(jobs):
+        try:
+            check_unchanged(job.frame)
+        except FrameError as error:
+            found.append(error)
+            continue
+        arrays = {place: block[number] for place, block in zip(places, blocks, strict=True)}
+        found += write_jobs([job], [_Computed(arrays)])
+    return found
 
 
 def _order_of(jobs: Sequence[WriteJob], names: Sequence[str] | None) -> list[str]:
@@ -205,18 +279,28 @@ def _order_of(jobs: Sequence[WriteJob], names: Sequence[str] | None) -> list[str
     return order
 
 
+def _described(paths: Sequence[str], camera: Camera) -> list[Frame]:
+    """Read the headers of frames again."""
+    frames = []
+    for path in paths:
+        found = describe(path, Path(path).name, camera)
+        if found.frame is None:
+            reason = found.left_out.reason if found.left_out else "is no frame"
+            raise RequestError(f"{path}: {reason}")
+        frames.append(found.frame)
+    return frames
+
+
 def _jobs(
-    paths: list[str], out: Path, correction: Correction, camera: Camera, options: Options
+    frames: Sequence[Frame], out: Path, correction: Correction, options: Options
 ) -> list[WriteJob]:
     """Return what is to be written where."""
     jobs = []
-    root = os.path.commonpath([str(Path(one).parent) for one in paths])
-    for path in paths:
-        name = os.path.relpath(path, root).replace(os.sep, "/")
+    paths = [frame.path for frame in frames]
+    root = os.path.commonpath([str(Path(path).parent) for path in paths])
+    for frame in frames:
+        name = os.path.relpath(frame.path, root).replace(os.sep, "/")
         product = packed_name(product_name(name), options.compress)
-        frame: Frame | None = describe(path, name, camera).frame
-        if frame is None:
-            raise RequestError(f"{path}: is no frame any more")
         key = key_of("array", frame.digest, correction.dark, correction.flat, options.given)
         try:
             check_own(out / product, paths)
@@ -224,7 +308,8 @@ def _jobs(
             raise RequestError(str(error)) from error
         (out / product).parent.mkdir(parents=True, exist_ok=True)
         recipe = Recipe(frame.readout, correction, options)
-        jobs.append(WriteJob(frame, out / product, product, recipe, key))
+        own = replace(frame, name=name)
+        jobs.append(WriteJob(own, out / product, product, recipe, key))
     if len({job.product for job in jobs}) < len(jobs):
         raise RequestError("two frames would become one product; write them to different folders")
     return jobs

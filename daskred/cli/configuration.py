@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -44,13 +45,13 @@ def configuration_of(path: Path) -> Mapping[str, Any]:
     return found
 
 
-def find_configuration(sources: Iterable[str]) -> Path | None:
-    """Return the configuration file that lies in, or beside, the first folder of a night."""
-    for source in sources:
-        if "://" in source or not Path(source).is_dir():
-            continue
-        folder = Path(source).absolute()
-        for place in (folder, folder.parent):
-            if (place / CONFIGURATION).is_file():
-                return place / CONFIGURATION
-    return None
+def find_configuration(sources: Sequence[str]) -> Path | None:
+    """Return the configuration file in, or beside, the folder of a night that is named first."""
+    first = sources[0]
+    if "://" in first:
+        return None
+    folder = Path(re.split(r"[*?\[]", first)[0] or ".").absolute()
+    if first[-1:] != "/" and not folder.is_dir():  # a file, or a name that a pattern begins
+        folder = folder.parent
+    places = (folder / CONFIGURATION, folder.parent / CONFIGURATION)
+    return next((path for path in places if path.is_file()), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -84,7 +85,9 @@ class Option:
             return self.default
         if self.several:
             given = [value] if isinstance(value, str) else value
-            return tuple(map(str, given))
+            if not isinstance(given, list | tuple) or not all(isinstance(v, str) for v in given):
+                raise RequestError(f"{self.name} = {value!r}: is a text, or a list of texts")
+            return tuple(given)
         if self.choices:
             if value not in self.choices:
                 known = ", ".join(self.choices)
@@ -96,9 +99,13 @@ class Option:
             return value
         if isinstance(value, bool):
             raise RequestError(f"{self.flag} {value}: is neither true nor false; give a value")
+        if self.type is str:
+            if not isinstance(value, str | os.PathLike) or not str(value):
+                raise RequestError(f"{self.name} = {value!r}: is a text that says something")
+            return str(value)
         try:
             return self.type(value)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise RequestError(f"{self.flag} {value}: {error}") from error
 
     def words(self, value: Any) -> list[str]:
@@ -113,7 +120,8 @@ class Option:
             return [word for one in value for word in (self.flag, str(one))]
         if self.is_switch:
             return [self.flag if value else f"--no-{self.name.replace('_', '-')}"]
-        return [self.flag, str(value)]
+        text = str(value)
+        return [f"{self.flag}={text}"] if text.startswith("-") else [self.flag, text]
 
 
 def count(value: Any) -> int:
@@ -179,7 +187,7 @@ def size(value: Any) -> int:
     match = re.fullmatch(r"\s*([0-9.]+(?:e\d+)?)\s*([a-z]*)\s*", str(value), re.IGNORECASE)
     try:
         found = int(float(match[1]) * _UNITS[match[2].upper()]) if match else 0
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, OverflowError):
         found = 0
     if found <= 0:
         raise ValueError("is no size; write one like 500MB or 2GB")

@@ -85,7 +85,7 @@ def amplifier_by_rule(
     headers = headers_of(hdus, image)
 
     def section(text: str) -> Section:
-        computed = _computed(path, text, headers)
+        computed = _computed(path, text, headers, image.shape)
         found = parse_section(computed)
         if not found:
             raise FrameError(path, f"the camera's section {text!r} comes out as {computed!r}")
@@ -118,7 +118,7 @@ def _expression(text: str) -> ast.expr:
     return ast.parse(text, mode="eval").body
 
 
-def _computed(path: str, text: str, headers: Sequence[Header]) -> str:
+def _computed(path: str, text: str, headers: Sequence[Header], shape: tuple[int, int]) -> str:
     """Return a section whose sums and cards are computed."""
     match = re.fullmatch(r"\s*\[([^:,]+):([^:,]+),([^:,]+):([^:,]+)\]\s*", text)
     if not match:
@@ -128,6 +128,10 @@ def _computed(path: str, text: str, headers: Sequence[Header]) -> str:
         match node:
             case ast.Constant(value=int(value)):
                 return value
+            case ast.Name(
+                id="NAXIS1" | "NAXIS2" as axis
+            ):  # of a packed image, its table has others
+                return shape[1] if axis == "NAXIS1" else shape[0]
             case ast.Name(id=card):
                 found = next((h.get(card) for h in headers if card in h), None)
                 parsed = parse_number(found)

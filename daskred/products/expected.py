@@ -16,6 +16,7 @@ from daskred.model.plan import Correction, Plan
 from daskred.options import Options
 from daskred.products.names import master_path, packed_name
 from daskred.products.provenance import content_of, key_of, read_content, stands
+from daskred.steps import wants_whole_frames
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +65,20 @@ def expected_products(plan: Plan, options: Options) -> Iterator[Expected]:
         *(digest_of(path) for path in options.files_that_change("science")),
     ]
     # Gains and limits matter where they are used; where pixels are prepared, they are digested.
-    plain = options.plain_median and options.cosmics == "no" and not options.interpolate
+    plain = options.plain_median and not wants_whole_frames(options)
 
-    def identity_of(frame: Frame) -> list[str]:
-        return [frame.digest] if plain else [frame.digest, repr(frame.readout)]
+    def identity_of(frame: Frame, taken_as_it_is: bool) -> list[str]:
+        return [frame.digest] if taken_as_it_is else [frame.digest, repr(frame.readout)]
 
     for master in plan.masters:
         keys[master.name] = key_of(
             [master.name, master.kind, of_flats if master.kind == "flat" else of_masters],
             [
-                [member.frame.basename, *identity_of(member.frame), data_of(member.correction)]
+                [
+                    member.frame.basename,
+                    *identity_of(member.frame, options.plain_median),
+                    data_of(member.correction),
+                ]
                 for member in master.inputs
             ],
         )
@@ -88,7 +93,7 @@ def expected_products(plan: Plan, options: Options) -> Iterator[Expected]:
         return
     for item in plan.science:
         key = key_of(
-            [*identity_of(item.frame), item.product, of_science],
+            [*identity_of(item.frame, plain), item.product, of_science],
             data_of(item.correction),
         )
         frame = item.frame

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from daskred.fits.pack import SUFFIXES, Packing
+from daskred.fits.storage import is_remote
+from daskred.model.errors import RequestError
 from daskred.model.plan import MASTERS_FOLDER
 
 # Files beside the products, which other commands write.
@@ -28,3 +31,26 @@ def packed_name(product: str, packing: Packing) -> str:
     'a-1c.fits.fz'
     """
     return product + SUFFIXES[packing]
+
+
+def folder_of_products(out: str | Path) -> Path:
+    """Return the folder of products; make it where it is missing.
+
+    Raises
+    ------
+    RequestError
+        When it cannot be made or written.
+    """
+    if is_remote(str(out)):
+        raise RequestError(f"-o {out}: products are written to a folder of this machine; name one")
+    out = Path(out).absolute()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise RequestError(f"-o {out}: is, or lies in, a file; name a folder") from error
+    except OSError as error:
+        raise RequestError(f"-o {out}: cannot be made: {error.strerror}") from error
+    for folder in (out, out / MASTERS_FOLDER):
+        if folder.exists() and not os.access(folder, os.W_OK | os.X_OK):
+            raise RequestError(f"-o {folder}: no permission to write there; name another folder")
+    return out

@@ -18,6 +18,7 @@ from daskred.fits.unpack import is_packed
 from daskred.model.errors import RequestError
 from daskred.model.frame import Frame
 from daskred.options import Options
+from daskred.steps import wants_whole_frames
 
 MB = 10**6
 # The interpreter with everything that a run imports, and what a forked worker adds of its own.
@@ -113,7 +114,7 @@ class Needs:
 
 def needs_of(options: Options, scaled_darks: bool) -> Needs:
     """Return what options need memory for."""
-    whole_frames = bool(options.cosmics != "no" or options.interpolate)
+    whole_frames = wants_whole_frames(options)
     beside = options.mask or options.uncertainty or whole_frames
     return Needs(
         dtype_bytes=8 if options.dtype == "float64" else 4,

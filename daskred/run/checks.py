@@ -7,43 +7,31 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Iterable
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
 from daskred.engine.progress import Progress
 from daskred.fits.storage import is_remote
-from daskred.model.errors import FrameError, RequestError
-from daskred.model.plan import MASTERS_FOLDER, Plan
+from daskred.model.errors import RequestError
+from daskred.model.plan import Plan
 from daskred.night.open import Night
-from daskred.options import Options
+from daskred.options import BY_NAME, DETECTOR, Options
 from daskred.products.expected import expected_products, has_key
 from daskred.products.log import read_log
 from daskred.products.names import packed_name
 
 
-def folder_of_products(out: str | Path) -> Path:
-    """Return the folder of products; make it where it is missing.
-
-    Raises
-    ------
-    RequestError
-        When it cannot be made or written.
-    """
-    if is_remote(str(out)):
-        raise RequestError(f"-o {out}: products are written to a folder of this machine; name one")
-    out = Path(out).absolute()
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise RequestError(f"-o {out}: is, or lies in, a file; name a folder") from error
-    except OSError as error:
-        raise RequestError(f"-o {out}: cannot be made: {error.strerror}") from error
-    for folder in (out, out / MASTERS_FOLDER):
-        if folder.exists() and not os.access(folder, os.W_OK | os.X_OK):
-            raise RequestError(f"-o {folder}: no permission to write there; name another folder")
-    return out
+def check_detector(night: Night, options: Options) -> None:
+    """Refuse options of the detector that the night was not opened with."""
+    rules = night.camera.detector
+    for name in DETECTOR:
+        value = getattr(options, name)
+        if value is not None and value != getattr(rules, name):
+            raise RequestError(
+                f"{BY_NAME[name].flag} {value}: the night was opened with"
+                f" {getattr(rules, name)}; such options belong to the camera of open_night"
+            )
 
 
 def check_plan(plan: Plan, masters_only: bool) -> None:
@@ -108,27 +96,6 @@ def with_known_noise(plan: Plan, options: Options, progress: Progress) -> Option
         raise RequestError(f"{text}, which a rejection by noise needs")
     progress.say(f"{text}; the products are written without uncertainties")
     return options.but(uncertainty=False)
-
-
-def check_science_options(options: Options) -> None:
-    """Raise RequestError where what is wanted of science frames cannot be had."""
-    if options.cosmics != "no" and find_spec("astroscrappy") is None:
-        raise RequestError("cosmic rays are found by astroscrappy: pip install 'daskred[cosmics]'")
-    path = options.bad_pixels
-    if path is None:
-        return
-    from daskred.arrays.masterfiles import read_images
-
-    if not (options.mask or options.uncertainty or options.interpolate or options.cosmics != "no"):
-        raise RequestError(
-            "--bad-pixels goes with --mask, or with --interpolate or --cosmics, which it guides"
-        )
-    try:
-        found = read_images(path)
-    except FrameError as error:
-        raise RequestError(f"--bad-pixels {error}") from error
-    if not found:
-        raise RequestError(f"--bad-pixels {path}: has no image that is no extension of a product")
 
 
 def check_space(out: Path, plan: Plan, options: Options) -> None:

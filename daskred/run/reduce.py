@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from daskred import __version__
+from daskred.arrays.calibrated import check_science_options
 from daskred.engine.executor import Executor, Workers, active_client, open_pool
 from daskred.engine.progress import Progress, Silent
 from daskred.fits.write import TEMPORARY_MARK
@@ -23,14 +24,14 @@ from daskred.night.open import Night
 from daskred.night.plan import make_plan
 from daskred.options import Options
 from daskred.products.log import LoggedProgress, RunLog
+from daskred.products.names import folder_of_products
 from daskred.run.budget import Budget, budget, needs_of
 from daskred.run.checks import (
+    check_detector,
     check_plan,
     check_same_night,
-    check_science_options,
     check_space,
     check_sum,
-    folder_of_products,
     with_known_noise,
 )
 from daskred.run.run import Run
@@ -122,6 +123,7 @@ def reduce_night(
     start = time.monotonic()
     options = options or Options()
     progress = progress or Silent()
+    check_detector(night, options)
     plan = make_plan(night, options)
     check_plan(plan, options.masters_only)
     check_sum(plan, options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -243,7 +244,9 @@ def _mending(
         if BY_NAME[name].group != "workers" and name != "overwrite"
     }
     asked = Options(**{**lasting, **detector, "kind": kinds, "camera": request["camera"]})
-    command = ["daskred", "reduce", *request["sources"], "-o", str(out), *asked.words]
+    # What a configuration file says now is not what it said, or was overruled, then.
+    command = ["daskred", "reduce", *request["sources"], "-o", str(out)]
+    command += ["--config", os.devnull, *asked.words]
     lines = [shlex.join(["cd", request["folder"]])]
     for finding in findings:
         if finding.before == "rm":

@@ -8,9 +8,13 @@ numpy: help reads this table, and must be quick. It offers `STEPS`, in the order
 from __future__ import annotations
 
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from daskred.model.registry import names_in
 from daskred.steps.step import Reach, Recipe, Step
+
+if TYPE_CHECKING:
+    from daskred.options import Options
 
 STEPS: tuple[Step, ...] = tuple(
     sorted(
@@ -23,3 +27,13 @@ STEPS: tuple[Step, ...] = tuple(
 def steps_of(recipe: Recipe, reach: Reach) -> list[Step]:
     """Return the steps of a reach that are done to frames of a recipe, in their order."""
     return [step for step in STEPS if step.reach == reach and step.applies(recipe)]
+
+
+def wants_whole_frames(options: Options) -> bool:
+    """Whether options ask for a step that needs whole images."""
+    return any(
+        option.name in options.given
+        for step in STEPS
+        if step.reach == "frame"
+        for option in step.options
+    )

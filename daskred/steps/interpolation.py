@@ -11,7 +11,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from daskred.model.mask import BAD, COSMIC, HOT, INTERPOLATED, NO_DATA, NONLINEAR, UNSTABLE
+from daskred.model.mask import (
+    BAD,
+    COSMIC,
+    HOT,
+    INTERPOLATED,
+    NO_DATA,
+    NONLINEAR,
+    SATURATED,
+    UNSTABLE,
+)
 from daskred.model.option import Option
 from daskred.steps.step import Card, Recipe, Step, Whole
 
@@ -38,7 +47,10 @@ def _ends(flagged: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp
 
 
 def fill_gaps(
-    value: NDArray[Any], flagged: NDArray[np.bool_], sigma: NDArray[Any] | None = None
+    value: NDArray[Any],
+    flagged: NDArray[np.bool_],
+    sigma: NDArray[Any] | None = None,
+    poor: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.bool_]:
     """Fill flagged pixels in from their good neighbours, in place; return which were filled.
 
@@ -51,6 +63,8 @@ def fill_gaps(
     sigma
         One standard deviation of each pixel: where one is filled, the noise of its neighbours, and
         half of their difference, which is by how much a straight line may be wrong.
+    poor
+        Pixels that stay as they are, and are no good neighbours either, as saturated ones.
 
     Examples
     --------
@@ -66,8 +80,9 @@ def fill_gaps(
     if not rows.size:
         return filled
     n_rows, n_columns = value.shape
-    left, right = (ends[rows, columns] for ends in _ends(flagged))
-    up, down = (ends.T[rows, columns] for ends in _ends(flagged.T))
+    useless = flagged if poor is None else flagged | poor
+    left, right = (ends[rows, columns] for ends in _ends(useless))
+    up, down = (ends.T[rows, columns] for ends in _ends(useless.T))
     endless = n_rows + n_columns + 1
     across = np.where((left >= 0) & (right < n_columns), right - left, endless)
     along = np.where((up >= 0) & (down < n_rows), down - up, endless)
@@ -95,7 +110,8 @@ def _work(whole: Whole, recipe: Recipe) -> int:
     # What was filled in before, as cosmic rays that were cleaned, is as good as its neighbours.
     flagged = (whole.mask & _FILLED != 0) & (whole.mask & INTERPOLATED == 0)
     flagged |= ~np.isfinite(whole.value)
-    filled = fill_gaps(whole.value, flagged, whole.sigma)
+    flagged &= whole.mask & SATURATED == 0
+    filled = fill_gaps(whole.value, flagged, whole.sigma, whole.mask & SATURATED != 0)
     whole.mask[filled] |= INTERPOLATED
     return int(np.count_nonzero(filled))
 

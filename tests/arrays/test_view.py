@@ -170,7 +170,7 @@ def test_types_that_differ_are_stacked_without_wrapping(make_night: NightMaker) 
 
 def test_masters_of_another_shape_are_refused(night: Path) -> None:
     science = daskred.open_frames(daskred.open_night(night).select("science"))
-    with pytest.raises(RequestError, match="master dark has shape"):
+    with pytest.raises(RequestError, match="the master dark has the dimensions"):
         daskred.calibrate(science, xr.DataArray(np.zeros((2, 2)), dims=("y", "x")))
 
 
@@ -242,3 +242,87 @@ def test_masters_of_two_images_of_one_mosaic_are_told_apart(
             np.testing.assert_array_equal(master.values, expected.values)
     with pytest.raises(RequestError, match="give a dark for each"):
         daskred.master_flat(night.select("flat"), darks[names[0]])
+
+
+def test_arrays_in_memory_have_names_of_their_own(night: Path) -> None:
+    science = daskred.open_frames(daskred.open_night(night).select("science")).compute()
+    first, second = daskred.calibrate(science), daskred.calibrate(science * 2.0)
+    assert first.data.name != second.data.name
+    one, two = dask.compute(first, second)
+    np.testing.assert_array_equal(two, 2 * one)
+
+
+def test_frames_that_change_are_noticed_and_named_anew(
+    make_night: NightMaker, write_fits: WriteFits
+) -> None:
+    make_night.standard()
+    frames = daskred.open_night(make_night.folder).select("dark", exptime_s=10)
+    lazy = [daskred.open_frames(frames), daskred.master_dark(frames)]
+    pixels = fits.getdata(frames[0].path)
+    pixels[-1, -1] += 1
+    header = fits.getheader(frames[0].path)
+    fits.writeto(frames[0].path, pixels, header, overwrite=True)
+    for array in lazy:
+        with pytest.raises(daskred.FrameError, match="has changed"):
+            array.compute()
+    again = daskred.open_night(make_night.folder).select("dark", exptime_s=10)
+    assert daskred.open_frames(again).data.name != lazy[0].data.name
+    np.testing.assert_array_equal(daskred.open_frames(again)[0].values, pixels)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"scale": "exposure"}, "--scale needs frames"),
+        ({"weight": "level", "combine": "mean"}, "--weight needs frames"),
+        ({"uncertainty": True}, "need frames, not an array"),
+    ],
+)
+def test_what_arrays_do_not_tell_is_refused(
+    night: Path, options: dict[str, Any], said: str
+) -> None:
+    stack = daskred.open_frames(daskred.open_night(night).select("dark", exptime_s=10))
+    with pytest.raises(RequestError, match=said):
+        daskred.master_dark(stack, options=daskred.Options(**options))
+
+
+def test_detector_options_and_unknown_noise_are_refused(night: Path) -> None:
+    science = daskred.open_night(night).select("science")
+    with pytest.raises(RequestError, match="belongs to the camera of open_night"):
+        daskred.calibrate(science, options=daskred.Options(unit="electron"))
+    with pytest.raises(RequestError, match="gain and read noise"):
+        daskred.calibrate(science, options=daskred.Options(uncertainty=True))
+    opened = daskred.open_night(night)
+    with pytest.raises(RequestError, match="belong to the camera"):
+        daskred.reduce_night(opened, night.parent / "no", daskred.Options(bleed_rows=3))
+
+
+def test_planes_of_a_dataset_are_written_as_they_are(night: Path, tmp_path: Path) -> None:
+    science = daskred.open_night(night).select("science")
+    options = daskred.Options(mask=True, compress="gzip")
+    calibrated = daskred.calibrate(science, options=options)
+    (receipt, *_) = daskred.write_frames(calibrated, tmp_path / "as it is")
+    with fits.open(tmp_path / "as it is" / receipt.product) as hdus:
+        assert receipt.product.endswith(".gz")
+        assert "MASK" in hdus
+    changed = calibrated.isel(frame=[1, 0]).assign(mask=lambda one: one.mask | 64)
+    receipts = daskred.write_frames(changed, tmp_path / "changed")
+    for place, receipt in enumerate(receipts):
+        with fits.open(tmp_path / "changed" / receipt.product) as hdus:
+            np.testing.assert_array_equal(hdus[0].data, changed.pixels[place])
+            assert (hdus["MASK"].data & 64).all()
+        assert receipt.source == science[1 - place].basename
+    (receipt, *_) = daskred.write_frames(calibrated["pixels"], tmp_path / "bare")
+    with fits.open(tmp_path / "bare" / receipt.product) as hdus:
+        assert len(hdus) == 1
+
+
+def test_a_dataset_of_another_name_is_a_master(night: Path) -> None:
+    opened = daskred.open_night(night)
+    dark = daskred.master_dark(opened.select("dark", exptime_s=10)).compute()
+    science = daskred.open_frames(opened.select("science"))
+    expected = daskred.calibrate(science, dark).values
+    found = daskred.calibrate(science, dark.to_dataset(name="saved"))
+    np.testing.assert_array_equal(found.values, expected)
+    with pytest.raises(RequestError, match="no variable 'pixels', but a, b"):
+        daskred.calibrate(science, xr.Dataset({"a": dark, "b": dark}))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 from astropy.io import fits
 
-from daskred import Options, RequestError
+from daskred import Options, RequestError, open_night, reduce_night, verify
 from daskred.cli import main
 from daskred.options import BY_NAME, TABLE
 from tests import processes
@@ -67,6 +68,11 @@ def test_a_dry_run_tells_where_each_value_comes_from(
         ("workers = true", "is neither true nor false"),
         ("memory = 'much'", "no size"),
         ("combine = ", "is no TOML"),
+        ("kind = 3", "is a text, or a list of texts"),
+        ("camera = ['x']", "is a text that says something"),
+        ("bad_pixels = ''", "is a text that says something"),
+        ("memory = '1e400'", "no size"),
+        ("overscan_order = 1e400", "--overscan-order inf"),
     ],
 )
 def test_what_is_wrong_in_a_file_is_named(
@@ -110,3 +116,31 @@ def test_python_checks_as_the_command_line_does() -> None:
         Options(threads=True, scheduler="tcp://127.0.0.1:1")
     with pytest.raises(AttributeError, match="nearest is combine"):
         _ = Options().combin
+
+
+def test_what_verify_prints_does_not_go_by_a_file_that_was_overruled(
+    configured: Path, tmp_path: Path
+) -> None:
+    import subprocess
+
+    out = tmp_path / "out"
+    words = ("--no-mask", "--processed-by=-x", "--quiet")
+    assert processes.run("reduce", configured, "-o", out, *words)[0] == 0
+    others = {path: path.stat().st_mtime_ns for path in out.rglob("*.fits")}
+    lost = product(out)
+    lost.unlink()
+    mend = verify(out).mend.replace("daskred reduce", f"{sys.executable} -m daskred.cli reduce")
+    assert subprocess.run(["bash", "-ec", mend], capture_output=True).returncode == 0
+    with fits.open(lost) as hdus:
+        assert "MASK" not in hdus
+        assert hdus[0].header["COMMENT"][-1] == "processed by -x"
+    del others[lost]
+    assert {path: path.stat().st_mtime_ns for path in others} == others
+
+
+def test_only_what_depends_on_an_option_is_made_anew(configured: Path, tmp_path: Path) -> None:
+    night = open_night(configured)
+    reduce_night(night, tmp_path / "out")
+    summary = reduce_night(night, tmp_path / "out", Options(interpolate=True))
+    assert not any(receipt.made for receipt in summary.masters)
+    assert all(receipt.made for receipt in summary.science)

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daskred import Options, open_night, reduce_night
-from daskred.model.mask import BAD, INTERPOLATED, NO_DATA
-from daskred.steps.interpolation import fill_gaps
+from daskred.model.mask import BAD, INTERPOLATED, NO_DATA, SATURATED
+from daskred.steps.interpolation import STEP, fill_gaps
+from daskred.steps.step import Recipe, Whole
 from tests.conftest import NightMaker
 
 
@@ -98,3 +99,15 @@ def test_a_run_fills_bad_columns_and_says_so(make_night: NightMaker, tmp_path: P
     header = fits.getheader(tmp_path / "filled" / name)
     assert header["FIXPIX"] == f"{shape[0]} pixels, linear along the shorter way"
     assert "FIXPIX" not in fits.getheader(tmp_path / "flagged" / name)
+
+
+def test_saturated_pixels_are_no_good_neighbours() -> None:
+    value = np.full((3, 5), 100.0, "f4")
+    value[:, 1] = 60000.0
+    mask = np.zeros(value.shape, "u1")
+    mask[:, 1], mask[:, 2] = SATURATED, BAD
+    value[:, 2] = 7.0
+    whole = Whole(0, value, mask)
+    assert STEP.work(whole, Recipe(None, None, None)) == 3  # type: ignore[arg-type]
+    assert (value[:, 1] == 60000.0).all()
+    assert (value[:, 2] == 100.0).all()  # from beyond the saturated column
