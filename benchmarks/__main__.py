@@ -18,6 +18,8 @@ NAMES = {
     "memory": "peak memory against the limit, and against the number of frames",
     "clip": "sigma clipping of 61 frames: daskred, ccdproc",
     "beside": "a night with mask and uncertainties beside the same without",
+    "amplifiers": "a night of two amplifiers with overscans beside a plain one",
+    "notebook": "the lines of a notebook beside the command, on threads: time and memory",
     "stack": "40 float32 frames of 4096x4096 in 500 MB: daskred, ccdproc",
     "plan": "a plan of 10,000 frames beside reading the same headers",
     "scaling": "one worker and two, phase by phase: threads, processes, a scheduler",
@@ -30,7 +32,7 @@ NAMES = {
 
 def main() -> None:
     """Run what the command line asks for."""
-    listing = "\n".join(f"  {name:<9} {text}" for name, text in NAMES.items())
+    listing = "\n".join(f"  {name:<10} {text}" for name, text in NAMES.items())
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description="Time daskred beside its peers, in turn, in one run on one machine.",

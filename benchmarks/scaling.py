@@ -50,8 +50,9 @@ def main(night: str, out: str, count: str, kind: str, scheduler: str) -> None:
     """Reduce a night with so many workers of a kind, and print how long each phase took."""
     progress = PhaseTimes()
     opened = daskred.open_night(night)
-    options = daskred.Options(scheduler=scheduler)
-    if not scheduler:
+    if scheduler:
+        options = daskred.Options(scheduler=scheduler)
+    else:
         options = daskred.Options(workers=count, **{kind: True})
     daskred.reduce_night(opened, out, options, progress)
     progress.over()

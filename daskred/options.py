@@ -1,7 +1,7 @@
 """The one table of options: command line, configuration file, Python, keys of products, the log.
 
 Options of steps stand in the files of the steps; all others stand here. Nothing is imported for
-the table that takes long, so that help is there at once.
+the table that takes long, so that help is there at once. This file is long since it is one table.
 """
 
 from __future__ import annotations

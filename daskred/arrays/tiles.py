@@ -175,7 +175,8 @@ def tile_graph(
 ) -> tuple[Key, Graph]:
     """Return a key of what is made of one band of all frames, and its graph.
 
-    ``looks``, ``darks`` and ``options`` are values, or keys of what computes them.
+    ``looks``, ``darks`` and ``options`` are values, or keys of what computes them. A run has the
+    values, a notebook the keys, which is why they are parameters of their own.
     """
     key = ("tile", name, number, rows.start)
     work = partial(reduce_band, stack, rows, reduce, number)

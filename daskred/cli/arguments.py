@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from daskred.cli.configuration import configuration_of, find_configuration
+from daskred.night.configuration import configuration_of, find_configuration
 from daskred.options import BY_NAME, GROUPS, TABLE, Options
 
 if TYPE_CHECKING:

@@ -1,4 +1,8 @@
-"""Combine a band of frames as a run is asked to: value, how many were used, how many rejected."""
+"""Combine a band of frames as a run is asked to: value, how many were used, how many rejected.
+
+Tasks hand over each option of combining under its own name, so that these functions have many
+parameters.
+"""
 
 from __future__ import annotations
 

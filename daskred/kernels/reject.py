@@ -2,7 +2,8 @@
 
 The values of each pixel are sorted once. What is rejected lies at the two ends then, so that a
 rejection is a search for the ends of an interval; and with running sums over the sorted values,
-means and deviations of any interval cost two look-ups.
+means and deviations of any interval cost two look-ups. `combine_frames` has a parameter for each
+option of combining.
 """
 
 from __future__ import annotations

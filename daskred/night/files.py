@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import glob
 import os
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from daskred.fits.names import split_name
 from daskred.fits.storage import find_remote, is_remote
 from daskred.model.errors import RequestError
-
-_SUFFIX = re.compile(r"\.(fits|fit|fts)(\.gz|\.fz)?$", re.IGNORECASE)
 
 
 def find_files(sources: Sequence[str | Path]) -> list[tuple[str, str]]:
@@ -58,7 +56,7 @@ def _found_remote(sources: Iterable[str]) -> list[tuple[str, str]]:
         for match in matches:
             parts = match.removeprefix(source).split("/")
             hidden = any(part.startswith(".") for part in parts)
-            if match == source or (_SUFFIX.search(parts[-1]) and not hidden):
+            if match == source or (split_name(parts[-1]) and not hidden):
                 found[match] = None
     shared = 0
     for level in zip(*(address.split("/")[:-1] for address in found), strict=False):
@@ -81,7 +79,7 @@ def _found_here(sources: Iterable[str]) -> list[tuple[str, str]]:
             if path.is_dir():
                 folders.append(path.absolute())
                 found |= dict.fromkeys(_files_below(path.absolute()))
-            elif match == source or _SUFFIX.search(path.name):
+            elif match == source or split_name(path.name):
                 # A name typed with its folder keeps that folder, which may tell the frame's kind.
                 folders.append(path.absolute().parent if path.is_absolute() else Path.cwd())
                 found[os.path.abspath(path)] = None  # noqa: PTH100 - collapses "..", links stay
@@ -117,6 +115,6 @@ def _files_below(folder: Path) -> Iterator[str]:
         entered.add((status.st_dev, status.st_ino))
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
-            if _SUFFIX.search(name) and not name.startswith("."):
+            if split_name(name) and not name.startswith("."):
                 yield os.path.abspath(here / name)  # noqa: PTH100
     yield from closed

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
 
 from daskred.cameras.rules import Camera
+from daskred.fits.names import split_name
 from daskred.model.errors import FrameError
 from daskred.model.frame import Frame
 from daskred.model.plan import (
@@ -26,8 +26,6 @@ from daskred.night.match import AGREE, RefusedError, bias_for, dark_correction, 
 from daskred.night.open import Night
 from daskred.options import Options
 
-_SUFFIX = re.compile(r"(\.(?:fits|fit|fts))(?:\.gz|\.fz)?$", re.IGNORECASE)
-
 
 def product_name(name: str) -> str:
     """Return the name of a calibrated frame: a ``c`` before the extension, as the lab has it.
@@ -38,8 +36,7 @@ def product_name(name: str) -> str:
     ('m31/a-0001c.fits', 'b24c.fits')
     """
     path = PurePosixPath(name)
-    match = _SUFFIX.search(path.name)
-    stem, suffix = (path.name[: match.start()], match.group(1)) if match else (path.name, ".fits")
+    stem, suffix, _ = split_name(path.name) or (path.name, ".fits", "")
     return str(path.with_name(f"{stem}c{suffix}"))
 
 

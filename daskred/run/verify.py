@@ -15,10 +15,12 @@ from daskred.cameras.read import read_camera
 from daskred.cameras.rules import DetectorRules
 from daskred.engine.executor import Executor, Workers, open_pool
 from daskred.engine.progress import Progress, Silent
+from daskred.fits.names import split_name
 from daskred.fits.storage import is_remote
 from daskred.fits.sums import wrong_sum
 from daskred.model.errors import FrameError, RequestError
 from daskred.model.plan import Plan
+from daskred.night.configuration import find_configuration
 from daskred.night.open import open_night
 from daskred.night.plan import make_plan
 from daskred.options import BY_NAME, DETECTOR, Options
@@ -28,7 +30,6 @@ from daskred.products.names import DARK_MODEL, MASK_FILE
 from daskred.products.provenance import is_own
 
 _PER_TASK = 16
-_SUFFIXES = (".fits", ".fit", ".fts", ".gz", ".fz")
 _OTHER = "was made from other frames, masters or options than stand there now"
 _OLDER = "was made from other pixels than its frames or masters hold now"
 
@@ -102,7 +103,7 @@ def _products(out: Path, plan: Plan, expected: Sequence[Expected]) -> list[tuple
     raw = {frame.path for frame in plan.frames}
     for path in sorted(out.rglob("*")):
         name = path.relative_to(out).as_posix()
-        named = path.suffix.lower() in _SUFFIXES and not path.name.startswith(".")
+        named = split_name(path.name) is not None and not path.name.startswith(".")
         named = named and path.name not in (DARK_MODEL, MASK_FILE)  # of other commands
         if named and name not in found and str(path) not in raw and is_own(path):
             found[name] = path
@@ -244,9 +245,12 @@ def _mending(
         if BY_NAME[name].group != "workers" and name != "overwrite"
     }
     asked = Options(**{**lasting, **detector, "kind": kinds, "camera": request["camera"]})
-    # What a configuration file says now is not what it said, or was overruled, then.
     command = ["daskred", "reduce", *request["sources"], "-o", str(out)]
-    command += ["--config", os.devnull, *asked.words]
+    with contextlib.chdir(request["folder"]):
+        if find_configuration(request["sources"]):
+            # What it says now is not what it said, or was overruled, then.
+            command += ["--config", os.devnull]
+    command += asked.words
     lines = [shlex.join(["cd", request["folder"]])]
     for finding in findings:
         if finding.before == "rm":
