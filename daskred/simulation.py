@@ -1,5 +1,8 @@
 """A night with known truth: raw frames like a small CCD camera's, and what they were made of.
 
+It is one file, longer than others, so that the whole of the truth is read in one place; `simulate`
+has a parameter for the number of frames of each kind.
+
 Everything random is drawn from generators that are seeded by the night's seed and the frame's
 number, so the same request gives the same bytes.
 """

@@ -148,11 +148,15 @@ class Calibrated:
             if not self._frame_steps:
                 _mark_no_data(band.mask, band.out)
         for step in self._frame_steps:
-            n_touched = step.work(whole, self._recipe) or 0
-            self._counts[step.name] = self._counts.get(step.name, 0) + n_touched
+            self._count(step.name, step.work(whole, self._recipe))
         if self._frame_steps:
             _mark_no_data(whole.mask, whole.value)
         return whole
+
+    def _count(self, name: str, number: int | None) -> None:
+        """Add to what a step has counted; most count nothing."""
+        if number is not None:
+            self._counts[name] = self._counts.get(name, 0) + number
 
     def _bands(self, number: int, whole: Whole | None) -> Iterator[tuple[slice, Band]]:
         """Yield the bands of an image as they have passed the steps that reach a band."""
@@ -170,7 +174,7 @@ class Calibrated:
             if whole is not None and whole.sigma is not None:
                 band.variance = _variance(band, recipe, number, start)
             for step in self._band_steps:
-                step.work(band, recipe)
+                self._count(step.name, step.work(band, recipe))
             if band.pixels is not out:
                 out[...] = band.pixels
             if band.variance is not None and whole is not None and whole.sigma is not None:

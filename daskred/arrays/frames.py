@@ -215,4 +215,5 @@ def _written(job: WriteJob, calibrated: CalibratedPixels) -> Receipt | FrameErro
         n_bytes=job.target.stat().st_size,
         seconds=time.monotonic() - start,
         worker=this_worker(),
+        counts=dict(calibrated.counts),
     )

@@ -1,7 +1,8 @@
 """How a master is made of its frames: what each tile needs to know, and what divides the result.
 
 Runs and notebooks make masters with these same functions: `daskred.run.masters` writes the tiles,
-`daskred.arrays.view` labels them.
+`daskred.arrays.view` labels them. The file is a little longer than others, so that both find all of
+it here.
 """
 
 from __future__ import annotations

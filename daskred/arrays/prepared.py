@@ -1,5 +1,7 @@
 """A frame whose detector is prepared: its amplifiers pass their steps, band by band.
 
+The file is longer than others: one class holds the rows that its methods read once for all.
+
 What a step needs of the whole frame, as a curve through all levels of an overscan, is small, and is
 known from one look at the frame before.
 """

@@ -3,7 +3,8 @@
 These are the graphs of runs, whose last keys dask takes for the blocks of an array. A block of
 frames has one key for its sources, from which pixels, calibrated frames and written files follow;
 so what is calibrated and written in a notebook goes band by band through the cache too, unless
-somebody has worked on the arrays in between.
+somebody has worked on the arrays in between. Both cuts stand in this file, which makes it a little
+longer than others.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The graph of a master in a notebook: looks, levels, tiles, and what divides them."""
+"""The graph of a master in a notebook: looks, levels, tiles, and what divides them.
+
+The file is longer than others: a master of frames and one of an array share all of its nodes.
+"""
 
 from __future__ import annotations
 

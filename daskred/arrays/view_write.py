@@ -1,4 +1,7 @@
-"""From a notebook to files and back: masters are opened, calibrated arrays written."""
+"""From a notebook to files and back: masters are opened, calibrated arrays written.
+
+The two ways to a file, from frames and from arrays, stand together: the file is a little longer.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The detector, measured from a night's own calibration frames."""
+"""The detector, measured from a night's own calibration frames: a measurement after the other."""
 
 from __future__ import annotations
 

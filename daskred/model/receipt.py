@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,8 @@ class Receipt:
         How long it took; 0 where it was done already.
     worker
         Who made it: machine and process; empty where it was done already.
+    counts
+        What steps have counted on the way, by their names.
     """
 
     product: str
@@ -37,3 +39,4 @@ class Receipt:
     n_bytes: int = 0
     seconds: float = 0.0
     worker: str = ""
+    counts: dict[str, int] = field(default_factory=dict)

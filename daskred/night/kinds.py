@@ -1,5 +1,7 @@
 """What a frame is an exposure of: each sign allows some kinds, and all signs must agree.
 
+The signs stand in one file, longer than others, since each is weighed against the others.
+
 A sign is a card or a name. It allows some kinds and may point to one. The kinds that all signs
 allow are left over; among them the strongest sign that points to one decides. Where nothing is
 left over, or nothing points, the kind is unknown: a wrong kind would spoil a whole night.

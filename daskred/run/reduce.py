@@ -1,4 +1,7 @@
-"""Reduce a night: make a plan, carry it out into a folder, and say what became of every frame."""
+"""Reduce a night: make a plan, carry it out into a folder, and say what became of every frame.
+
+What begins and ends a run stands together here, which makes the file a little longer than others.
+"""
 
 from __future__ import annotations
 

@@ -153,8 +153,8 @@ class Step:
     variance
         Of steps on bands: carries the variance along.
     cards
-        Returns what it leaves in the header of the product, given the recipe and how many pixels
-        each step has counted.
+        Returns what it leaves in the header of the product, given the recipe and, where steps reach
+        whole images, how many pixels each step has counted: headers stand before bands are read.
     bits
         The bits of the mask that it sets.
     options
