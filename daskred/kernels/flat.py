@@ -13,19 +13,6 @@ from daskred.kernels.median import median_of_rows
 from daskred.kernels.scratch import scratch
 
 
-def count_saturated(raw: NDArray[Any], limit: float) -> int:
-    """Return how many pixels reach a level, ADU.
-
-    Examples
-    --------
-    >>> count_saturated(np.array([1, 65535], "u2"), 65535.0)
-    1
-    """
-    reached = scratch("saturated", raw.shape, "?")
-    mark_saturated(raw, limit, reached)
-    return int(np.count_nonzero(reached))
-
-
 def mark_saturated(raw: NDArray[Any], limit: float | None, out: NDArray[np.bool_]) -> None:
     """Tell which pixels reach a level, ADU; none where there is no such level.
 
