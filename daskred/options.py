@@ -338,6 +338,8 @@ class Options:
             _ = self.rejection  # its limits must make sense
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # pickle asks for some that there are not, once a task
+            raise AttributeError(name)
         try:
             return self.__dict__["_values"][name]
         except KeyError as error:
