@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import shutil
 from functools import partial
-from pathlib import Path
 
 from benchmarks.harness import Contestant, Result, Settings, compete, run_process
 from benchmarks.night import daskred
-from benchmarks.nights import warm
+from benchmarks.nights import fresh
 from daskred import simulate
 from daskred.simulation import CAMERA_FILE, SimulatedReadout
 
@@ -32,13 +31,8 @@ def run(settings: Settings) -> list[Result]:
             )
         options = ("--camera", str(night / CAMERA_FILE)) if readout else ()
         once = partial(run_process, daskred(night, out, *options))
-        contestants.append(Contestant(name, once, partial(_clear, night, out)))
+        contestants.append(Contestant(name, once, partial(fresh, night, out)))
     case = f"5 times {n_each} frames of {side}x{side}: bias, darks of two times, flats, science"
     results = compete("amplifiers", case, contestants, settings)
     shutil.rmtree(out, ignore_errors=True)
     return results
-
-
-def _clear(night: Path, out: Path) -> None:
-    shutil.rmtree(out, ignore_errors=True)
-    warm(night)

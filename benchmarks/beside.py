@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import shutil
 from functools import partial
-from pathlib import Path
 
 from benchmarks.harness import Contestant, Result, Settings, compete, run_process
 from benchmarks.night import daskred
-from benchmarks.nights import simulated, warm
+from benchmarks.nights import fresh, simulated
 
 CAMERA = """
 [[amplifier]]
@@ -38,15 +37,10 @@ def run(settings: Settings) -> list[Result]:
         run_process(daskred(night, out, "--camera", str(camera), *options))
 
     contestants = [
-        Contestant(name, partial(once, options), partial(_clear, night, out))
+        Contestant(name, partial(once, options), partial(fresh, night, out))
         for name, options in OPTIONS.items()
     ]
     case = f"{n_each} + {n_each} + {n_each} + {n_science} frames of {side}x{side}"
     results = compete("beside", case, contestants, settings)
     shutil.rmtree(out, ignore_errors=True)
     return results
-
-
-def _clear(night: Path, out: Path) -> None:
-    shutil.rmtree(out, ignore_errors=True)
-    warm(night)

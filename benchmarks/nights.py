@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from benchmarks.harness import Settings
@@ -14,6 +15,12 @@ def warm(folder: Path) -> None:
         with path.open("rb", buffering=0) as file:
             while file.read(2**22):
                 pass
+
+
+def fresh(night: Path, out: Path) -> None:
+    """Remove earlier products, and read the night, so that each turn begins alike."""
+    shutil.rmtree(out, ignore_errors=True)
+    warm(night)
 
 
 def simulated(settings: Settings, side: int, n_each: int, n_science: int) -> Path:

@@ -16,7 +16,7 @@ from daskred.engine.progress import Progress, Silent
 from daskred.fits.header import Header, commentary, format_card
 from daskred.fits.write import as_bands, write_atomically
 from daskred.kernels.robust import robust_limits
-from daskred.measure.results import HOT_SIGMA
+from daskred.measure.results import EXACT, HOT_SIGMA
 from daskred.model.errors import FrameError, RequestError
 from daskred.model.frame import Frame
 from daskred.model.mask import BAD, HOT, LEGEND, NONLINEAR, UNSTABLE
@@ -29,7 +29,6 @@ from daskred.products.provenance import KEY_CARD, check_own
 from daskred.run.files import files_of
 from daskred.run.reduce import reduce_night
 
-EXACT = Options(dtype="float64")
 # Limits, in robust deviations of all pixels; and what part of the typical response is dead.
 UNSTABLE_SIGMA = 8.0
 NONLINEAR_SIGMA = 8.0

@@ -19,6 +19,7 @@ from daskred.kernels.line import fit_rate
 from daskred.kernels.robust import robust_limits
 from daskred.kernels.transfer import Gain, TransferPoints, fit_gain, pair_noise, transfer_points
 from daskred.measure.results import (
+    EXACT,
     HOT_SIGMA,
     RESULTS,
     AmplifierNumbers,
@@ -37,7 +38,6 @@ from daskred.products.provenance import KEY_CARD
 from daskred.run.files import files_of
 from daskred.run.reduce import reduce_night
 
-EXACT = Options(dtype="float64")
 # The photon transfer curve is straight well below saturation only.
 _STRAIGHT_PART = 0.8
 _MOST_PAIRS = 30

@@ -14,9 +14,12 @@ from daskred.fits.write import TEMPORARY_MARK
 from daskred.kernels.transfer import TransferPoints
 from daskred.model.errors import RequestError
 from daskred.model.plan import LeftOut
+from daskred.options import Options
 from daskred.products.provenance import is_own
 
 RESULTS = "characterization.json"
+# Frames are measured in double precision.
+EXACT = Options(dtype="float64")
 
 
 # Pixels whose dark rate lies so many robust deviations above the typical one are hot.

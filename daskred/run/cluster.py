@@ -15,6 +15,7 @@ from daskred.fits.storage import read_range
 from daskred.fits.write import TEMPORARY_MARK
 from daskred.model.errors import RequestError
 
+_ASIDE_S = 1.0
 _PACKAGES = ("numpy", "astropy")
 
 
@@ -98,6 +99,3 @@ def check_workers(client: Any, out: Path, frames: Sequence[str], least_bytes: in
             lack = f"cannot do the work: {lack!r}"
         if lack:
             raise RequestError(f"worker {worker} {lack}")
-
-
-_ASIDE_S = 1.0
