@@ -6,12 +6,10 @@ the table that takes long, so that help is there at once. This file is long sinc
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Self
 
 from daskred.model.errors import RequestError
-from daskred.model.option import Changes, Group, Option, limit, positive, size
+from daskred.model.option import Changes, Group, Option, limit, nearest, positive, size
 from daskred.model.registry import names_in
 from daskred.steps import STEPS
 
@@ -49,6 +47,24 @@ TABLE: tuple[Option, ...] = (
         str,
         metavar="KIND=PATTERN",
         common=True,
+        several=True,
+    ),
+    Option(
+        "exptime",
+        "tell the exposure time of frames whose headers do not: 'darks/*'=10",
+        "night",
+        (),
+        str,
+        metavar="PATTERN=SECONDS",
+        several=True,
+    ),
+    Option(
+        "filter",
+        "tell the filter of frames: 'flats/*-v*'=V",
+        "night",
+        (),
+        str,
+        metavar="PATTERN=NAME",
         several=True,
     ),
     *(option for step in STEPS for option in step.options),
@@ -188,6 +204,20 @@ TABLE: tuple[Option, ...] = (
         "where no dark has the exposure time, fit a line through those that there are",
         "matching",
     ),
+    Option(
+        "allow",
+        "use masters that differ in what must agree, by its name: 'offset', 'set temperature'",
+        "matching",
+        (),
+        str,
+        metavar="CRITERION",
+        several=True,
+    ),
+    Option(
+        "across_nights",
+        "make masters of the frames of all nights together, not of each night",
+        "matching",
+    ),
     Option("mask", "write the extension MASK", "products", changes=_ALL, common=True),
     Option("uncertainty", "write the extension UNCERT", "products", changes=_ALL, common=True),
     Option(
@@ -285,18 +315,6 @@ TABLE: tuple[Option, ...] = (
 )
 BY_NAME = {option.name: option for option in TABLE}
 DETECTOR = tuple(option.name for option in TABLE if option.group == "detector")
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Say which of the names that there are is the nearest to one that there is not.
-
-    Examples
-    --------
-    >>> nearest("combin", ["combine", "dtype"])
-    'there is no combin; the nearest is combine'
-    """
-    found = difflib.get_close_matches(name, list(known), 1, 0.4)
-    return f"there is no {name}" + (f"; the nearest is {found[0]}" if found else "")
 
 
 class Options:

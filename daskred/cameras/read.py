@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from functools import cache
 from importlib.resources import files
@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from daskred.cameras.rules import (
+    COMPUTED,
     FACTS,
     KIND_CARDS,
     WORDS,
     AmplifierRule,
     Camera,
+    Criterion,
     DetectorRules,
     ProcessedRule,
     frozen,
@@ -30,8 +32,10 @@ from daskred.model.errors import RequestError
 
 _TABLES: dict[str, tuple[str, ...]] = {
     "facts": FACTS,
-    "tolerance": ("exptime_relative", "exptime_s", "temperature_c"),
-    "limits": ("bias_exptime_s",),
+    "tolerance": ("exptime_relative", "exptime_s"),
+    "limits": ("bias_exptime_s", "gain_e_per_adu"),
+    "cmos": ("names",),
+    "filters": ("words",),
     "kind_cards": KIND_CARDS,
     "words": WORDS,
     "targets": ("patterns",),
@@ -40,7 +44,8 @@ _TABLES: dict[str, tuple[str, ...]] = {
 
 def _check(source: str, table: Mapping[str, Any]) -> None:
     """Raise RequestError for a table or key that camera files do not have."""
-    known = (*_TABLES, "name", "processed", "detector", "amplifier")
+    known = (*_TABLES, "name", "units", "processed", "criterion", "detector", "amplifier")
+    criteria = _checked_criteria(source, table)
     for key in table:
         if key not in known:
             raise RequestError(f"{source}: unknown table [{key}]; there are {', '.join(known)}")
@@ -48,6 +53,8 @@ def _check(source: str, table: Mapping[str, Any]) -> None:
         section = table.get(name, {})
         if not isinstance(section, dict):
             raise RequestError(f"{source}: {name} must be a table: [{name}]")
+        if name == "facts":
+            keys = (*FACTS, *(fact for fact in criteria if fact not in COMPUTED))
         for key, value in section.items():
             if key not in keys:
                 raise RequestError(
@@ -61,7 +68,40 @@ def _check(source: str, table: Mapping[str, Any]) -> None:
             ):
                 raise RequestError(f"{source}: {key} in [{name}] must be a list of texts")
 
+    units = table.get("units", {})
+    if not isinstance(units, dict) or not all(isinstance(unit, str) for unit in units.values()):
+        raise RequestError(f"{source}: [units] names the unit of cards: EXPOINUS = 'us'")
     _check_detector(source, table)
+
+
+def _checked_criteria(source: str, table: Mapping[str, Any]) -> list[str]:
+    """Return the facts that criteria go by, of a camera file and of the common rules."""
+    given = table.get("criterion", [])
+    if not isinstance(given, list) or not all(isinstance(entry, dict) for entry in given):
+        raise RequestError(f"{source}: criteria are tables: [[criterion]]")
+    known = {entry["name"]: entry for entry in _default_table()["criterion"]}
+    for entry in given:
+        for key, value in entry.items():
+            if key not in _CRITERION_VALUES:
+                text = f"unknown key {key!r} in [[criterion]]"
+                raise RequestError(f"{source}: {text}; there are {', '.join(_CRITERION_VALUES)}")
+            needed, is_sound = _CRITERION_VALUES[key]
+            if not is_sound(value):
+                raise RequestError(f"{source}: {key} = {value!r} in [[criterion]] must be {needed}")
+        if "name" not in entry or ("fact" not in entry and entry["name"] not in known):
+            raise RequestError(f"{source}: a [[criterion]] needs a name, and a new one a fact")
+    own = [entry["fact"] for entry in given if "fact" in entry]
+    return [*(entry["fact"] for entry in known.values()), *own]
+
+
+def _criteria(entries: Sequence[Mapping[str, Any]]) -> tuple[Criterion, ...]:
+    """Return criteria; of entries of one name a later one changes what an earlier one says."""
+    merged: dict[str, dict[str, Any]] = {}
+    for entry in entries:
+        merged[entry["name"]] = {**merged.get(entry["name"], {}), **entry}
+    for entry in merged.values():
+        entry |= {key: frozenset(entry.get(key, ())) for key in ("frames", "masters")}
+    return tuple(Criterion(**entry) for entry in merged.values())
 
 
 def _check_detector(source: str, table: Mapping[str, Any]) -> None:
@@ -142,6 +182,28 @@ _AMPLIFIER_VALUES: dict[str, tuple[str, Callable[[Any], bool]]] = {
 }
 
 
+def _is_kinds(value: Any) -> bool:
+    return isinstance(value, list) and all(entry in ("bias", "dark", "flat") for entry in value)
+
+
+def _is_one_of(*choices: str) -> tuple[str, Callable[[Any], bool]]:
+    return f"one of {', '.join(choices)}", lambda value: value in choices
+
+
+_CRITERION_VALUES: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "name": ("a text", _is_string),
+    "fact": ("a text", _is_string),
+    "frames": ("kinds of masters: bias, dark, flat", _is_kinds),
+    "masters": ("kinds of masters: bias, dark, flat", _is_kinds),
+    "tolerance": ("a number that is not negative", lambda v: _is_number(v) and v >= 0),
+    "unit": ("a text", _is_string),
+    "turn": ("a number that is not negative", lambda v: _is_number(v) and v >= 0),
+    "exact": ("true or false", lambda value: isinstance(value, bool)),
+    "absent": _is_one_of("agrees", "differs"),
+    "differs": _is_one_of("refuse", "warn"),
+}
+
+
 def _is_text(item: Any, nested: bool) -> bool:
     """Whether an item of a list is a text or, where that is allowed, a list of texts."""
     if nested and isinstance(item, list):
@@ -195,8 +257,12 @@ def _camera(source: str, table: Mapping[str, Any]) -> Camera:
         processed=tuple(_processed_rule(source, rule) for rule in table["processed"]),
         exptime_relative=float(table["tolerance"]["exptime_relative"]),
         exptime_tolerance_s=float(table["tolerance"]["exptime_s"]),
-        temperature_tolerance_c=float(table["tolerance"]["temperature_c"]),
+        criteria=_criteria(table["criterion"]),
         bias_exptime_s=float(table["limits"]["bias_exptime_s"]),
+        gain_limit_e_per_adu=float(table["limits"]["gain_e_per_adu"]),
+        units=table["units"],
+        cmos=tuple(_compile(source, pattern) for pattern in table["cmos"]["names"]),
+        filter_words=re.compile("|".join(f"(?:{word})" for word in table["filters"]["words"])),
         detector=DetectorRules.of(table["detector"]),
         amplifiers=tuple(
             AmplifierRule(**{key: frozen(value) for key, value in one.items()})
@@ -253,8 +319,8 @@ def read_camera(path: str | Path | None = None) -> Camera:
     source = f"camera file {path}"
     _check(source, own)
     for key, value in own.items():
-        if key == "processed":
-            # Further signs are added: a camera's own never make the common ones untrue.
+        if key in ("processed", "criterion"):
+            # Further ones are added: a camera's own never make the common ones untrue.
             table[key] = [*table[key], *(value if isinstance(value, list) else [value])]
         else:
             table[key] = {**table[key], **value} if isinstance(value, dict) else value

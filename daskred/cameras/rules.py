@@ -16,7 +16,9 @@ Meaning = Literal["calibrated", "master", "product"]
 
 
 # The time of day completes a date of observation that lacks it.
-FACTS = (*(field.name for field in fields(Facts)), "time_of_day")
+FACTS = (*(field.name for field in fields(Facts) if field.name != "settings"), "time_of_day")
+# What a criterion may go by that no card holds alone.
+COMPUTED = ("temperature", "set_temperature")
 
 
 KIND_CARDS = (
@@ -102,6 +104,90 @@ class AmplifierRule:
 
 
 @dataclass(frozen=True)
+class Criterion:
+    """What must agree before frames belong together; see ``[[criterion]]`` in ``default.toml``.
+
+    Parameters
+    ----------
+    name
+        In the user's words: ``gain setting``.
+    fact
+        Which fact it compares.
+    frames
+        Kinds of masters whose frames must agree in it.
+    masters
+        Kinds of masters that must agree in it with the frames that they calibrate.
+    tolerance
+        How far numbers may be apart.
+    unit
+        Of numbers.
+    turn
+        Where numbers begin anew, as 360 of angles; 0 where they never do.
+    exact
+        Whether texts of other cases or blanks differ.
+    absent
+        Whether frames whose header does not tell it agree with all others, or differ from them.
+    differs
+        Whether masters that differ are refused, or used with a warning where none is nearer.
+    """
+
+    name: str
+    fact: str
+    frames: frozenset[str]
+    masters: frozenset[str]
+    tolerance: float = 0.0
+    unit: str = ""
+    turn: float = 0.0
+    exact: bool = False
+    absent: Literal["agrees", "differs"] = "agrees"
+    differs: Literal["refuse", "warn"] = "refuse"
+
+    def distance(self, first: Any, second: Any) -> float:
+        """Return how far two values are apart: 0 for those that agree, of texts at most infinity.
+
+        Examples
+        --------
+        >>> angle = Criterion("rotator", "rotator", frozenset(), frozenset(), 5.0, turn=360.0)
+        >>> angle.distance("359", "3"), angle.distance("10", "20"), angle.distance("a", "A ")
+        (0.0, 10.0, 0.0)
+        """
+        if first is None or second is None:
+            apart = self.absent == "differs" and first is not second
+            return math.inf if apart else 0.0
+        one, other = self.key(first), self.key(second)
+        if isinstance(one, float) and isinstance(other, float):
+            apart_by = abs(one - other)
+            if self.turn:
+                apart_by = min(apart_by % self.turn, -apart_by % self.turn)
+            return 0.0 if apart_by <= self.tolerance else apart_by
+        return 0.0 if one == other else math.inf
+
+    def text(self, value: Any) -> str:
+        """Return a value as people write it.
+
+        Examples
+        --------
+        >>> Criterion("t", "t", frozenset(), frozenset(), unit="C").text(-20.0)
+        '-20 C'
+        """
+        if value is None:
+            return "none"
+        if isinstance(value, tuple):
+            return "x".join(map(str, value))
+        text = f"{value:g}" if isinstance(value, float) else str(value)
+        return f"{text} {self.unit}" if self.unit else text
+
+    def key(self, value: Any) -> Any:
+        """Return a value as it is compared: numbers as numbers, texts without case and blanks."""
+        if self.exact or value is None or isinstance(value, tuple):
+            return value
+        try:
+            return float(value)
+        except ValueError:
+            return re.sub(r"[\s_]+", "", str(value)).casefold()
+
+
+@dataclass(frozen=True)
 class ProcessedRule:
     """A sign that a frame is no raw frame any more.
 
@@ -153,10 +239,20 @@ class Camera:
         Patterns of names of things in the sky.
     processed
         Signs of frames that are no raw frames any more.
-    exptime_relative, exptime_tolerance_s, temperature_tolerance_c
-        How closely exposure times and temperatures must agree.
+    exptime_relative, exptime_tolerance_s
+        How closely exposure times must agree.
+    criteria
+        What else must agree.
     bias_exptime_s
         The longest exposure of a bias frame, seconds.
+    gain_limit_e_per_adu
+        A gain above it that tells no unit is a setting of the camera.
+    units
+        Units of cards that tell none.
+    cmos
+        Patterns of names of cameras whose card GAIN is a setting.
+    filter_words
+        Names of filters, as they stand in OBJECT and in names of files.
     """
 
     name: str
@@ -169,8 +265,12 @@ class Camera:
     processed: tuple[ProcessedRule, ...]
     exptime_relative: float
     exptime_tolerance_s: float
-    temperature_tolerance_c: float
+    criteria: tuple[Criterion, ...]
     bias_exptime_s: float
+    gain_limit_e_per_adu: float
+    units: Mapping[str, str]
+    cmos: tuple[re.Pattern[str], ...]
+    filter_words: re.Pattern[str]
     detector: DetectorRules
     amplifiers: tuple[AmplifierRule, ...] = ()
     source: str | None = None
@@ -190,6 +290,6 @@ class Camera:
         tolerance = max(self.exptime_tolerance_s, self.exptime_relative * longer)
         return abs(first_s - second_s) <= tolerance
 
-    def same_temperature(self, first_c: float, second_c: float) -> bool:
-        """Whether two temperatures, in degrees Celsius, are the same but for the regulation."""
-        return abs(first_c - second_c) <= self.temperature_tolerance_c
+    def criteria_of(self, kind: str) -> tuple[Criterion, ...]:
+        """Return what masters of a kind must share with the frames that they calibrate."""
+        return tuple(criterion for criterion in self.criteria if kind in criterion.masters)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from daskred.night.open import Night
 
 WORKERS = ("workers", "processes", "threads", "scheduler", "time_limit", "memory", "tile_rows")
-NIGHT = ("camera", "kind")
+NIGHT = ("camera", "kind", "exptime", "filter")
 
 
 def positive(text: str) -> int:
@@ -127,6 +127,13 @@ _WHERE = ("processes", "threads", "scheduler")
 
 def opened(arguments: argparse.Namespace, options: Options) -> Night:
     """Open the night that the arguments name."""
-    from daskred.night.open import camera_of, open_night, parse_kinds
+    from daskred.night.choices import parse_exptimes, parse_filters, parse_kinds
+    from daskred.night.open import camera_of, open_night
 
-    return open_night(*arguments.night, camera=camera_of(options), kinds=parse_kinds(options.kind))
+    return open_night(
+        *arguments.night,
+        camera=camera_of(options),
+        kinds=parse_kinds(options.kind),
+        exptimes=parse_exptimes(options.exptime),
+        filters=parse_filters(options.filter),
+    )

@@ -15,6 +15,8 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 # FITS 4.0, table 8 (BITPIX) and table 11 (offsets that make integers unsigned, bytes signed).
 _DISK_DTYPES = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
+# A detector this near to the temperature asked for has reached it.
+REACHED_C = 3.0
 _OFFSETS = {(8, -128.0): "i1", (16, 2.0**15): "u2", (32, 2.0**31): "u4", (64, 2.0**63): "u8"}
 
 
@@ -115,14 +117,19 @@ class Facts:
         Gain, electrons per ADU.
     set_temp_c, ccd_temp_c
         Temperature asked for and reached, degrees Celsius.
-    camera, readout, gain_setting, window
-        Which detector, read out how, at which gain setting, from which corner.
+    camera
+        Which detector.
     object
         What was observed, in the observer's words.
     saturation_adu
         The level above which pixels are saturated, ADU.
     read_noise_e
         Electrons.
+    dark_time_s
+        How long dark current has gathered, seconds: the exposure time, unless the header tells
+        that it was much longer.
+    settings
+        What else the camera's criteria ask for: name and value, as ``("offset", "50")``.
     """
 
     exptime_s: float | None = None
@@ -133,12 +140,36 @@ class Facts:
     set_temp_c: float | None = None
     ccd_temp_c: float | None = None
     camera: str | None = None
-    readout: str | None = None
-    gain_setting: str | None = None
-    window: str | None = None
     object: str | None = None
     saturation_adu: float | None = None
     read_noise_e: float | None = None
+    dark_time_s: float | None = None
+    settings: tuple[tuple[str, str], ...] = ()
+
+    def value(self, name: str) -> Any:
+        """Return a fact, or a setting, by its name; None where the header does not tell it."""
+        for setting, text in self.settings:
+            if setting == name:
+                return text
+        return getattr(self, name, None)
+
+    @property
+    def dark_exposure_s(self) -> float | None:
+        """How long dark current has gathered, seconds; the exposure time where no card tells it."""
+        return self.exptime_s if self.dark_time_s is None else self.dark_time_s
+
+    @property
+    def set_temperature(self) -> float | None:
+        """The temperature asked for, where it was reached; degrees Celsius."""
+        if self.set_temp_c is None or self.ccd_temp_c is None:
+            return self.set_temp_c
+        return self.set_temp_c if abs(self.set_temp_c - self.ccd_temp_c) <= REACHED_C else None
+
+    @property
+    def temperature(self) -> float | None:
+        """The detector's temperature: the one asked for where it was reached, else the measured."""
+        set_temperature = self.set_temperature
+        return self.ccd_temp_c if set_temperature is None else set_temperature
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -192,3 +193,15 @@ def size(value: Any) -> int:
     if found <= 0:
         raise ValueError("is no size; write one like 500MB or 2GB")
     return found
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Say which of the names that there are is the nearest to one that there is not.
+
+    Examples
+    --------
+    >>> nearest("combin", ["combine", "dtype"])
+    'there is no combin; the nearest is combine'
+    """
+    found = difflib.get_close_matches(name, list(known), 1, 0.4)
+    return f"there is no {name}" + (f"; the nearest is {found[0]}" if found else "")

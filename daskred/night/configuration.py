@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from daskred.model.errors import RequestError
-from daskred.options import BY_NAME, nearest
+from daskred.model.option import nearest
+from daskred.options import BY_NAME
 
 CONFIGURATION = "daskred.toml"
 

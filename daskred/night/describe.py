@@ -19,11 +19,13 @@ from daskred.model.errors import FrameError
 from daskred.model.frame import Frame, Image
 from daskred.model.plan import LeftOut
 from daskred.model.readout import Readout
+from daskred.night.choices import Choices
 from daskred.night.facts import facts_of
 from daskred.night.kinds import kind_of, processed_sign
 from daskred.night.readout import readout_of
 
 _SAMPLE_PIXELS = 1024
+_NONE = Choices()
 
 
 _MEANINGS = {
@@ -78,7 +80,7 @@ def telling_headers(hdus: Sequence[Hdu]) -> list[Header]:
     return [hdu.header for hdu in hdus[: 1 + n_empty]]
 
 
-def describe(path: str, name: str, camera: Camera) -> Description:
+def describe(path: str, name: str, camera: Camera, choices: Choices = _NONE) -> Description:
     """Read the headers and the first pixels of a file, and say what it is."""
     try:
         with frame_errors(path):
@@ -86,22 +88,25 @@ def describe(path: str, name: str, camera: Camera) -> Description:
         hdus = read_hdus(path)
         processed = processed_sign(name, telling_headers(hdus), camera)
         if processed is None:
-            return _describe(path, name, hdus, camera, state)
+            return _describe(path, name, hdus, camera, choices, state)
         meaning, sign = processed
         text = _MEANINGS[meaning] + (f": {sign}" if meaning != "product" else "")
         left_out = LeftOut(path, name, text, failed=False)
     except FrameError as error:
         return Description(None, LeftOut(path, name, error.reason, failed=True))
     try:
-        return replace(_describe(path, name, hdus, camera, state), left_out=left_out)
+        return replace(_describe(path, name, hdus, camera, choices, state), left_out=left_out)
     except FrameError:
         return Description(None, left_out)
 
 
-def _describe(path: str, name: str, hdus: Sequence[Hdu], camera: Camera, state: str) -> Description:
+def _describe(
+    path: str, name: str, hdus: Sequence[Hdu], camera: Camera, choices: Choices, state: str
+) -> Description:
     images = images_of(path, hdus)
     headers = telling_headers(hdus)
-    facts = facts_of(path, headers, camera)
+    exptime_s, filter_name = choices.exptime_s(name, path), choices.filter(name, path)
+    facts = facts_of(path, headers, camera, exptime_s, filter_name)
     sample = _sample(path, images[0])
     readout = _shared(readout_of(path, hdus, images, camera, facts))
     is_prepared = _changes(readout)

@@ -5,20 +5,42 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import fields
 
-from daskred.cameras.rules import Camera
-from daskred.fits.header import Header, Value
+from daskred.cameras.rules import COMPUTED, Camera
+from daskred.fits.header import COMMENTARY, Header, Value
 from daskred.model.errors import FrameError
 from daskred.model.frame import Facts
+from daskred.night.times import seconds_between
 
 _NUMBER = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[ED][+-]?\d+)?)\s*([a-z]*)\.?\s*", re.I)
 _SECONDS = {"": 1.0, "s": 1.0, "sec": 1.0, "secs": 1.0, "second": 1.0, "seconds": 1.0}
-_SECONDS |= {"ms": 1e-3, "msec": 1e-3, "min": 60.0, "m": 60.0}
+_SECONDS |= {"ms": 1e-3, "msec": 1e-3, "min": 60.0, "m": 60.0, "minutes": 60.0}
+_SECONDS |= {"us": 1e-6, "usec": 1e-6, "ns": 1e-9, "h": 3600.0, "hours": 3600.0}
 _DEGREES = frozenset({"", "c", "degc", "deg", "celsius"})
 # What a filter wheel says of a hole.
 _NO_FILTER = re.compile(r"(none|air|clear|open|empty|free|hole|no|blank|null)?[\d-]*", re.I)
-_MILLISECONDS = re.compile(r"\b(ms|msec|millisec\w*)\b", re.I)
+# What comments of cards say of units; the longer words first.
+_UNIT_WORDS = (
+    (re.compile(r"\b(us|usec|microsec\w*)\b|\u00b5s", re.I), 1e-6),
+    (re.compile(r"\b(ms|msec|millisec\w*)\b", re.I), 1e-3),
+    (re.compile(r"[\[(]\s*min(utes?)?\s*[\])]|\bin min(utes?)?\b|\bminutes\b", re.I), 60.0),
+    (re.compile(r"[\[(]\s*h(ours?)?\s*[\])]|\bin hours\b", re.I), 3600.0),
+)
+_PER_ADU = re.compile(r"\be(lectrons?|-)?\s*(/|per)\s*(adu|dn|count|data)|electrons", re.I)
+# Cards that nobody knows, told by what their comments say.
+_EXPOSURE = re.compile(
+    r"\W*(light |shutter |camera |integration |actual |total )*exp(osure|\.)?"
+    r"([ _-]*(time|length|duration))?\s*([(\[,]|in\b|$)",
+    re.I,
+)
+_EXPOSURE_TEXT = re.compile(r"exp(osure)?[ ._-]*time\s*[=:]\s*([0-9.]+)\s*([a-z]*)", re.I)
+_FILTER_CARD = re.compile(r".*(FILT|FLTR|FLT).*")
+_FILTER_COMMENT = re.compile(
+    r"\bfilter\b(?!\s*(wheel|number|position|pos|temp|focus|offset))", re.I
+)
 _KELVIN = 273.15
+_FIELDS = frozenset(field.name for field in fields(Facts))
 
 
 def present(headers: Sequence[Header], keyword: str) -> Iterator[Value]:
@@ -67,8 +89,21 @@ def parse_number(value: Value) -> tuple[float, str] | None:
     return float(match.group(1).upper().replace("D", "E")), match.group(2).lower()
 
 
+def _unit(headers: Sequence[Header], camera: Camera, card: str, told: str) -> float:
+    """Return the seconds of a unit, told by the value, by the comment, or by the rules."""
+    if told:
+        return _SECONDS[told]
+    comments = [header.comment(card) for header in headers if card in header]
+    for words, seconds in _UNIT_WORDS:
+        if any(words.search(comment) for comment in comments):
+            return seconds
+    return _SECONDS[camera.units.get(card, "")]
+
+
 def exposure_time(path: str, headers: Sequence[Header], camera: Camera) -> float | None:
     """Return the exposure time in seconds; None where no card tells it.
+
+    Where no card of the camera's rules tells it, cards are asked whose comment says that they do.
 
     Raises
     ------
@@ -76,18 +111,50 @@ def exposure_time(path: str, headers: Sequence[Header], camera: Camera) -> float
         When the cards that are there are no times, or negative ones.
     """
     unreadable = ""
-    for card, (value, *_) in _alternatives(headers, camera, "exptime_s"):
-        number = parse_number(value)
-        if number is None or number[1] not in _SECONDS or number[0] < 0:
-            unreadable = unreadable or f"{card} = {value!r} is no exposure time in seconds"
+    for cards, values in _alternatives(headers, camera, "exptime_s"):
+        if len(values) > 1:  # begin and end
+            if (seconds := seconds_between(*map(str, values))) is not None:
+                return seconds
             continue
-        unit = _SECONDS[number[1]]
-        if not number[1] and any(_MILLISECONDS.search(h.comment(card)) for h in headers):
-            unit = _SECONDS["ms"]
-        return number[0] * unit
+        number = parse_number(values[0])
+        if number is None or number[1] not in _SECONDS or number[0] < 0:
+            unreadable = unreadable or f"{cards} = {values[0]!r} is no exposure time in seconds"
+            continue
+        return number[0] * _unit(headers, camera, cards, number[1])
+    found = set(_commented_times(headers, camera))
+    if len(found) == 1:
+        return found.pop()
     if unreadable:
         raise FrameError(path, unreadable)
     return None
+
+
+def _commented_times(headers: Sequence[Header], camera: Camera) -> Iterator[float]:
+    """Yield exposure times of cards whose comments say so, and of comments that tell one."""
+    for header in headers:
+        for card in header.keywords:
+            if card in COMMENTARY:
+                for text in header.values(card):
+                    match = _EXPOSURE_TEXT.search(str(text))
+                    number = parse_number(match[2]) if match else None
+                    if match and number and match[3].lower() in _SECONDS:
+                        yield number[0] * _SECONDS[match[3].lower()]
+            elif _EXPOSURE.match(header.comment(card)):
+                value = header.get(card)
+                number = parse_number(value) if not isinstance(value, str) else None
+                if number and number[0] >= 0:
+                    yield number[0] * _unit([header], camera, card, "")
+
+
+def _dark_time(headers: Sequence[Header], camera: Camera, exptime_s: float | None) -> float | None:
+    """Return how long dark current has gathered, seconds.
+
+    Most cameras add to DARKTIME what it takes to begin and to read out; that is no other time.
+    """
+    told = positive(headers, camera, "dark_time_s")
+    if told is None or exptime_s is None or exptime_s <= told <= 1.05 * exptime_s + 2:
+        return told if exptime_s is None else exptime_s
+    return told if told > exptime_s else exptime_s
 
 
 def positive(headers: Sequence[Header], camera: Camera, fact: str) -> float | None:
@@ -98,6 +165,33 @@ def positive(headers: Sequence[Header], camera: Camera, fact: str) -> float | No
             if number and number[0] > 0:
                 return number[0]
     return None
+
+
+def gain_of(headers: Sequence[Header], camera: Camera) -> float | None:
+    """Return the gain, electrons per ADU: the first card that tells one, and no setting."""
+    for card, *_ in camera.facts["gain_e_per_adu"]:
+        for header in headers:
+            for value in present([header], card):
+                number = parse_number(value)
+                if number and number[0] > 0 and not _is_setting(headers, header, card, camera):
+                    return number[0]
+    return None
+
+
+def _is_setting(headers: Sequence[Header], header: Header, card: str, camera: Camera) -> bool:
+    """Whether a card GAIN tells what the camera was set to, and not electrons per ADU."""
+    if card != "GAIN" or _PER_ADU.search(header.comment(card)):
+        return False
+    number = parse_number(header.get(card))
+    if number and (number[0] > camera.gain_limit_e_per_adu or number[1]):
+        return not number[1].startswith("e")
+    cards = [name for (name, *_) in camera.facts["camera"]]
+    names = [str(value) for name in cards for value in present(headers, name)]
+    if any(pattern.search(name) for pattern in camera.cmos for name in names):
+        return True
+    return any(
+        next(present(headers, name), None) is not None for (name, *_) in camera.facts["offset"]
+    )
 
 
 def _temperature(headers: Sequence[Header], camera: Camera, fact: str) -> float | None:
@@ -124,7 +218,36 @@ def _filter(headers: Sequence[Header], camera: Camera) -> str | None:
         names = [str(value).strip() for value in values if value is not None]
         real = [name for name in names if len(names) == 1 or not _NO_FILTER.fullmatch(name)]
         return "+".join(real) if real else names[0]
-    return None
+    # A card that nobody knows is told by its name or comment, and by its value.
+    unknown = {
+        value.strip()
+        for header in headers
+        for card in header.keywords
+        if _FILTER_CARD.fullmatch(card) or _FILTER_COMMENT.search(header.comment(card))
+        for value in header.values(card)
+        if isinstance(value, str) and camera.filter_words.fullmatch(value.strip())
+    }
+    return unknown.pop() if len(unknown) == 1 else None
+
+
+def _settings(headers: Sequence[Header], camera: Camera) -> tuple[tuple[str, str], ...]:
+    """Return what the camera's criteria compare, as texts; numbers of one value are one text."""
+    found = []
+    for fact in dict.fromkeys(criterion.fact for criterion in camera.criteria):
+        if fact in _FIELDS or fact in COMPUTED:
+            continue
+        for _, values in _alternatives(headers, camera, fact):
+            texts = (_setting_text(value) for value in values if value is not None)
+            found.append((fact, " ".join(texts)))
+            break
+    return tuple(found)
+
+
+def _setting_text(value: Value) -> str:
+    number = parse_number(value)
+    if number and not number[1]:
+        return f"{number[0]:g}"
+    return " ".join(str(value).split())
 
 
 def _time(headers: Sequence[Header], camera: Camera) -> str | None:
@@ -135,7 +258,13 @@ def _time(headers: Sequence[Header], camera: Camera) -> str | None:
     return f"{date}T{time}" if time else date
 
 
-def facts_of(path: str, headers: Sequence[Header], camera: Camera) -> Facts:
+def facts_of(
+    path: str,
+    headers: Sequence[Header],
+    camera: Camera,
+    exptime_s: float | None = None,
+    filter_name: str | None = None,
+) -> Facts:
     """Return what the headers of a frame say.
 
     Parameters
@@ -152,19 +281,23 @@ def facts_of(path: str, headers: Sequence[Header], camera: Camera) -> Facts:
     FrameError
         When the exposure time is no number.
     """
+    if exptime_s is None:
+        exptime_s = exposure_time(path, headers, camera)
+        dark_time_s = _dark_time(headers, camera, exptime_s)
+    else:
+        dark_time_s = exptime_s
     return Facts(
-        exptime_s=exposure_time(path, headers, camera),
-        filter=_filter(headers, camera),
+        exptime_s=exptime_s,
+        dark_time_s=dark_time_s,
+        filter=filter_name or _filter(headers, camera),
         binning=_binning(headers, camera),
         time_obs=_time(headers, camera),
-        gain_e_per_adu=positive(headers, camera, "gain_e_per_adu"),
+        gain_e_per_adu=gain_of(headers, camera),
         set_temp_c=_temperature(headers, camera, "set_temp_c"),
         ccd_temp_c=_temperature(headers, camera, "ccd_temp_c"),
         camera=_text(headers, camera, "camera"),
-        readout=_text(headers, camera, "readout"),
-        gain_setting=_text(headers, camera, "gain_setting"),
-        window=_text(headers, camera, "window"),
         object=_text(headers, camera, "object"),
         saturation_adu=positive(headers, camera, "saturation_adu"),
         read_noise_e=positive(headers, camera, "read_noise_e"),
+        settings=_settings(headers, camera),
     )

@@ -4,115 +4,151 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import replace
 from itertools import groupby
+from statistics import median
 from typing import Any
 
-from daskred.cameras.rules import Camera
+from daskred.cameras.rules import Camera, Criterion
 from daskred.model.frame import Facts, Frame
 from daskred.model.plan import Input, Master, MasterKind, shape_text
-from daskred.night.match import AGREE, fact_text
+from daskred.night.times import Dates
 
 
-def _clusters(values: Iterable[float], near: Any) -> dict[float, float]:
-    """Map each value to the smallest of those that it is near to."""
+def _clusters(values: Iterable[float], near: Callable[[float, float], bool]) -> dict[float, float]:
+    """Map each value to the smallest of those that a chain of near ones leads to."""
     anchors: dict[float, float] = {}
-    anchor: float | None = None
+    before: float | None = None
     for value in sorted(set(values)):
-        if anchor is None or not near(anchor, value):
-            anchor = value
-        anchors[value] = anchor
+        is_near = before is not None and near(before, value)
+        anchors[value] = anchors[before] if is_near and before is not None else value
+        before = value
     return anchors
 
 
-def grouped(frames: Sequence[Frame], kind: MasterKind, camera: Camera) -> list[list[Frame]]:
-    """Group frames of one kind by all that must agree; what no header gives is its own value."""
-    times = _clusters(
-        (f.facts.exptime_s for f in frames if f.facts.exptime_s is not None), camera.same_exptime
-    )
-    temperatures = _clusters(
-        (f.facts.set_temp_c for f in frames if f.facts.set_temp_c is not None),
-        camera.same_temperature,
-    )
+def _keys(criterion: Criterion, frames: Sequence[Frame]) -> list[Hashable]:
+    """Return, for each frame, what is equal for frames that agree in a criterion."""
+    keys = [criterion.key(frame.facts.value(criterion.fact)) for frame in frames]
+    if not criterion.tolerance:
+        return keys
+    numbers = [key for key in keys if isinstance(key, float)]
+    anchors = _clusters(numbers, lambda first, second: not criterion.distance(first, second))
+    if criterion.turn and len(set(anchors.values())) > 1:  # 359.5 and 0.5 degrees
+        first, last = min(numbers), max(numbers)
+        if not criterion.distance(first, last):
+            anchors |= {n: anchors[last] for n in anchors if anchors[n] == anchors[first]}
+    return [anchors.get(key, key) for key in keys]
 
-    def key(frame: Frame) -> tuple[Hashable, ...]:
-        facts = frame.facts
-        own: tuple[Hashable, ...] = ()
-        if kind == "dark":
-            own = (times.get(facts.exptime_s or 0.0),)
-        elif kind == "flat":
-            own = (facts.filter,)
-        common = tuple(getattr(facts, criterion) for criterion in AGREE)
-        temperature = None if facts.set_temp_c is None else temperatures[facts.set_temp_c]
-        return (*own, frame.layout, *common, temperature)
 
-    groups: dict[tuple[Hashable, ...], list[Frame]] = {}
+def grouped(
+    frames: Sequence[Frame], kind: MasterKind, camera: Camera, dates: Dates
+) -> list[list[Frame]]:
+    """Group frames of one kind by all that must agree, and by the night.
+
+    What no header gives is its own value.
+    """
+    nights: dict[int | None, list[Frame]] = {}
     for frame in frames:
-        groups.setdefault(key(frame), []).append(frame)
+        nights.setdefault(dates.night_of(frame), []).append(frame)
+    groups: dict[tuple[Hashable, ...], list[Frame]] = {}
+    for night, of_night in nights.items():
+        columns = [_keys(c, of_night) for c in camera.criteria if kind in c.frames]
+        if kind == "dark":
+            seconds = [frame.facts.dark_exposure_s or 0.0 for frame in of_night]
+            times = _clusters(seconds, camera.same_exptime)
+            columns.append([times[time] for time in seconds])
+        for frame, *key in zip(of_night, *columns, strict=True):
+            groups.setdefault((night, frame.layout, *key), []).append(frame)
     return list(groups.values())
 
 
 def _common_facts(frames: Sequence[Frame]) -> Facts:
     """Return the facts that frames of one group share."""
     first = frames[0].facts
-    times = Counter(f.facts.exptime_s for f in frames if f.facts.exptime_s is not None)
-    exptime = min(times, key=lambda t: (-times[t], t)) if times else None
     filters = {f.facts.filter for f in frames}
+    measured = [f.facts.ccd_temp_c for f in frames if f.facts.ccd_temp_c is not None]
     return Facts(
-        exptime_s=exptime,
+        exptime_s=_most_frequent(f.facts.exptime_s for f in frames),
+        dark_time_s=_most_frequent(f.facts.dark_exposure_s for f in frames),
         filter=first.filter if len(filters) == 1 else None,
+        binning=first.binning,
+        camera=first.camera,
         set_temp_c=first.set_temp_c,
-        **{criterion: getattr(first, criterion) for criterion in AGREE},
+        ccd_temp_c=round(median(measured), 2) if measured else None,
+        settings=first.settings,
     )
+
+
+def _most_frequent(times: Iterable[float | None]) -> float | None:
+    counts = Counter(time for time in times if time is not None)
+    return min(counts, key=lambda time: (-counts[time], time)) if counts else None
 
 
 def _base_name(kind: MasterKind, facts: Facts) -> str:
     if kind == "bias":
         return "MasterBias"
     if kind == "dark":
-        return f"MasterDark_{facts.exptime_s:g}s"
+        return f"MasterDark_{facts.dark_exposure_s:g}s"
     filter_name = re.sub(r"[^A-Za-z0-9+.-]+", "_", facts.filter or "").strip("_")
     return f"MasterFlat_{filter_name}" if filter_name else "MasterFlat"
 
 
-def named(kind: MasterKind, groups: Sequence[Sequence[Input]]) -> list[Master]:
-    """Name the masters of one kind; where names would be the same, by what sets them apart."""
+def named(
+    kind: MasterKind, groups: Sequence[Sequence[Input]], camera: Camera, dates: Dates
+) -> list[Master]:
+    """Name the masters of one kind; where names would be the same, by what sets them apart.
+
+    Those of the first night are named as if there were no other; others add their date.
+    """
     masters = [
         Master("", kind, tuple(group), _common_facts([one.frame for one in group]))
         for group in groups
     ]
     masters = [replace(master, name=_base_name(kind, master.facts)) for master in masters]
-    masters.sort(key=lambda master: (master.name.lower(), master.inputs[0].frame.name))
+
+    def night(master: Master) -> int:
+        return dates.night_of(master.inputs[0].frame) or 0
+
+    masters.sort(
+        key=lambda master: (master.name.lower(), night(master), master.inputs[0].frame.name)
+    )
     named: list[Master] = []
     taken: set[str] = set()
-    for _, same in groupby(masters, key=lambda master: master.name.lower()):
+    for (base, number), same in groupby(masters, key=lambda m: (m.name.lower(), night(m))):
         alike = list(same)
+        is_later = number > min(night(m) for m in masters if m.name.lower() == base)
         for master in alike:
-            name = unique = master.name + _distinction(master, alike)
-            number = 1
+            name = unique = (
+                master.name
+                + _distinction(master, alike, camera)
+                + (f"_{dates.date(number)}" if is_later else "")
+            )
+            count = 1
             # Also among all others, and where a file system does not tell cases apart.
             while unique.lower() in taken:
-                number += 1
-                unique = f"{name}_{number}"
+                count += 1
+                unique = f"{name}_{count}"
             taken.add(unique.lower())
             named.append(replace(master, name=unique))
     return named
 
 
-def _distinction(master: Master, alike: Sequence[Master]) -> str:
+def _distinction(master: Master, alike: Sequence[Master], camera: Camera) -> str:
     """Return what to add to a master's name to tell it from others of the same name."""
     parts = []
-    for criterion in ("layout", *AGREE, "set_temp_c"):
-        of = (lambda m: m.layout) if criterion == "layout" else _fact_getter(criterion)
-        if len({of(other) for other in alike}) > 1:
-            value = of(master)
-            text = shape_text(value) if criterion == "layout" else fact_text(value)
-            if criterion == "set_temp_c" and value is not None:
-                text += "C"
-            parts.append("_" + re.sub(r"[^A-Za-z0-9+.-]+", "-", text).strip("-"))
-    return "".join(parts)
+    if len({other.layout for other in alike}) > 1:
+        parts.append(shape_text(master.layout))
+    for criterion in camera.criteria:
+        if master.kind not in criterion.frames or criterion.fact == "filter":
+            continue
+        value = master.facts.value(criterion.fact)
+        if value is not None and any(_sets_apart(criterion, value, other) for other in alike):
+            parts.append(criterion.text(value).replace(" ", "" if criterion.unit else " "))
+    texts = (re.sub(r"[^A-Za-z0-9+.-]+", "-", part).rstrip("-") for part in parts)
+    return "".join(f"_{text}" for text in texts if text)
 
 
-def _fact_getter(criterion: str) -> Any:
-    return lambda master: getattr(master.facts, criterion)
+def _sets_apart(criterion: Criterion, value: Any, other: Master) -> bool:
+    theirs = other.facts.value(criterion.fact)
+    return theirs is None or bool(criterion.distance(value, theirs))

@@ -2,133 +2,189 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
-from daskred.cameras.rules import Camera
+from daskred.cameras.rules import Camera, Criterion
 from daskred.kernels.line import line_factors
 from daskred.model.frame import Frame
-from daskred.model.plan import Correction, Master, shape_text
+from daskred.model.plan import Correction, Master, MasterKind, shape_text
+from daskred.night.times import Dates
 from daskred.options import Options
-
-# Facts that must agree between a frame and its masters where both headers give them.
-AGREE = ("camera", "binning", "gain_setting", "readout", "window")
-
-
-def fact_text(value: object) -> str:
-    """Return a fact as people write it."""
-    if isinstance(value, tuple):
-        return "x".join(map(str, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def disagreement(first: Frame | Master, second: Frame | Master, camera: Camera) -> str | None:
-    """Return the first criterion that keeps two from belonging together; None where all agree.
-
-    Facts that a header does not give do not keep anything apart.
-    """
-    if first.layout != second.layout:
-        return f"shape {shape_text(second.layout)}, not {shape_text(first.layout)}"
-    for criterion in AGREE:
-        mine, other = getattr(first.facts, criterion), getattr(second.facts, criterion)
-        if mine is not None and other is not None and mine != other:
-            name = criterion.replace("_", " ")
-            return f"{name} {fact_text(other)}, not {fact_text(mine)}"
-    mine, other = first.facts.set_temp_c, second.facts.set_temp_c
-    if mine is None or other is None or camera.same_temperature(mine, other):
-        return None
-    return f"set temperature {other:g} C, not {mine:g} C"
 
 
 class RefusedError(Exception):
     """A frame cannot be calibrated as wished; the message says why and the way out."""
 
 
-def _listed(masters: Sequence[Master], target: Frame, camera: Camera) -> str:
-    """Say what masters there were, and what kept each from matching."""
-    if not masters:
-        return "there was none"
-    entries = []
-    for master in masters[:4]:
-        why = disagreement(target, master, camera)
-        entries.append(f"{master.name} ({why})" if why else master.name)
-    more = f" and {len(masters) - 4} more" if len(masters) > 4 else ""
-    return f"there was {', '.join(entries)}{more}"
+@dataclass
+class Shelf:
+    """The masters of a night, and which of them go with a frame.
 
-
-def _matching(masters: Iterable[Master], target: Frame, camera: Camera) -> list[Master]:
-    """Return the masters that agree with a frame, the one of most frames first."""
-    matching = [m for m in masters if disagreement(target, m, camera) is None]
-    return sorted(matching, key=lambda master: -len(master.inputs))
-
-
-def dark_correction(
-    target: Frame,
-    biases: Sequence[Master],
-    darks: Sequence[Master],
-    camera: Camera,
-    options: Options,
-) -> Correction:
-    """Choose what is subtracted from a frame.
-
-    Raises
-    ------
-    RefusedError
-        When nothing matches and the user did not ask to go without.
+    Parameters
+    ----------
+    camera
+        The rules: what must agree.
+    dates
+        In which night each frame was exposed.
+    options
+        What may be done only on request.
+    masters
+        By kind, those that there are.
     """
-    bias = bias_for(target, biases, camera)
-    chosen = _dark_correction(target, bias, darks, camera, options)
-    return replace(chosen, zero=bias.name if bias else None)
+
+    camera: Camera
+    dates: Dates
+    options: Options
+    masters: dict[MasterKind, list[Master]] = field(
+        default_factory=lambda: {"bias": [], "dark": [], "flat": []}
+    )
+    _found: dict[Hashable, list[Master]] = field(default_factory=dict)
+
+    def criteria(self, kind: MasterKind) -> list[Criterion]:
+        """Return what masters of a kind must share with the frames that they calibrate."""
+        allowed = self.options.allow
+        return [c for c in self.camera.criteria_of(kind) if c.name not in allowed]
+
+    def disagreement(self, target: Frame, master: Master) -> str | None:
+        """Return the first criterion that keeps two from belonging together, or None."""
+        if target.layout != master.layout:
+            return f"shape {shape_text(master.layout)}, not {shape_text(target.layout)}"
+        return next(self._differences(target, master, "refuse"), None)
+
+    def worth_a_look(self, target: Frame, master: Master) -> list[str]:
+        """Return in what a master differs from a frame that it calibrates all the same."""
+        return list(self._differences(target, master, "warn"))
+
+    def _differences(self, target: Frame, master: Master, differs: str) -> Iterator[str]:
+        for criterion in self.criteria(master.kind):
+            mine, other = (f.facts.value(criterion.fact) for f in (target, master))
+            if criterion.differs == differs and criterion.distance(mine, other):
+                yield f"{criterion.name} {criterion.text(other)}, not {criterion.text(mine)}"
+
+    def matching(self, kind: MasterKind, target: Frame) -> list[Master]:
+        """Return the masters of a kind that agree with a frame, the best first.
+
+        It is the one that differs least in what only asks for a look, then the nearest in time,
+        then the one of most frames. Frames that tell the same need the same masters: they are
+        looked for once.
+        """
+        criteria = self.criteria(kind)
+        night = self.dates.night_of(target)
+        values = tuple(target.facts.value(criterion.fact) for criterion in criteria)
+        key = (kind, target.layout, night, values)
+        if key not in self._found:
+            fitting = [m for m in self.masters[kind] if self.disagreement(target, m) is None]
+            softly = [c for c in criteria if c.differs == "warn"]
+
+            def rank(master: Master) -> tuple[list[float], float, int]:
+                apart = [
+                    c.distance(target.facts.value(c.fact), master.facts.value(c.fact))
+                    for c in softly
+                ]
+                days = self.dates.days_between(night, self.night_of(master))
+                return apart, days, -len(master.inputs)
+
+            self._found[key] = sorted(fitting, key=rank)
+        return self._found[key]
+
+    def night_of(self, master: Master) -> int | None:
+        """Return the number of the night of a master's frames."""
+        return self.dates.night_of(master.inputs[0].frame)
+
+    def listed(self, masters: Sequence[Master], target: Frame) -> str:
+        """Say what masters there were, and what kept each from matching."""
+        if not masters:
+            return "there was none"
+        entries = []
+        for master in masters[:4]:
+            why = self.disagreement(target, master)
+            entries.append(f"{master.name} ({why})" if why else master.name)
+        more = f" and {len(masters) - 4} more" if len(masters) > 4 else ""
+        return f"there was {', '.join(entries)}{more}"
+
+    def bias_for(self, target: Frame) -> Master | None:
+        """Choose the master bias of a frame, or None."""
+        return next(iter(self.matching("bias", target)), None)
+
+    def flat_for(self, target: Frame) -> str | None:
+        """Choose the master flat that a science frame is divided by.
+
+        Raises
+        ------
+        RefusedError
+            When nothing matches and the user did not ask to go without.
+        """
+        if matching := self.matching("flat", target):
+            return matching[0].name
+        if self.options.missing_flat:
+            return None
+        name = target.facts.filter
+        wanted = f"a flat in filter {name}" if name else "a flat without a filter's name"
+        flats = self.masters["flat"]
+        same = [flat for flat in flats if flat.facts.filter == name]
+        there_was = self.listed(same or flats, target)
+        raise RefusedError(f"needs {wanted}; {there_was}; --missing-flat goes without")
+
+    def dark_correction(self, target: Frame) -> Correction:
+        """Choose what is subtracted from a frame.
+
+        Raises
+        ------
+        RefusedError
+            When nothing matches and the user did not ask to go without.
+        """
+        bias = self.bias_for(target)
+        chosen = self._dark_correction(target, bias)
+        return replace(chosen, zero=bias.name if bias else None)
+
+    def _dark_correction(self, target: Frame, bias: Master | None) -> Correction:
+        exptime_s = target.facts.dark_exposure_s
+        usable = [(_time(dark), dark) for dark in self.matching("dark", target)]
+        if exptime_s is not None:
+            same = [dark for time, dark in usable if self.camera.same_exptime(time, exptime_s)]
+            if same:
+                return Correction(dark=same[0].name)
+            if self.options.dark_model and (terms := _line_through(usable, bias, exptime_s)):
+                zero = () if bias else _line_through(usable, bias, 0.0)
+                return Correction(terms=terms, zero_terms=zero)
+            longer = [pair for pair in usable if pair[0] > exptime_s]
+            shorter = [pair for pair in usable if 0 < pair[0] < exptime_s]
+            scalable = longer or (shorter if self.options.scale_dark_up else [])
+            if bias and scalable:
+                # The nearest exposure time needs the least faith in a linear dark current.
+                time, dark = min(scalable, key=lambda pair: abs(pair[0] - exptime_s))
+                return Correction(dark=dark.name, dark_scale=exptime_s / time, bias=bias.name)
+        if self.options.missing_dark:
+            return Correction(bias=bias.name if bias else None)
+        raise RefusedError(self._refusal(target, bias, usable))
+
+    def _refusal(
+        self, target: Frame, bias: Master | None, usable: Sequence[tuple[float, Master]]
+    ) -> str:
+        """Say why nothing can be subtracted from a frame, and the way out."""
+        exptime_s = target.facts.dark_exposure_s
+        way_out = "--missing-dark goes without"
+        if exptime_s is None:
+            told = f"--exptime '{target.name}'=SECONDS tells it"
+            text = "its header tells no exposure time, so no dark can be chosen"
+            return f"{text}; {told}, {way_out}"
+        text = f"needs a dark of {exptime_s:g} s; {self.listed(self.masters['dark'], target)}"
+        if len(usable) > 1 and exptime_s < max(time for time, _ in usable):
+            text += ", and no bias to scale one by exposure time"
+            way_out = f"--dark-model fits a line through them, {way_out}"
+        elif usable and not bias:
+            text += ", and no bias to scale it by exposure time"
+        elif usable:
+            way_out = f"--scale-dark-up scales the shorter one, {way_out}"
+        elif bias:
+            way_out = f"--missing-dark subtracts {bias.name} alone"
+        return f"{text}; {way_out}"
 
 
-def bias_for(target: Frame, biases: Sequence[Master], camera: Camera) -> Master | None:
-    """Choose the master bias of a frame, or None."""
-    return next(iter(_matching(biases, target, camera)), None)
-
-
-def _dark_correction(
-    target: Frame,
-    bias: Master | None,
-    darks: Sequence[Master],
-    camera: Camera,
-    options: Options,
-) -> Correction:
-    exptime_s = target.facts.exptime_s
-    usable = _matching(darks, target, camera)
-    if exptime_s is not None:
-        of_time = [(float(d.facts.exptime_s or 0), d) for d in usable]
-        same = [pair for pair in of_time if camera.same_exptime(pair[0], exptime_s)]
-        if same:
-            best = min(same, key=lambda pair: abs(pair[0] - exptime_s))[1]
-            return Correction(dark=best.name)
-        if options.dark_model and (terms := _line_through(of_time, bias, exptime_s)):
-            zero = () if bias else _line_through(of_time, bias, 0.0)
-            return Correction(terms=terms, zero_terms=zero)
-        longer = [pair for pair in of_time if pair[0] > exptime_s]
-        shorter = [pair for pair in of_time if 0 < pair[0] < exptime_s]
-        scalable = longer or (shorter if options.scale_dark_up else [])
-        if bias and scalable:
-            # The nearest exposure time needs the least faith in a linear dark current.
-            time, dark = min(scalable, key=lambda pair: abs(pair[0] - exptime_s))
-            return Correction(dark=dark.name, dark_scale=exptime_s / time, bias=bias.name)
-    if options.missing_dark:
-        return Correction(bias=bias.name if bias else None)
-    wanted = "a dark" if exptime_s is None else f"a dark of {exptime_s:g} s"
-    text = f"needs {wanted}; {_listed(darks, target, camera)}"
-    way_out = "--missing-dark goes without"
-    if exptime_s is None:
-        text = f"its header tells no exposure time, so no dark can be chosen; {way_out}"
-        raise RefusedError(text)
-    if len(usable) > 1 and exptime_s < max(float(d.facts.exptime_s or 0) for d in usable):
-        text += ", and no bias to scale one by exposure time"
-        way_out = f"--dark-model fits a line through them, {way_out}"
-    elif usable and not bias:
-        text += ", and no bias to scale it by exposure time"
-    elif usable:
-        way_out = f"--scale-dark-up scales the shorter one, {way_out}"
-    elif bias:
-        way_out = f"--missing-dark subtracts {bias.name} alone"
-    raise RefusedError(f"{text}; {way_out}")
+def _time(dark: Master) -> float:
+    """Return the time that a master dark gathered dark current, seconds."""
+    return float(dark.facts.dark_exposure_s or 0)
 
 
 def _line_through(
@@ -146,18 +202,3 @@ def _line_through(
         return ()
     factors = line_factors(times, [len(master.inputs) for _, master in points], exptime_s)
     return tuple((master.name, factor) for (_, master), factor in zip(points, factors, strict=True))
-
-
-def flat_for(
-    target: Frame, flats: Sequence[Master], camera: Camera, options: Options
-) -> str | None:
-    """Choose the master flat that a science frame is divided by."""
-    same = [flat for flat in flats if flat.facts.filter == target.facts.filter]
-    if matching := _matching(same, target, camera):
-        return matching[0].name
-    if options.missing_flat:
-        return None
-    name = target.facts.filter
-    wanted = f"a flat in filter {name}" if name else "a flat without a filter's name"
-    there_was = _listed(same or flats, target, camera)
-    raise RefusedError(f"needs {wanted}; {there_was}; --missing-flat goes without")

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from fnmatch import fnmatch
 from pathlib import Path
 
 from daskred.cameras.read import read_camera
 from daskred.cameras.rules import Camera
 from daskred.fits.storage import map_concurrently
 from daskred.model.errors import FrameError, RequestError
-from daskred.model.frame import KINDS, Frame, Kind
+from daskred.model.frame import Frame, Kind
 from daskred.model.plan import LeftOut
+from daskred.night.choices import Choices
 from daskred.night.describe import describe
 from daskred.night.duplicates import duplicates
 from daskred.night.files import find_files
+from daskred.night.filters import named_filters
 from daskred.night.kinds import AUXILIARY
 from daskred.options import DETECTOR, Options
 
@@ -32,8 +33,8 @@ class Night:
         Those that are no raw frames or cannot be read, with the reason.
     camera
         The rules that classified them.
-    sources, folder, kinds
-        What it was opened from, in which folder, and the kinds that were settled by hand.
+    sources, folder, choices
+        What it was opened from, in which folder, and what was settled by hand.
 
     Examples
     --------
@@ -52,7 +53,7 @@ class Night:
     camera: Camera = field(default_factory=read_camera)
     sources: tuple[str, ...] = ()
     folder: str = ""
-    kinds: tuple[tuple[Kind, str], ...] = ()
+    choices: Choices = field(default_factory=Choices)
 
     @property
     def raw(self) -> tuple[Frame, ...]:
@@ -85,44 +86,12 @@ class Night:
         return replace(self, left_out=(*self.left_out, *further))
 
 
-def parse_kinds(choices: Iterable[str]) -> list[tuple[Kind, str]]:
-    """Parse choices like ``dark=calib/*-d.fit``.
-
-    Raises
-    ------
-    RequestError
-        When one is no kind, an equals sign and a pattern.
-
-    Examples
-    --------
-    >>> parse_kinds(["dark=calib/*-d.fit"])
-    [('dark', 'calib/*-d.fit')]
-    """
-    parsed: list[tuple[Kind, str]] = []
-    for choice in choices:
-        kind, equals, pattern = choice.partition("=")
-        if not equals or not pattern or kind not in KINDS:
-            kinds = ", ".join(KINDS)
-            raise RequestError(
-                f"--kind {choice}: write KIND=PATTERN, as dark='calib/*-d.fit'; kinds are {kinds}"
-            )
-        parsed.append((kind, pattern))
-    return parsed
-
-
-def _chosen(frame: Frame, kinds: Sequence[tuple[Kind, str]]) -> tuple[Kind, str] | None:
-    """Return the last choice whose pattern a frame's path or name matches."""
-    for kind, pattern in reversed(kinds):
-        names = (frame.name, frame.path) if "/" in pattern else (frame.basename,)
-        if frame.name == pattern or any(fnmatch(name, pattern) for name in names):
-            return kind, pattern
-    return None
-
-
 def open_night(
     *sources: str | Path,
     camera: Camera | None = None,
     kinds: Sequence[tuple[Kind, str]] = (),
+    exptimes: Sequence[tuple[float, str]] = (),
+    filters: Sequence[tuple[str, str]] = (),
     on_frame: Callable[[int, int], None] | None = None,
 ) -> Night:
     """Find frames, read their headers, and classify them; of the pixels only the first are read.
@@ -135,6 +104,8 @@ def open_night(
         The rules; the default ones where None.
     kinds
         Kinds settled by hand: ``(kind, pattern)``; the last pattern that matches counts.
+    exptimes, filters
+        The same for exposure times in seconds, and for filters.
     on_frame
         Called with the number of frames read, and of all, after each.
 
@@ -144,6 +115,7 @@ def open_night(
         When a source does not exist, no file is found, or a pattern matches none.
     """
     camera = camera or read_camera()
+    choices = Choices(kinds, exptimes, filters)
     files = find_files(sources)
     if not files:
         below = ", ".join(map(str, sources))
@@ -153,16 +125,14 @@ def open_night(
     frames: list[Frame] = []
     left_out: list[LeftOut] = []
     raw: list[tuple[Frame, bytes]] = []
-    used: set[str] = set()
     described = map_concurrently(
-        lambda file: describe(*file, camera), files, (path for path, _ in files)
+        lambda file: describe(*file, camera, choices), files, (path for path, _ in files)
     )
     for number, description in enumerate(described, start=1):
         frame, processed = description.frame, description.left_out
-        if frame and (choice := _chosen(frame, kinds)):
+        if frame and (choice := choices.kind(frame.name, frame.path)):
             frame = frame.of_kind(choice[0], f"--kind {choice[0]}='{choice[1]}'")
             processed = None
-            used.add(choice[1])
         if processed:
             left_out.append(processed)
         elif frame:
@@ -171,9 +141,7 @@ def open_night(
             frames.append(frame)
         if on_frame:
             on_frame(number, len(files))
-    for kind, pattern in kinds:
-        if pattern not in used:
-            raise RequestError(f"--kind {kind}='{pattern}' matches no frame of the night")
+    choices.check_used()
     left_out += duplicates(raw, camera)
     gone = {entry.path for entry in left_out}
     for frame in frames:
@@ -184,7 +152,8 @@ def open_night(
             )
     left_out.sort(key=lambda entry: entry.name)
     given = tuple(map(str, sources))
-    return Night(tuple(frames), tuple(left_out), camera, given, str(Path.cwd()), tuple(kinds))
+    told = tuple(named_filters(frames, gone, camera))
+    return Night(told, tuple(left_out), camera, given, str(Path.cwd()), choices)
 
 
 def camera_of(options: Options) -> Camera:

@@ -9,8 +9,9 @@ from pathlib import PurePosixPath
 
 from daskred.cameras.rules import Camera
 from daskred.fits.names import split_name
-from daskred.model.errors import FrameError
+from daskred.model.errors import FrameError, RequestError
 from daskred.model.frame import Frame
+from daskred.model.option import nearest
 from daskred.model.plan import (
     Correction,
     Input,
@@ -22,9 +23,12 @@ from daskred.model.plan import (
     shape_text,
 )
 from daskred.night.groups import grouped, named
-from daskred.night.match import AGREE, RefusedError, bias_for, dark_correction, flat_for
+from daskred.night.match import RefusedError, Shelf
 from daskred.night.open import Night
+from daskred.night.times import ALL_ONE, dates_of
 from daskred.options import Options
+
+_KINDS = frozenset(("bias", "dark", "flat"))
 
 
 def product_name(name: str) -> str:
@@ -59,18 +63,14 @@ def _of_science_layout(
     return kept
 
 
-def _zero_of(frame: Frame, biases: Sequence[Master], camera: Camera) -> str | None:
-    bias = bias_for(frame, biases, camera)
-    return bias.name if bias else None
-
-
-def _of_other_sections(frames: Sequence[Frame]) -> dict[str, str]:
+def _of_other_sections(frames: Sequence[Frame], camera: Camera) -> dict[str, str]:
     """Return, by path, why frames do not go with the others: they are read out in another way."""
     if not any(frame.is_prepared for frame in frames):
         return {}
     groups: dict[Hashable, list[Frame]] = {}
+    always = [c for c in camera.criteria if c.frames == c.masters == _KINDS]
     for frame in frames:
-        common = tuple(getattr(frame.facts, criterion) for criterion in AGREE)
+        common = tuple(criterion.key(frame.facts.value(criterion.fact)) for criterion in always)
         groups.setdefault((frame.layout, common), []).append(frame)
     others: dict[str, str] = {}
     for group in groups.values():
@@ -112,56 +112,56 @@ def make_plan(night: Night, options: Options | None = None) -> Plan:
     """
     options = options or Options()
     camera = night.camera
-    odd = _of_other_sections([frame for frame in night.raw if frame.kind != "unknown"])
+    _check_allowed(options, camera)
+    odd = _of_other_sections([frame for frame in night.raw if frame.kind != "unknown"], camera)
     if odd:
         night = night.without(FrameError(path, reason) for path, reason in odd.items())
     left_out = list(night.left_out)
     science_frames = night.select("science")
+    dates = ALL_ONE if options.across_nights else dates_of(night.raw)
+    shelf = Shelf(camera, dates, options)
 
     def leave(frame: Frame, reason: str) -> None:
         left_out.append(LeftOut(frame.path, frame.name, reason, failed=True))
 
-    def usable(kind: MasterKind) -> list[Frame]:
-        return _of_science_layout(night.select(kind), science_frames, left_out)
+    def groups(kind: MasterKind) -> list[list[Frame]]:
+        frames = _of_science_layout(night.select(kind), science_frames, left_out)
+        if kind == "dark":
+            for frame in frames:
+                if frame.facts.dark_exposure_s is None:
+                    leave(frame, _UNTIMED.format(name=frame.name))
+            frames = [frame for frame in frames if frame.facts.dark_exposure_s is not None]
+        return grouped(frames, kind, camera, dates)
 
-    def plain(kind: MasterKind, frames: Sequence[Frame]) -> list[Master]:
-        groups = grouped(frames, kind, camera)
-        return named(kind, [[Input(frame) for frame in group] for group in groups])
+    def add(kind: MasterKind, inputs: Sequence[Sequence[Input]]) -> None:
+        shelf.masters[kind] = named(kind, inputs, camera, dates)
 
-    biases = plain("bias", usable("bias"))
-    timed = []
-    for frame in usable("dark"):
-        if frame.facts.exptime_s is None:
-            leave(frame, "is a dark whose header tells no exposure time")
-        else:
-            timed.append(frame)
-    darks = named(
-        "dark",
-        [
-            [Input(frame, Correction(zero=_zero_of(frame, biases, camera))) for frame in group]
-            for group in grouped(timed, "dark", camera)
-        ],
-    )
+    add("bias", [[Input(frame) for frame in group] for group in groups("bias")])
+    dark_groups = []
+    for group in groups("dark"):
+        zeros = (shelf.bias_for(frame) for frame in group)
+        corrections = (Correction(zero=zero.name if zero else None) for zero in zeros)
+        dark_groups.append([Input(*pair) for pair in zip(group, corrections, strict=True)])
+    add("dark", dark_groups)
 
     flat_groups = []
-    for group in grouped(usable("flat"), "flat", camera):
+    for group in groups("flat"):
         inputs = []
         for frame in group:
             try:
-                correction = dark_correction(frame, biases, darks, camera, options)
-                inputs.append(Input(frame, correction))
+                inputs.append(Input(frame, shelf.dark_correction(frame)))
             except RefusedError as refusal:
                 leave(frame, str(refusal))
         if inputs:
             flat_groups.append(inputs)
-    flats = named("flat", flat_groups)
+    add("flat", flat_groups)
 
     science: list[Science] = []
     products: dict[str, Frame] = {}
     for frame in science_frames:
         try:
-            correction = dark_correction(frame, biases, darks, camera, options)
-            flat = flat_for(frame, flats, camera, options)
+            correction = shelf.dark_correction(frame)
+            flat = shelf.flat_for(frame)
         except RefusedError as refusal:
             leave(frame, str(refusal))
             continue
@@ -172,11 +172,50 @@ def make_plan(night: Night, options: Options | None = None) -> Plan:
             continue
         science.append(Science(frame, product, replace(correction, flat=flat)))
 
-    masters = (*biases, *darks, *flats)
-    warnings = tuple(
+    masters = tuple(master for kind in shelf.masters.values() for master in kind)
+    left_out.sort(key=lambda entry: entry.name)
+    warnings = (*_of_single_frames(masters), *_unlike(shelf, masters, science))
+    return Plan(night.frames, masters, tuple(science), tuple(left_out), warnings)
+
+
+_UNTIMED = "is a dark whose header tells no exposure time; --exptime '{name}'=SECONDS tells it"
+
+
+def _check_allowed(options: Options, camera: Camera) -> None:
+    """Raise RequestError where an option allows what no criterion is called."""
+    names = [criterion.name for criterion in camera.criteria]
+    for name in options.allow:
+        if name not in names:
+            raise RequestError(f"--allow {name}: {nearest(name, names)}; {', '.join(names)}")
+
+
+def _of_single_frames(masters: Sequence[Master]) -> list[str]:
+    return [
         f"{master.name} is made from one frame: nothing can be rejected, its noise stays"
         for master in masters
         if len(master.inputs) == 1
-    )
-    left_out.sort(key=lambda entry: entry.name)
-    return Plan(night.frames, masters, tuple(science), tuple(left_out), warnings)
+    ]
+
+
+def _unlike(shelf: Shelf, masters: Sequence[Master], science: Sequence[Science]) -> list[str]:
+    """Say which masters differ from what they calibrate, and which are of another night."""
+    by_name = {master.name: master for master in masters}
+    uses = [(i.frame, i.correction) for master in masters for i in master.inputs]
+    uses += [(entry.frame, entry.correction) for entry in science]
+    found: dict[tuple[str, str], list[Frame]] = {}
+    for frame, correction in uses:
+        for name in dict.fromkeys(correction.masters):
+            master = by_name[name]
+            for difference in shelf.worth_a_look(frame, master):
+                found.setdefault((name, f"differs in {difference}"), []).append(frame)
+            night, own = shelf.dates.night_of(master.inputs[0].frame), shelf.dates.night_of(frame)
+            if shelf.dates.days_between(night, own) and night is not None and own is not None:
+                dates = shelf.dates.date(night), shelf.dates.date(own)
+                text = f"is of {dates[0]}, the nearest that there is to {dates[1]}"
+                found.setdefault((name, text), []).append(frame)
+    return [f"{name} {text} ({_named(frames)})" for (name, text), frames in sorted(found.items())]
+
+
+def _named(frames: Sequence[Frame]) -> str:
+    more = f" and {len(frames) - 1} more" if len(frames) > 1 else ""
+    return f"calibrates {frames[0].name}{more}"

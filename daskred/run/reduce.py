@@ -232,7 +232,7 @@ def _request(night: Night, plan: Plan, options: Options) -> dict[str, Any]:
         "process": os.getpid(),
         "sources": list(night.sources),
         "folder": night.folder,
-        "kinds": [list(choice) for choice in night.kinds],
+        "choices": {name: list(words) for name, words in night.choices.words.items()},
         "camera": night.camera.source,
         "detector": asdict(night.camera.detector),
         "options": options.given,

@@ -20,6 +20,7 @@ from daskred.fits.storage import is_remote
 from daskred.fits.sums import wrong_sum
 from daskred.model.errors import FrameError, RequestError
 from daskred.model.plan import Plan
+from daskred.night.choices import parse_exptimes, parse_filters, parse_kinds
 from daskred.night.configuration import find_configuration
 from daskred.night.open import open_night
 from daskred.night.plan import make_plan
@@ -203,7 +204,9 @@ def _planned(
     try:
         options = Options(**request["options"])
         detector = DetectorRules.of(request["detector"])
-        kinds = [(kind, pattern) for kind, pattern in request["kinds"]]
+        choices = request["choices"]
+        kinds = parse_kinds(choices["kind"])
+        exptimes, filters = parse_exptimes(choices["exptime"]), parse_filters(choices["filter"])
         sources, folder, camera = request["sources"], request["folder"], request["camera"]
         lost = {
             record["path"]: FrameError(record["path"], record["reason"])
@@ -216,7 +219,9 @@ def _planned(
     try:
         with contextlib.chdir(folder):  # where its sources were named
             rules = replace(read_camera(camera), detector=detector)
-            night = open_night(*sources, camera=rules, kinds=kinds)
+            night = open_night(
+                *sources, camera=rules, kinds=kinds, exptimes=exptimes, filters=filters
+            )
     except (OSError, RequestError) as error:
         text = f"{out}: the night that its last run used cannot be opened any more: {error}"
         raise RequestError(text) from error
@@ -237,14 +242,13 @@ def _mending(
         for name, value in request["detector"].items()
         if name in DETECTOR and value != usual[name]
     }
-    kinds = tuple(f"{kind}={pattern}" for kind, pattern in request["kinds"])
     # Those that tell where and how often it runs are for whoever gives the command.
     lasting = {
         name: value
         for name, value in options.given.items()
         if BY_NAME[name].group != "workers" and name != "overwrite"
     }
-    asked = Options(**{**lasting, **detector, "kind": kinds, "camera": request["camera"]})
+    asked = Options(**{**lasting, **detector, **request["choices"], "camera": request["camera"]})
     command = ["daskred", "reduce", *request["sources"], "-o", str(out)]
     with contextlib.chdir(request["folder"]):
         if find_configuration(request["sources"]):

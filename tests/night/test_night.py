@@ -13,8 +13,9 @@ import pytest
 from astropy.io import fits
 
 from daskred import RequestError, open_night
+from daskred.night.choices import parse_kinds
 from daskred.night.files import find_files
-from daskred.night.open import Night, parse_kinds
+from daskred.night.open import Night
 from tests.conftest import NightMaker, WriteFits
 
 

@@ -107,10 +107,18 @@ def test_going_without_is_possible_on_request() -> None:
 CRITERIA: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({"binning": (2, 2)}, {"binning": (1, 1)}, "binning 2x2, not 1x1"),
     ({"set_temp_c": -20.0}, {"set_temp_c": -10.0}, "set temperature -20 C, not -10 C"),
-    ({"readout": "fast"}, {"readout": "slow"}, "readout fast, not slow"),
-    ({"gain_setting": "1"}, {"gain_setting": "2"}, "gain setting 1, not 2"),
+    (
+        {"settings": (("readout", "fast"),)},
+        {"settings": (("readout", "slow"),)},
+        "readout fast, not slow",
+    ),
+    (
+        {"settings": (("gain_setting", "1"),)},
+        {"settings": (("gain_setting", "2"),)},
+        "gain setting 1, not 2",
+    ),
     ({"camera": "A"}, {"camera": "B"}, "camera A, not B"),
-    ({"window": "0 0"}, {"window": "9 0"}, "window 0 0, not 9 0"),
+    ({"settings": (("window", "0 0"),)}, {"settings": (("window", "9 0"),)}, "window 0 0, not 9 0"),
 ]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from daskred import Options, RequestError, open_night, reduce_night, simulate
-from daskred.night.open import parse_kinds
+from daskred.night.choices import parse_kinds
 from daskred.products.log import LOG_NAME
 from daskred.run.verify import verify
 from tests.conftest import NightMaker, tree

@@ -1,0 +1,158 @@
+"""What is settled by hand: kinds, exposure times and filters of frames, by patterns of names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatch
+from pathlib import PurePath
+from typing import TypeVar
+
+from daskred.model.errors import RequestError
+from daskred.model.frame import KINDS, Kind
+
+_Value = TypeVar("_Value")
+
+
+def parse_kinds(choices: Iterable[str]) -> list[tuple[Kind, str]]:
+    """Parse choices like ``dark=calib/*-d.fit``.
+
+    Raises
+    ------
+    RequestError
+        When one is no kind, an equals sign and a pattern.
+
+    Examples
+    --------
+    >>> parse_kinds(["dark=calib/*-d.fit"])
+    [('dark', 'calib/*-d.fit')]
+    """
+    parsed: list[tuple[Kind, str]] = []
+    for choice in choices:
+        kind, equals, pattern = choice.partition("=")
+        if not equals or not pattern or kind not in KINDS:
+            kinds = ", ".join(KINDS)
+            raise RequestError(
+                f"--kind {choice}: write KIND=PATTERN, as dark='calib/*-d.fit'; kinds are {kinds}"
+            )
+        parsed.append((kind, pattern))
+    return parsed
+
+
+def parse_exptimes(choices: Iterable[str]) -> list[tuple[float, str]]:
+    """Parse choices like ``darks/*=10``: exposure times in seconds.
+
+    Raises
+    ------
+    RequestError
+        When one is no pattern, an equals sign and a number that is not negative.
+
+    Examples
+    --------
+    >>> parse_exptimes(["darks/*=10"])
+    [(10.0, 'darks/*')]
+    """
+    parsed = []
+    for choice in choices:
+        pattern, _, text = choice.rpartition("=")
+        try:
+            seconds = float(text)
+        except ValueError:
+            seconds = -1.0
+        if not pattern or not 0 <= seconds < float("inf"):
+            text = f"--exptime {choice}: write PATTERN=SECONDS, as 'darks/*'=10"
+            raise RequestError(text)
+        parsed.append((seconds, pattern))
+    return parsed
+
+
+def parse_filters(choices: Iterable[str]) -> list[tuple[str, str]]:
+    """Parse choices like ``flats/*-v*=V``.
+
+    Raises
+    ------
+    RequestError
+        When one is no pattern, an equals sign and a name.
+
+    Examples
+    --------
+    >>> parse_filters(["flats/*=V"])
+    [('V', 'flats/*')]
+    """
+    parsed = []
+    for choice in choices:
+        pattern, _, name = choice.rpartition("=")
+        if not pattern or not name.strip():
+            raise RequestError(f"--filter {choice}: write PATTERN=NAME, as 'flats/*'=V")
+        parsed.append((name.strip(), pattern))
+    return parsed
+
+
+class Choices:
+    """What is settled by hand of a night.
+
+    Parameters
+    ----------
+    kinds, exptimes, filters
+        A value, and the pattern of the names or paths that it is for; the last one that matches
+        counts.
+
+    Examples
+    --------
+    >>> choices = Choices(exptimes=[(10.0, "darks/*")])
+    >>> choices.exptime_s("darks/a.fits", "/n/darks/a.fits"), choices.kind("b.fits", "/n/b.fits")
+    (10.0, None)
+    """
+
+    def __init__(
+        self,
+        kinds: Iterable[tuple[Kind, str]] = (),
+        exptimes: Iterable[tuple[float, str]] = (),
+        filters: Iterable[tuple[str, str]] = (),
+    ) -> None:
+        self.kinds, self.exptimes, self.filters = tuple(kinds), tuple(exptimes), tuple(filters)
+        self._used: set[object] = set()
+
+    def kind(self, name: str, path: str) -> tuple[Kind, str] | None:
+        """Return the kind of a frame, and the pattern that settles it."""
+        return self._chosen(self.kinds, name, path)
+
+    def exptime_s(self, name: str, path: str) -> float | None:
+        """Return the exposure time of a frame."""
+        chosen = self._chosen(self.exptimes, name, path)
+        return chosen[0] if chosen else None
+
+    def filter(self, name: str, path: str) -> str | None:
+        """Return the filter of a frame."""
+        chosen = self._chosen(self.filters, name, path)
+        return chosen[0] if chosen else None
+
+    def _chosen(
+        self, choices: Sequence[tuple[_Value, str]], name: str, path: str
+    ) -> tuple[_Value, str] | None:
+        """Return the last choice whose pattern a frame's path or name matches."""
+        for value, pattern in reversed(choices):
+            names = (name, path) if "/" in pattern else (PurePath(name).name,)
+            if name == pattern or any(fnmatch(own, pattern) for own in names):
+                self._used.add((value, pattern))
+                return value, pattern
+        return None
+
+    @property
+    def words(self) -> dict[str, tuple[str, ...]]:
+        """What the options say for them."""
+        return {
+            "kind": tuple(f"{kind}={pattern}" for kind, pattern in self.kinds),
+            "exptime": tuple(f"{pattern}={seconds:g}" for seconds, pattern in self.exptimes),
+            "filter": tuple(f"{pattern}={name}" for name, pattern in self.filters),
+        }
+
+    def check_used(self) -> None:
+        """Raise RequestError where a pattern matched no frame."""
+        for value, pattern in self.kinds:
+            if (value, pattern) not in self._used:
+                raise RequestError(f"--kind {value}='{pattern}' matches no frame of the night")
+        for flag, choices in (("--exptime", self.exptimes), ("--filter", self.filters)):
+            for chosen, pattern in choices:
+                if (chosen, pattern) not in self._used:
+                    shown = f"{chosen:g}" if isinstance(chosen, float) else chosen
+                    raise RequestError(f"{flag} '{pattern}'={shown} matches no frame of the night")
