@@ -146,7 +146,7 @@ def _distinction(master: Master, alike: Sequence[Master], camera: Camera) -> str
         if value is not None and any(_sets_apart(criterion, value, other) for other in alike):
             parts.append(criterion.text(value).replace(" ", "" if criterion.unit else " "))
     texts = (re.sub(r"[^A-Za-z0-9+.-]+", "-", part).rstrip("-") for part in parts)
-    return "".join(f"_{text}" for text in texts if text)
+    return "".join(f"_{text}" for text in dict.fromkeys(texts) if text)
 
 
 def _sets_apart(criterion: Criterion, value: Any, other: Master) -> bool:
