@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from daskred import Frame, Options, read_camera
 from daskred.arrays.prepared import read_frame
 from daskred.model.readout import Readout
-from daskred.night.describe import describe
+from daskred.night.describe import Rules, describe
 
 
 def write_raw(path: Path, raw: Sequence[NDArray[Any]]) -> None:
@@ -30,7 +30,7 @@ def write_raw(path: Path, raw: Sequence[NDArray[Any]]) -> None:
 def frame_of(path: Path, raw: Sequence[NDArray[Any]], readout: Readout) -> Frame:
     """Write raw images, and return the frame as it is read out."""
     write_raw(path, raw)
-    frame = describe(str(path), path.name, read_camera()).frame
+    frame = describe(str(path), path.name, Rules(read_camera())).frame
     assert frame
     shapes = tuple(image.shape for image in frame.images)
     return replace(frame, readout=replace(readout, raw_shapes=shapes), is_prepared=True)

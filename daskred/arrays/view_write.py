@@ -34,7 +34,7 @@ from daskred.model.errors import FrameError, FramesError, RequestError
 from daskred.model.frame import Frame
 from daskred.model.plan import Correction
 from daskred.model.receipt import Receipt
-from daskred.night.describe import describe
+from daskred.night.describe import Rules, describe
 from daskred.night.plan import product_name
 from daskred.options import Options
 from daskred.products.extensions import Extension, ExtensionName
@@ -286,7 +286,7 @@ def _described(paths: Sequence[str], camera: Camera) -> list[Frame]:
     """Read the headers of frames again."""
     frames = []
     for path in paths:
-        found = describe(path, Path(path).name, camera)
+        found = describe(path, Path(path).name, Rules(camera))
         if found.frame is None:
             reason = found.left_out.reason if found.left_out else "is no frame"
             raise RequestError(f"{path}: {reason}")

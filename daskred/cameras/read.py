@@ -44,7 +44,7 @@ _TABLES: dict[str, tuple[str, ...]] = {
 
 def _check(source: str, table: Mapping[str, Any]) -> None:
     """Raise RequestError for a table or key that camera files do not have."""
-    known = (*_TABLES, "name", "units", "processed", "criterion", "detector", "amplifier")
+    known = (*_TABLES, "name", "units", "codes", "processed", "criterion", "detector", "amplifier")
     criteria = _checked_criteria(source, table)
     for key in table:
         if key not in known:
@@ -68,10 +68,17 @@ def _check(source: str, table: Mapping[str, Any]) -> None:
             ):
                 raise RequestError(f"{source}: {key} in [{name}] must be a list of texts")
 
+    codes = table.get("codes", {})
+    if not isinstance(codes, dict) or not all(_is_words(words) for words in codes.values()):
+        raise RequestError(f"{source}: [codes] names words for numbers: PICTTYPE.3 = 'dark'")
     units = table.get("units", {})
-    if not isinstance(units, dict) or not all(isinstance(unit, str) for unit in units.values()):
+    if not _is_words(units):
         raise RequestError(f"{source}: [units] names the unit of cards: EXPOINUS = 'us'")
     _check_detector(source, table)
+
+
+def _is_words(table: Any) -> bool:
+    return isinstance(table, dict) and all(isinstance(word, str) for word in table.values())
 
 
 def _checked_criteria(source: str, table: Mapping[str, Any]) -> list[str]:
@@ -250,6 +257,7 @@ def _camera(source: str, table: Mapping[str, Any]) -> Camera:
             for key, value in table["facts"].items()
         },
         kind_cards={key: tuple(value) for key, value in table["kind_cards"].items()},
+        codes=table["codes"],
         lamp_switches=tuple(_compile(source, p) for p in table["kind_cards"]["lamp_switch"]),
         words={key: _word_pattern(key, value) for key, value in table["words"].items()},
         elements=frozenset(table["words"]["elements"]),

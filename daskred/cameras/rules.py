@@ -28,8 +28,8 @@ KIND_CARDS = (
 
 
 WORDS = (
-    *("bias", "dark", "flat", "science", "auxiliary", "elements", "lamp", "exposure"),
-    *("closed", "opened", "vague", "ignored"),
+    *("bias", "dark", "flat", "flat_type", "science", "auxiliary", "elements", "lamp", "off"),
+    *("exposure", "closed", "opened", "vague", "ignored"),
 )
 
 
@@ -229,6 +229,8 @@ class Camera:
         together.
     kind_cards
         The cards that may tell the kind, by what they tell.
+    codes
+        By card, the words that numbers stand for.
     lamp_switches
         Patterns of cards that tell whether a lamp is on.
     words
@@ -258,6 +260,7 @@ class Camera:
     name: str
     facts: Mapping[str, tuple[tuple[str, ...], ...]]
     kind_cards: Mapping[str, tuple[str, ...]]
+    codes: Mapping[str, Mapping[str, str]]
     lamp_switches: tuple[re.Pattern[str], ...]
     words: Mapping[str, re.Pattern[str]]
     elements: frozenset[str]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import glob
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatch
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -119,23 +122,47 @@ def _inputs_text(master: Master) -> str:
     return names[0] if len(names) == 1 else f"{names[0]} ... {names[-1]}"
 
 
-def _grouped_reasons(entries: Iterable[LeftOut]) -> list[tuple[str, list[LeftOut]]]:
-    """Group frames that are left out for the same reason, apart from their own names in it."""
+def _grouped(entries: Iterable[LeftOut]) -> Iterable[list[LeftOut]]:
+    """Group frames that are left out for the same reason.
+
+    Where nothing is lost by it, the reason without its details: a row for all duplicates.
+    """
     groups: dict[str, list[LeftOut]] = {}
     for entry in entries:
-        groups.setdefault(entry.reason.replace(f"'{entry.name}'", "'FILE'"), []).append(entry)
-    return list(groups.items())
+        text = entry.reason.replace(f"'{entry.name}'", "'FILE'")
+        groups.setdefault(text if entry.failed else text.split(": ")[0], []).append(entry)
+    return groups.values()
+
+
+def _pattern(group: Sequence[LeftOut], entries: Sequence[LeftOut]) -> str:
+    """Return a pattern of the names of a group, and of no others; FILE where there is none."""
+    names = [entry.name for entry in group]
+    start = _shared_start(names)
+    end = _shared_start([name[len(start) :][::-1] for name in names])[::-1]
+    pattern = glob.escape(start) + "*" + glob.escape(end)
+    matched = sum(fnmatch(entry.name, pattern) for entry in entries)
+    return pattern if start and matched == len(group) else "FILE"
+
+
+def _shared_start(names: Sequence[str]) -> str:
+    """Return the letters with which all names begin."""
+    shared = takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
+    return "".join(letters[0] for letters in shared)
 
 
 def left_out_table(entries: Sequence[LeftOut]) -> Table:
-    """Return the table of frames that are not used."""
+    """Return the table of frames that are not used; a question that settles many is asked once."""
     table = Table("left out", "why", title_justify="left")
-    for reason, group in _grouped_reasons(entries):
+    for group in _grouped(entries):
         # Who needs a frame wants its name; who left it out on purpose wants a glance.
         shown = group if group[0].failed else group[:3]
         names = ", ".join(entry.name for entry in shown)
         more = f" and {len(group) - len(shown)} more" if len(group) > len(shown) else ""
-        text = group[0].reason if len(group) == 1 else reason
+        text = group[0].reason
+        if len(group) > 1:
+            text = text.replace(f"'{group[0].name}'", f"'{_pattern(group, entries)}'")
+        if any(entry.reason != group[0].reason for entry in group) and not group[0].failed:
+            text += f", and the like: {len(group)} frames"
         table.add_row(escape(names + more), escape(text))
     return table
 

@@ -21,8 +21,10 @@ from daskred.model.plan import LeftOut
 from daskred.model.readout import Readout
 from daskred.night.choices import Choices
 from daskred.night.facts import facts_of
-from daskred.night.kinds import kind_of, processed_sign
+from daskred.night.kinds import kind_of
+from daskred.night.processed import processed_sign
 from daskred.night.readout import readout_of
+from daskred.night.signs import signs_of, source_sign
 
 _SAMPLE_PIXELS = 1024
 _NONE = Choices()
@@ -67,11 +69,14 @@ class Description:
         Why it is not used; None for a raw frame.
     sample
         A digest of its first pixels, to tell duplicates by.
+    lamps
+        The cards that say that a lamp is on.
     """
 
     frame: Frame | None
     left_out: LeftOut | None
     sample: bytes = b""
+    lamps: frozenset[str] = frozenset()
 
 
 def telling_headers(hdus: Sequence[Hdu]) -> list[Header]:
@@ -80,29 +85,47 @@ def telling_headers(hdus: Sequence[Hdu]) -> list[Header]:
     return [hdu.header for hdu in hdus[: 1 + n_empty]]
 
 
-def describe(path: str, name: str, camera: Camera, choices: Choices = _NONE) -> Description:
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """By what a file is described.
+
+    Parameters
+    ----------
+    camera
+        What its headers mean.
+    choices
+        What is settled by hand.
+    stuck
+        Cards of lamps that tell nothing, since they are on all night.
+    """
+
+    camera: Camera
+    choices: Choices = _NONE
+    stuck: frozenset[str] = frozenset()
+
+
+def describe(path: str, name: str, rules: Rules) -> Description:
     """Read the headers and the first pixels of a file, and say what it is."""
     try:
         with frame_errors(path):
             state = state_of(path)  # before anything is read, so that no later change escapes
         hdus = read_hdus(path)
-        processed = processed_sign(name, telling_headers(hdus), camera)
+        processed = processed_sign(name, telling_headers(hdus), rules.camera)
         if processed is None:
-            return _describe(path, name, hdus, camera, choices, state)
+            return _describe(path, name, hdus, rules, state)
         meaning, sign = processed
         text = _MEANINGS[meaning] + (f": {sign}" if meaning != "product" else "")
         left_out = LeftOut(path, name, text, failed=False)
     except FrameError as error:
         return Description(None, LeftOut(path, name, error.reason, failed=True))
     try:
-        return replace(_describe(path, name, hdus, camera, choices, state), left_out=left_out)
+        return replace(_describe(path, name, hdus, rules, state), left_out=left_out)
     except FrameError:
         return Description(None, left_out)
 
 
-def _describe(
-    path: str, name: str, hdus: Sequence[Hdu], camera: Camera, choices: Choices, state: str
-) -> Description:
+def _describe(path: str, name: str, hdus: Sequence[Hdu], rules: Rules, state: str) -> Description:
+    camera, choices = rules.camera, rules.choices
     images = images_of(path, hdus)
     headers = telling_headers(hdus)
     exptime_s, filter_name = choices.exptime_s(name, path), choices.filter(name, path)
@@ -110,7 +133,9 @@ def _describe(
     sample = _sample(path, images[0])
     readout = _shared(readout_of(path, hdus, images, camera, facts))
     is_prepared = _changes(readout)
-    kind, reason = kind_of(name, headers, facts.exptime_s, camera)
+    above = path.removesuffix(name).rstrip("/").rpartition("/")[2]
+    signs = signs_of(name, headers, facts.exptime_s, camera, rules.stuck)
+    kind, reason = kind_of(name, signs, source_sign(above, camera))
     frame = Frame(
         path=path,
         name=name,
@@ -126,7 +151,8 @@ def _describe(
         readout=readout,
         is_prepared=is_prepared,
     )
-    return Description(frame, None, sample)
+    lamps = frozenset(sign.card for sign in signs if sign.card)
+    return Description(frame, None, sample, lamps)
 
 
 @lru_cache(maxsize=256)

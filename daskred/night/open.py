@@ -13,7 +13,7 @@ from daskred.model.errors import FrameError, RequestError
 from daskred.model.frame import Frame, Kind
 from daskred.model.plan import LeftOut
 from daskred.night.choices import Choices
-from daskred.night.describe import describe
+from daskred.night.describe import Description, Rules, describe
 from daskred.night.duplicates import duplicates
 from daskred.night.files import find_files
 from daskred.night.filters import named_filters
@@ -125,10 +125,7 @@ def open_night(
     frames: list[Frame] = []
     left_out: list[LeftOut] = []
     raw: list[tuple[Frame, bytes]] = []
-    described = map_concurrently(
-        lambda file: describe(*file, camera, choices), files, (path for path, _ in files)
-    )
-    for number, description in enumerate(described, start=1):
+    for description in _descriptions(files, camera, choices, on_frame):
         frame, processed = description.frame, description.left_out
         if frame and (choice := choices.kind(frame.name, frame.path)):
             frame = frame.of_kind(choice[0], f"--kind {choice[0]}='{choice[1]}'")
@@ -139,8 +136,6 @@ def open_night(
             raw.append((frame, description.sample))
         if frame:
             frames.append(frame)
-        if on_frame:
-            on_frame(number, len(files))
     choices.check_used()
     left_out += duplicates(raw, camera)
     gone = {entry.path for entry in left_out}
@@ -154,6 +149,30 @@ def open_night(
     given = tuple(map(str, sources))
     told = tuple(named_filters(frames, gone, camera))
     return Night(told, tuple(left_out), camera, given, str(Path.cwd()), choices)
+
+
+def _descriptions(
+    files: Sequence[tuple[str, str]],
+    camera: Camera,
+    choices: Choices,
+    on_frame: Callable[[int, int], None] | None,
+) -> list[Description]:
+    """Say what each file is; where lamps are on in frames without light, without these lamps."""
+    rules = Rules(camera, choices)
+    descriptions = []
+    described = map_concurrently(
+        lambda file: describe(*file, rules), files, (path for path, _ in files)
+    )
+    for number, description in enumerate(described, start=1):
+        descriptions.append(description)
+        if on_frame:
+            on_frame(number, len(files))
+    unlit = (d for d in descriptions if d.frame and d.frame.kind in ("bias", "dark"))
+    stuck = frozenset[str]().union(*(description.lamps for description in unlit))
+    again = [number for number, d in enumerate(descriptions) if d.lamps & stuck]
+    for number in again:
+        descriptions[number] = describe(*files[number], replace(rules, stuck=stuck))
+    return descriptions
 
 
 def camera_of(options: Options) -> Camera:

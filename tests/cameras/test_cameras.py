@@ -10,6 +10,7 @@ from daskred.cameras.read import read_camera
 from daskred.fits.header import Header, format_card
 from daskred.model.errors import RequestError
 from daskred.night.kinds import kind_of
+from daskred.night.signs import signs_of
 
 
 def camera_file(tmp_path: Path, text: str) -> Path:
@@ -22,7 +23,7 @@ def test_a_camera_file_adds_to_the_common_rules(tmp_path: Path) -> None:
     path = camera_file(tmp_path, 'name = "mine"\n[kind_cards]\ntype = ["WHATISIT"]\n')
     camera = read_camera(path)
     header = Header((format_card("WHATISIT", "dark"), format_card("IMAGETYP", "Light Frame")))
-    assert kind_of("x.fits", [header], 5.0, camera)[0] == "dark"
+    assert kind_of("x.fits", signs_of("x.fits", [header], 5.0, camera))[0] == "dark"
     assert camera.name == "mine"
     assert camera.words == read_camera().words
 

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
+from daskred import open_night
 from daskred.cameras.read import read_camera
 from daskred.fits.header import Header, Value, format_card
 from daskred.night.facts import facts_of, parse_number
-from daskred.night.kinds import kind_of, processed_sign, read_words
+from daskred.night.kinds import kind_of
+from daskred.night.processed import processed_sign
+from daskred.night.signs import read_words, signs_of
+from tests.conftest import WriteFits
 
 CAMERA = read_camera()
+PIXELS = np.arange(48, dtype=np.uint16).reshape(6, 8)
 
 
 def header(cards: dict[str, Value]) -> Header:
@@ -20,7 +26,11 @@ def header(cards: dict[str, Value]) -> Header:
 
 def kind(name: str, exptime_s: float | None, **cards: Any) -> tuple[str, str]:
     own = {keyword.replace("_", "-"): value for keyword, value in cards.items()}
-    return kind_of(name, [header(own)], exptime_s, CAMERA)
+    return told(name, header(own), exptime_s)
+
+
+def told(name: str, own: Header, exptime_s: float | None) -> tuple[str, str]:
+    return kind_of(name, signs_of(name, [own], exptime_s, CAMERA))
 
 
 CLEAR = [
@@ -63,6 +73,37 @@ CLEAR = [
     ("bias", "bias/x.fits", 0.0, {"OBJECT": "M 31"}),
     ("bias", "x.fits", 0.0, {"CCDTYPE": "ZERO", "OBSMODE": "SPECTROSCOPY"}),
     ("dark", "x.fits", 60.0, {"IMAGETYP": "Flat Dark", "FRAME": "Light"}),
+    # A card made to tell the type outweighs words in OBJECT and in names.
+    *(
+        ("science", "x.fits", 60.0, {"IMAGETYP": "Light Frame", "OBJECT": name})
+        for name in (
+            *("Mercury", "WASP-12 comp", "Cygnus Arc", "Helium star", "M31 offset field"),
+            *("Guide star field", "sky offset", "Pointing 3", "Flat Top Hill", "Neon Nebula"),
+            *("Alignment star Vega", "Linearity field NGC 188", "une galaxie"),
+        )
+    ),
+    ("science", "M31_gain100_offset50_0001.fits", 60.0, {"IMAGETYP": "LIGHT"}),
+    ("dark", "Flat-001D600s.fit", 600.0, {"IMAGETYP": "DARK"}),
+    *(
+        ("dark", "DARKFLAT/f_0.fits", 2.0, {"IMAGETYP": name, "OBJECT": "FlatWizard"})
+        for name in ("DARKFLAT", "FlatDark", "Dark Flat", "flat-dark", "DARK_FLAT", "Flat Darks")
+    ),
+    *(
+        ("dark", f"{folder}/img_0.fits", 2.0, {})
+        for folder in ("FlatDarks", "Flat darks", "DARKFLAT", "dark_flats", "darks_flat")
+    ),
+    ("flat", "x.fits", 2.0, {"IMAGETYP": "FLAT", "OBJECT": "Focus field"}),
+    ("flat", "x.fits", 2.0, {"IMAGETYP": "FF"}),
+    # Other cards, and numbers that stand for words.
+    ("science", "x.fits", 60.0, {"IMAGTYP": "Light Frame"}),
+    *(
+        (word, "x.fits", 0.1, {"PICTTYPE": number})
+        for number, word in enumerate(("science", "bias", "dark", "flat"), start=1)
+    ),
+    ("dark", "x.fits", 30.0, {"IMAGETYP": "Dark", "FRAME": "Light"}),
+    ("bias", "offset_001.fits", 0.0, {}),
+    ("science", "Moon_offset10_002.fits", 0.02, {}),
+    ("bias", "offset-12.fits", 0.01, {}),
 ]
 
 
@@ -74,9 +115,9 @@ def test_clear_signs(expected: str, name: str, exptime_s: float, cards: dict[str
             for k, v in cards.items()
         )
     )
-    found, reason = kind_of(name, [own], exptime_s, CAMERA)
+    found, reason = told(name, own, exptime_s)
     assert found == expected, reason
-    named = [repr(value) for value in cards.values()] + ["file name", "folder"]
+    named = [*cards, "file name", "folder"]
     assert any(text in reason for text in named)
 
 
@@ -93,6 +134,14 @@ UNCLEAR = [
     ("x.fits", 30.0, {"SHUTTER": "open"}, "too few"),
     ("x.fits", 30.0, {"OBSTYPE": "OBJECT", "OBJECT": "Arcs"}, "lamp"),
     ("focus.fits", 30.0, {"IMAGETYP": "Light Frame"}, "lamp, focus"),
+    ("Sun_gain100_offset_50_001.fits", 0.005, {}, "too few"),
+    ("offset10.fits", 0.0, {}, "alone"),
+    ("wfs_0150.fits", 0.0, {}, "the exposure time is zero alone"),
+    ("ff_0150.fits", 1.0, {}, "too few"),
+    ("darks_and_flats/x.fits", 1.0, {}, "too few"),
+    ("x.fits", 5.0, {"IMAGETYP": "FLAT", "OBJECT": "dome flat off"}, "dome flat off"),
+    ("x.fits", 5.0, {"IMAGETYP": "BIAS", "OBJECT": "flat"}, "disagree"),
+    ("flat_01.fits", 0.0, {"IMAGETYP": "BIAS", "OBJECT": "flat"}, "disagree"),
     ("x.fits", 30.0, {"IMAGETYP": "EXT", "OBJECT": "M 31"}, "no word"),
     ("flat_M31.fits", 30.0, {"OBJECT": "M 31"}, "disagree"),
     ("x.fits", 30.0, {"OBSTYPE": "OBJECT", "OBJECT": "HgArNe"}, "lamp"),
@@ -113,7 +162,7 @@ UNCLEAR = [
 def test_unclear_signs_are_unknown_with_what_settles_it(
     name: str, exptime_s: float | None, cards: dict[str, Value], reason: str
 ) -> None:
-    found, why = kind_of(name, [header(cards)], exptime_s, CAMERA)
+    found, why = told(name, header(cards), exptime_s)
     assert found == "unknown"
     assert reason in why
     assert f"--kind KIND='{name}'" in why
@@ -245,3 +294,49 @@ def test_a_comment_may_tell_that_the_exposure_is_in_milliseconds() -> None:
 
 def test_temperatures_in_kelvin() -> None:
     assert facts_of("x", [header({"CCDATEMP": 166.0})], CAMERA).ccd_temp_c == pytest.approx(-107.15)
+
+
+def test_a_lamp_that_is_on_in_frames_without_light_tells_nothing(write_fits: WriteFits) -> None:
+    lamp = {"LAMPSTAH": "on", "LAMPSTAG": "off"}
+    write_fits("n/b.fits", PIXELS, {"OBSTYPE": "DARK", "OBJECT": "bias", "EXPTIME": 0.0, **lamp})
+    arc = {"OBSTYPE": "OBJECT", "OBJECT": "Zw 2", "EXPTIME": 9.0, **lamp, "LAMPSTAG": "on"}
+    write_fits("n/arc.fits", PIXELS, arc)
+    cards = {"OBSTYPE": "OBJECT", "OBJECT": "Zw 229", "EXPTIME": 1200.0, **lamp}
+    folder = write_fits("n/s.fits", PIXELS, cards).parent
+    kinds = {frame.name: frame.kind for frame in open_night(folder).frames}
+    assert kinds == {"b.fits": "bias", "s.fits": "science", "arc.fits": "unknown"}
+    (folder / "b.fits").unlink()
+    assert {frame.kind for frame in open_night(folder).frames} == {"unknown"}
+
+
+@pytest.mark.parametrize("folder", ["Darks", "dark frames", "FlatDarks"])
+def test_a_folder_gives_the_same_kinds_however_it_is_named(
+    write_fits: WriteFits, folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(2):
+        path = write_fits(f"night/{folder}/x{n}.fits", PIXELS + n, {"EXPTIME": 5.0})
+    monkeypatch.chdir(path.parent)
+    sources = [[path.parents[1]], [path.parent], ["."], ["*.fits"], [path], ["../.."]]
+    for source in sources:
+        assert {frame.kind for frame in open_night(*source).frames} == {"dark"}, source
+
+
+def test_a_folder_of_the_night_whose_words_are_not_all_known_tells_nothing(
+    write_fits: WriteFits,
+) -> None:
+    path = write_fits("dark sky site/x.fits", PIXELS, {"EXPTIME": 5.0})
+    assert open_night(path.parent).frames[0].kind == "unknown"
+
+
+def test_science_that_is_passed_over_is_a_failure(write_fits: WriteFits) -> None:
+    cards = {"IMAGETYP": "Light Frame", "EXPTIME": 5.0, "OBJECT": "focus"}
+    path = write_fits("n/x.fits", PIXELS, cards)
+    write_fits("n/y.fits", PIXELS + 1, {**cards, "IMAGETYP": "object"})
+    failed = {entry.name: entry.failed for entry in open_night(path.parent).left_out}
+    assert failed == {"x.fits": True, "y.fits": False}
+
+
+def test_maxims_history_tells_that_a_frame_is_calibrated(write_fits: WriteFits) -> None:
+    cards = {"IMAGETYP": "Light Frame", "EXPTIME": 5.0, "HISTORY": "Process Calibrate"}
+    path = write_fits("n/x.fits", PIXELS, cards)
+    assert "is already calibrated" in open_night(path).left_out[0].reason
