@@ -24,7 +24,7 @@ FOREIGN = {
     "model": {"numpy"},
     "kernels": {"numpy", "scipy", "astroscrappy"},
     "engine": {"distributed"},
-    "fits": {"numpy", "astropy", "fsspec"},
+    "fits": {"numpy", "astropy", "fsspec", "uncompresspy"},
     "steps": {"numpy"},
     "options": set(),
     "cameras": set(),

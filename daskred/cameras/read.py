@@ -239,6 +239,7 @@ def _processed_rule(source: str, rule: Mapping[str, Any]) -> ProcessedRule:
         _compile(source, rule[key]) if key in rule else None
         for key in ("pattern", "file", "folder")
     )
+    cards = tuple(map(str.upper, cards))
     return ProcessedRule(cards, pattern, file, folder, rule["means"])
 
 
@@ -253,11 +254,16 @@ def _camera(source: str, table: Mapping[str, Any]) -> Camera:
     return Camera(
         name=str(table["name"]),
         facts={
-            key: tuple(tuple(item) if isinstance(item, list) else (item,) for item in value)
+            key: tuple(
+                tuple(map(str.upper, item if isinstance(item, list) else [item])) for item in value
+            )
             for key, value in table["facts"].items()
         },
-        kind_cards={key: tuple(value) for key, value in table["kind_cards"].items()},
-        codes=table["codes"],
+        kind_cards={
+            key: tuple(map(str.upper, cards)) if key != "lamp_switch" else tuple(cards)
+            for key, cards in table["kind_cards"].items()
+        },
+        codes={card.upper(): words for card, words in table["codes"].items()},
         lamp_switches=tuple(_compile(source, p) for p in table["kind_cards"]["lamp_switch"]),
         words={key: _word_pattern(key, value) for key, value in table["words"].items()},
         elements=frozenset(table["words"]["elements"]),
@@ -268,7 +274,7 @@ def _camera(source: str, table: Mapping[str, Any]) -> Camera:
         criteria=_criteria(table["criterion"]),
         bias_exptime_s=float(table["limits"]["bias_exptime_s"]),
         gain_limit_e_per_adu=float(table["limits"]["gain_e_per_adu"]),
-        units=table["units"],
+        units={card.upper(): unit for card, unit in table["units"].items()},
         cmos=tuple(_compile(source, pattern) for pattern in table["cmos"]["names"]),
         filter_words=re.compile("|".join(f"(?:{word})" for word in table["filters"]["words"])),
         detector=DetectorRules.of(table["detector"]),

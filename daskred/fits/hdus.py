@@ -7,14 +7,13 @@ bytes.
 from __future__ import annotations
 
 import contextlib
-import gzip
 import os
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, cast
 
 from daskred.fits.header import BLOCK, CARD, END_CARD, Header, is_structural
+from daskred.fits.packing import BROKEN, packing_of, unpacked
 from daskred.fits.storage import open_file, size_of
 from daskred.model.errors import FrameError
 
@@ -36,7 +35,9 @@ class Hdu:
     header
         Its cards.
     start, data_start, data_size
-        Where its header and its data begin in the uncompressed file, and the data's length; bytes.
+        Where its header and its data begin in the unpacked file, and the data's length; bytes.
+    packing
+        How the file is packed; see `daskred.fits.packing.packing_of`.
     """
 
     index: int
@@ -44,6 +45,7 @@ class Hdu:
     start: int
     data_start: int
     data_size: int
+    packing: str = ""
 
     @property
     def end(self) -> int:
@@ -51,42 +53,38 @@ class Hdu:
         return self.data_start + self.data_size + -self.data_size % BLOCK
 
 
-def is_gzipped(path: str) -> bool:
-    """Whether a file's name says that it is gzipped.
-
-    Examples
-    --------
-    >>> is_gzipped("a.fits.gz"), is_gzipped("a.fits")
-    (True, False)
-    """
-    return path.lower().endswith(".gz")
-
-
 @contextlib.contextmanager
 def frame_errors(path: str) -> Iterator[None]:
     """Turn what fails while a file is read into a FrameError."""
     try:
         yield
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise FrameError(path, f"the gzip stream is broken: {error}") from error
+    except BROKEN as error:
+        raise FrameError(path, f"its packed stream is broken: {error}") from error
     except OSError as error:
         raise FrameError(path, f"cannot be read: {error.strerror or error}") from error
 
 
 @contextlib.contextmanager
-def opened(path: str) -> Iterator[BinaryIO]:
-    """Open a file to read its uncompressed bytes; what fails becomes a FrameError."""
+def opened(path: str) -> Iterator[tuple[BinaryIO, str]]:
+    """Open a file to read its unpacked bytes, and tell how it is packed; see `packing_of`.
+
+    What fails becomes a FrameError.
+    """
     with frame_errors(path), open_file(path) as file:
-        if is_gzipped(path):
-            with gzip.open(file) as unzipped:
-                yield cast(BinaryIO, unzipped)
-        else:
-            yield file
+        packing = packing_of(file)
+        with unpacked(file, packing) as stream:
+            yield stream, packing
 
 
-def _uncompressed_size(path: str, file: BinaryIO) -> int:
-    """Length of the uncompressed file; of gzip the length that its last four bytes tell."""
-    if not is_gzipped(path):
+def _unpacked_size(path: str, file: BinaryIO, packing: str) -> int:
+    """Length of the unpacked file; of gzip the length that its last four bytes tell."""
+    if packing == "compress":  # its reader cannot go to the end
+        n_bytes = 0
+        while piece := file.read(2**20):
+            n_bytes += len(piece)
+        file.seek(0)
+        return n_bytes
+    if packing != "gzip":
         return size_of(file)
     with open_file(path) as packed:
         packed.seek(max(size_of(packed) - 4, 0))
@@ -154,17 +152,18 @@ def _data_size(path: str, header: Header, index: int) -> int:
     return abs(cast(int, bitpix)) // 8 * size
 
 
-def _walk(path: str, file: BinaryIO, size: int) -> Iterator[Hdu]:
+def _walk(path: str, file: BinaryIO, size: int, packing: str) -> Iterator[Hdu]:
     """Yield the units of an open file, each known to be there whole."""
     position = 0
     index = 0
     while position < size and (found := _read_header(path, file, index)):
         header, length = found
-        hdu = Hdu(index, header, position, position + length, _data_size(path, header, index))
+        n_data = _data_size(path, header, index)
+        hdu = Hdu(index, header, position, position + length, n_data, packing)
         missing = hdu.data_start + hdu.data_size - size
-        if isinstance(file, gzip.GzipFile):
+        if packing:
             check_packing(path, hdu.data_start + hdu.data_size)
-        if missing > 0 and isinstance(file, gzip.GzipFile):
+        if missing > 0 and packing == "gzip":
             # The last bytes tell the length of the last member only, and modulo 4 GB.
             size = file.seek(0, os.SEEK_END)
             missing = hdu.data_start + hdu.data_size - size
@@ -173,7 +172,7 @@ def _walk(path: str, file: BinaryIO, size: int) -> Iterator[Hdu]:
         yield hdu
         position = hdu.end
         index += 1
-        if isinstance(file, gzip.GzipFile) and position >= size and header.get("EXTEND") is True:
+        if packing == "gzip" and position >= size and header.get("EXTEND") is True:
             size = file.seek(0, os.SEEK_END)  # as the primary header promises more
         if position < size:
             file.seek(position)
@@ -195,8 +194,8 @@ def read_hdus(path: str) -> list[Hdu]:
     FrameError
         When the file is no FITS file, is cut short or cannot be read.
     """
-    with opened(path) as file:
-        hdus = list(_walk(path, file, _uncompressed_size(path, file)))
+    with opened(path) as (file, packing):
+        hdus = list(_walk(path, file, _unpacked_size(path, file, packing), packing))
     if not hdus:
         raise FrameError(path, "is empty")
     return hdus
@@ -210,7 +209,7 @@ def read_first_header(path: str) -> Header:
     FrameError
         When the file does not begin with a FITS header, or cannot be read.
     """
-    with opened(path) as file:
+    with opened(path) as (file, _):
         found = _read_header(path, file, 0)
     assert found  # a file without a primary header is an error
     return found[0]
@@ -218,7 +217,7 @@ def read_first_header(path: str) -> Header:
 
 def read_unit(path: str, hdu: Hdu) -> bytes:
     """Read a whole header-data unit as it stands in the file, padding included."""
-    with opened(path) as file:
+    with opened(path) as (file, _):
         file.seek(hdu.start)
         data = file.read(hdu.end - hdu.start)
     return data + bytes(hdu.end - hdu.start - len(data))

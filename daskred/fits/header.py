@@ -56,14 +56,16 @@ def is_structural(keyword: str, compressed: bool = True) -> bool:
 def keyword_of(card: str) -> str:
     """Return the keyword of a card, ``ESO DPR TYPE`` for ``HIERARCH ESO DPR TYPE = ...``.
 
+    Some cameras write them in lower case; they are taken for what they mean.
+
     Examples
     --------
     >>> keyword_of("EXPTIME =                 10.0 / seconds")
     'EXPTIME'
     """
     if card.startswith("HIERARCH ") and "=" in card:
-        return card[9 : card.index("=")].strip()
-    return card[:8].rstrip()
+        return card[9 : card.index("=")].strip().upper()
+    return card[:8].rstrip().upper()
 
 
 def value_of(text: str) -> Value:

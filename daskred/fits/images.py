@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 from typing import cast
 
 from daskred.fits.hdus import Hdu, count
@@ -22,66 +23,135 @@ def _number(path: str, header: Header, keyword: str, default: float) -> float:
     return float(value)
 
 
+# Names of images that lie beside those of detectors.
+_BESIDE = re.compile(
+    r".*(thumb|preview|mask|guid|focus|acq|flag|error|variance|uncert|weight|temps|bpm|badpix).*"
+    r"|dq|err|var|wht|sky",
+    re.IGNORECASE,
+)
+_MUCH_SMALLER = 8
+
+
 def images_of(path: str, hdus: Sequence[Hdu]) -> tuple[Image, ...]:
-    """Return the two-dimensional images of a file.
+    """Return the images of a file's detectors; what lies beside them is no image of the frame.
+
+    Axes of length one are none. Beside the detectors lie tables, spectra, thumbnails, masks, and
+    the images of guiders: told by their names, by axes, by fewer bits and far fewer pixels than
+    others have, and in a file that begins with an image by another shape than that one.
 
     Raises
     ------
     FrameError
-        When there is none, or one has other than two axes.
+        When there is none, or the first one has more than two axes.
     """
-    images: list[Image] = []
-    for hdu in hdus:
-        header = hdu.header
-        compressed = header.get("ZIMAGE") is True
-        if hdu.index and header.get("XTENSION") != "IMAGE" and not compressed:
-            continue
-        prefix = "Z" if compressed else ""
-        n_axes = count(path, header, f"{prefix}NAXIS")
-        axes = tuple(count(path, header, f"{prefix}NAXIS{n + 1}") for n in range(n_axes))
-        if 0 in axes or not axes:
-            continue
-        if n_axes != 2:
-            shape = " x ".join(map(str, reversed(axes)))
-            raise FrameError(path, f"its pixels have {n_axes} axes ({shape}); a frame has two")
-        bitpix = cast(int, header.get(f"{prefix}BITPIX"))
-        n_pixels = axes[0] * axes[1]
-        if header.get("ZCMPTYPE") == "PLIO_1":
-            # Its decompressor leaves what a damaged stream does not tell as it was in memory.
-            raise FrameError(path, "is packed as a mask (PLIO_1), not as a frame; unpack it")
-        if compressed and n_pixels > _MOST_PACKING * hdu.data_size:
-            text = f"promises {n_pixels} pixels in {hdu.data_size} bytes; it is damaged"
-            raise FrameError(path, text)
-        if bitpix not in (8, 16, 32, 64, -32, -64):
-            raise FrameError(path, f"{prefix}BITPIX = {bitpix!r} in its header is no FITS type")
-        name = ""
-        if hdu.index:
-            extension = str(header.get("EXTNAME") or "")
-            name = f"{extension},{header.get('EXTVER', 1)}" if extension else f"HDU {hdu.index}"
-            # A primary image that was packed has no name of its own.
-            if extension == "COMPRESSED_IMAGE" or header.get("ZSIMPLE") is True:
-                name = ""
-            if any(image.name == name for image in images):
-                name = f"{name} HDU {hdu.index}".lstrip()
-        bscale = _number(path, header, "BSCALE", 1.0)
-        if bscale == 0:
-            raise FrameError(path, "BSCALE = 0 in its header makes all pixels alike")
-        images.append(
-            Image(
-                name=name,
-                hdu=hdu.index,
-                shape=(axes[1], axes[0]),
-                bitpix=bitpix,
-                bscale=bscale,
-                bzero=_number(path, header, "BZERO", 0.0),
-                blank=_blank(path, header, bitpix, compressed),
-                offset=hdu.data_start,
-                compressed=compressed,
-            )
-        )
-    if not images:
+    found = [hdu for hdu in hdus if _has_pixels(path, hdu)]
+    flat = [hdu for hdu in found if len(_axes(path, hdu.header)) == 2]
+    if found and (not flat or (found[0].index == 0 and found[0] is not flat[0])):
+        raise FrameError(path, _refusal(_axes(path, found[0].header)))
+    if not flat:
         raise FrameError(path, "has no image: no header announces two-dimensional pixels")
+    images: list[Image] = []
+    for hdu in _of_detectors(path, flat):
+        images.append(_image(path, hdu, {image.name for image in images}))
     return tuple(images)
+
+
+def _has_pixels(path: str, hdu: Hdu) -> bool:
+    is_image = not hdu.index or hdu.header.get("XTENSION") == "IMAGE" or _is_compressed(hdu.header)
+    return is_image and 0 not in (axes := _axes(path, hdu.header)) and bool(axes)
+
+
+def _is_compressed(header: Header) -> bool:
+    return header.get("ZIMAGE") is True
+
+
+def _axes(path: str, header: Header) -> tuple[int, ...]:
+    """Return the lengths of an image's axes, without trailing ones of length one."""
+    prefix = "Z" if _is_compressed(header) else ""
+    n_axes = count(path, header, f"{prefix}NAXIS")
+    axes = [count(path, header, f"{prefix}NAXIS{n + 1}") for n in range(n_axes)]
+    while len(axes) > 2 and axes[-1] == 1:
+        axes.pop()
+    return tuple(axes)
+
+
+def _refusal(axes: tuple[int, ...]) -> str:
+    """Say why pixels of other than two axes are no frame."""
+    shape = " x ".join(map(str, reversed(axes)))
+    if len(axes) == 3 and axes[2] == 3:
+        return f"its pixels are three colours ({shape}): no raw frame; daskred takes raw pixels"
+    if len(axes) == 3:
+        return f"is a cube of {axes[2]} exposures ({shape}); a file holds one: split it"
+    return f"its pixels have {len(axes)} axes ({shape}); a frame has two"
+
+
+def _bits(hdu: Hdu) -> int:
+    bitpix = hdu.header.get("ZBITPIX" if _is_compressed(hdu.header) else "BITPIX")
+    return abs(bitpix) if isinstance(bitpix, int) else 0
+
+
+def _of_detectors(path: str, flat: Sequence[Hdu]) -> list[Hdu]:
+    """Return the units that hold images of detectors; the others lie beside them."""
+    if len(flat) == 1:
+        return list(flat)
+    named = [h for h in flat if not _BESIDE.fullmatch(str(h.header.get("EXTNAME") or ""))]
+    candidates = named or list(flat)
+    if candidates[0].index == 0:
+        axes = _axes(path, candidates[0].header)
+        candidates = [hdu for hdu in candidates if _axes(path, hdu.header) == axes]
+    largest = max(math.prod(_axes(path, hdu.header)) for hdu in candidates)
+    bits = max(_bits(hdu) for hdu in candidates)
+    return [
+        hdu
+        for hdu in candidates
+        if math.prod(_axes(path, hdu.header)) * _MUCH_SMALLER > largest
+        and not (_bits(hdu) == 8 < bits)
+    ]
+
+
+def _image(path: str, hdu: Hdu, taken: Collection[str]) -> Image:
+    """Return the image of a unit, under a name that is not taken."""
+    header = hdu.header
+    compressed = _is_compressed(header)
+    prefix = "Z" if compressed else ""
+    axes = _axes(path, header)
+    n_pixels = math.prod(axes)
+    if header.get("ZCMPTYPE") == "PLIO_1":
+        # Its decompressor leaves what a damaged stream does not tell as it was in memory.
+        raise FrameError(path, "is packed as a mask (PLIO_1), not as a frame; unpack it")
+    if compressed and n_pixels > _MOST_PACKING * hdu.data_size:
+        text = f"promises {n_pixels} pixels in {hdu.data_size} bytes; it is damaged"
+        raise FrameError(path, text)
+    bitpix = cast(int, header.get(f"{prefix}BITPIX"))
+    if bitpix not in (8, 16, 32, 64, -32, -64):
+        raise FrameError(path, f"{prefix}BITPIX = {bitpix!r} in its header is no FITS type")
+    bscale = _number(path, header, "BSCALE", 1.0)
+    if bscale == 0:
+        raise FrameError(path, "BSCALE = 0 in its header makes all pixels alike")
+    return Image(
+        name=_name(hdu, taken),
+        hdu=hdu.index,
+        shape=(axes[1], axes[0]),
+        bitpix=bitpix,
+        bscale=bscale,
+        bzero=_number(path, header, "BZERO", 0.0),
+        blank=_blank(path, header, bitpix, compressed),
+        offset=hdu.data_start,
+        compressed=compressed,
+        packing=hdu.packing,
+    )
+
+
+def _name(hdu: Hdu, taken: Collection[str]) -> str:
+    """Return the name of a unit's image."""
+    if not hdu.index:
+        return ""
+    extension = str(hdu.header.get("EXTNAME") or "")
+    name = f"{extension},{hdu.header.get('EXTVER', 1)}" if extension else f"HDU {hdu.index}"
+    # A primary image that was packed has no name of its own.
+    if extension == "COMPRESSED_IMAGE" or hdu.header.get("ZSIMPLE") is True:
+        name = ""
+    return f"{name} HDU {hdu.index}".lstrip() if name in taken else name
 
 
 def _blank(path: str, header: Header, bitpix: int, compressed: bool) -> int | None:

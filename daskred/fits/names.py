@@ -1,10 +1,10 @@
-"""How names of FITS files end: plain, gzipped, or tile-compressed."""
+"""How names of FITS files end: plain, packed whole, or tile-compressed."""
 
 from __future__ import annotations
 
 import re
 
-_PATTERN = re.compile(r"(\.(?:fits|fit|fts))(\.gz|\.fz)?$", re.IGNORECASE)
+_PATTERN = re.compile(r"(\.(?:fits|fit|fts))(\.gz|\.fz|\.bz2|\.xz|\.z|\.zip)?$", re.IGNORECASE)
 
 
 def split_name(name: str) -> tuple[str, str, str] | None:

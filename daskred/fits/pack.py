@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from daskred.fits.checksum import checksum_of
 from daskred.fits.hdus import read_hdus, read_unit
@@ -77,32 +78,40 @@ def _write_tiles(plain: Path, target: Path, packing: Packing) -> None:
         fits.open(plain, memmap=False) as hdus,
     ):
         packed: list[Any] = []
-        for hdu in hdus:
-            for keyword in ("CHECKSUM", "DATASUM"):
-                hdu.header.remove(keyword, ignore_missing=True)
+        for hdu, own in zip(hdus, read_hdus(str(plain)), strict=True):
+            header = _printable(own.header)
             if not hdu.is_image or hdu.data is None:
-                packed.append(hdu if packed else fits.PrimaryHDU(header=hdu.header))
+                packed.append(hdu if packed else fits.PrimaryHDU(header=header))
                 continue
             if not packed:
                 packed.append(fits.PrimaryHDU())
-            packed.append(_tiles(hdu, packing))
+            packed.append(_tiles(hdu.data, header, packing))
         fits.HDUList(packed).writeto(target, output_verify="ignore")
 
 
-def _tiles(hdu: Any, packing: Packing) -> Any:
+# Tabs, line feeds and the like, which astropy does not write.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def _printable(header: Header) -> Any:
+    """Return a header for astropy, without sums, and without characters that are none of FITS."""
     from astropy.io import fits
 
-    is_float = hdu.data.dtype.kind == "f"
-    if not is_float:
-        return fits.CompImageHDU(hdu.data, hdu.header, compression_type="RICE_1")
+    bare = header.without(lambda keyword: keyword in ("CHECKSUM", "DATASUM"))
+    return fits.Header.fromstring("".join(_CONTROL.sub("?", card) for card in bare.cards))
+
+
+def _tiles(data: NDArray[Any], header: Any, packing: Packing) -> Any:
+    from astropy.io import fits
+
+    if data.dtype.kind != "f":
+        return fits.CompImageHDU(data, header, compression_type="RICE_1")
     if packing == "lossless":
-        return fits.CompImageHDU(
-            hdu.data, hdu.header, compression_type="GZIP_2", quantize_level=0.0
-        )
-    hdu.header["FZQVALUE"] = (QUANTIZE_LEVEL, "steps of floats in one sigma of noise")
+        return fits.CompImageHDU(data, header, compression_type="GZIP_2", quantize_level=0.0)
+    header["FZQVALUE"] = (QUANTIZE_LEVEL, "steps of floats in one sigma of noise")
     return fits.CompImageHDU(
-        hdu.data,
-        hdu.header,
+        data,
+        header,
         compression_type="RICE_1",
         quantize_level=QUANTIZE_LEVEL,
         quantize_method=1,

@@ -1,7 +1,7 @@
 """Read pixels: windows of rows, as physical values, in this machine's byte order.
 
 Plain files are read with ``pread`` straight into arrays (addresses like ``s3://`` by ranges of
-bytes, see `daskred.fits.storage`), gzipped ones through ``gzip``, and tile-compressed images
+bytes, see `daskred.fits.storage`), packed ones through their library, and tile-compressed images
 through astropy. Every call opens and closes what it reads, so any number of threads and processes
 may read the same files.
 """
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daskred.fits.checksum import sum_of_rows
-from daskred.fits.hdus import check_packing, frame_errors, is_gzipped, opened
+from daskred.fits.hdus import check_packing, frame_errors, opened
 from daskred.fits.isolation import isolated
 from daskred.fits.storage import is_remote, open_file, read_range
 from daskred.kernels.scratch import scratch
@@ -80,8 +80,8 @@ def read_rows(path: str, image: Image, start: int, stop: int, out: NDArray[Any])
     stored = scratch("stored rows", out.shape, image.disk_dtype)
     buffer = stored.reshape(-1).view("u1").data
     offset = image.offset + start * image.shape[1] * image.disk_dtype.itemsize
-    if is_gzipped(path):
-        n_read = _unzip(path, offset, buffer, to_end=stop == image.shape[0])
+    if image.packing:
+        n_read = _unpack(path, offset, buffer, to_end=stop == image.shape[0])
     else:
         with frame_errors(path):
             n_read = read_range(path, offset, buffer)
@@ -90,13 +90,13 @@ def read_rows(path: str, image: Image, start: int, stop: int, out: NDArray[Any])
     to_physical(stored, image, out)
 
 
-def _unzip(path: str, offset: int, buffer: memoryview, to_end: bool) -> int:
-    """Read uncompressed bytes of a gzipped file; return how many there were.
+def _unpack(path: str, offset: int, buffer: memoryview, to_end: bool) -> int:
+    """Read bytes of what is in a packed file; return how many there were.
 
     Only the sum behind the last byte tells whether a stream is sound, so who reads the last row
     reads to the end.
     """
-    with opened(path) as file:
+    with opened(path) as (file, _):
         file.seek(offset)
         n_read = 0
         while n_read < len(buffer) and (n := file.readinto(buffer[n_read:])):  # type: ignore[attr-defined]
@@ -142,7 +142,7 @@ def pixel_sum(path: str, images: Sequence[Image]) -> int:
 
 def reads_whole(path: str, image: Image) -> bool:
     """Whether some rows cost as much as all: of packed images, and where requests take long."""
-    return image.compressed or is_gzipped(path) or is_remote(path)
+    return image.compressed or bool(image.packing) or is_remote(path)
 
 
 def band_rows(shape: tuple[int, ...]) -> int:
@@ -173,7 +173,9 @@ def read_tiles(path: str, image: Image, start: int, stop: int) -> NDArray[Any]:
             warnings.catch_warnings(action="ignore"),  # of cards that are none of our concern
             fits.open(file, memmap=False, do_not_scale_image_data=True) as hdus,
         ):
-            return np.asarray(hdus[image.hdu].section[start:stop, :])
+            section = hdus[image.hdu].section
+            # Axes of one plane before those of the image.
+            return np.asarray(section[(*(0,) * (len(section.shape) - 2), slice(start, stop))])
 
     try:
         return isolated(unpack, (stop - start, image.shape[1]), image.disk_dtype)

@@ -18,7 +18,7 @@ def wrong_sum(path: str) -> str:
         When the file cannot be read, or is cut short.
     """
     hdus = read_hdus(path)
-    with opened(path) as file:
+    with opened(path) as (file, _):
         for hdu in hdus:
             where = f" of HDU {hdu.index}" if hdu.index else ""
             file.seek(hdu.start)

@@ -42,6 +42,8 @@ class Image:
         Where the pixels begin, in bytes of the uncompressed file.
     compressed
         Whether the pixels are tile-compressed.
+    packing
+        How the whole file is packed, as ``gzip``; empty where it is not.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Image:
     blank: int | None
     offset: int
     compressed: bool
+    packing: str = ""
 
     @property
     def disk_dtype(self) -> np.dtype[Any]:

@@ -191,6 +191,8 @@ class Readout:
         How far along columns the neighbours of saturated pixels count as saturated.
     raw_shapes
         Of the images of the file.
+    level_cards
+        Cards that tell levels of raw pixels, as that of saturation.
     """
 
     amplifiers: tuple[Amplifier, ...]
@@ -201,6 +203,7 @@ class Readout:
     crosstalk: tuple[tuple[float, ...], ...] = ()
     bleed_rows: int = 0
     raw_shapes: tuple[tuple[int, int], ...] = ()
+    level_cards: tuple[str, ...] = ()
 
     @property
     def geometry(self) -> str:

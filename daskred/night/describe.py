@@ -131,7 +131,9 @@ def _describe(path: str, name: str, hdus: Sequence[Hdu], rules: Rules, state: st
     exptime_s, filter_name = choices.exptime_s(name, path), choices.filter(name, path)
     facts = facts_of(path, headers, camera, exptime_s, filter_name)
     sample = _sample(path, images[0])
-    readout = _shared(readout_of(path, hdus, images, camera, facts))
+    levels = tuple(card for cards in camera.facts["saturation_adu"] for card in cards)
+    readout = readout_of(path, hdus, images, camera, facts)
+    readout = _shared(replace(readout, level_cards=levels))
     is_prepared = _changes(readout)
     above = path.removesuffix(name).rstrip("/").rpartition("/")[2]
     signs = signs_of(name, headers, facts.exptime_s, camera, rules.stuck)

@@ -120,7 +120,8 @@ def open_night(
     if not files:
         below = ", ".join(map(str, sources))
         raise RequestError(
-            f"no frames found below {below}: looked for .fits, .fit and .fts, also with .gz or .fz"
+            f"no frames found below {below}: looked for .fits, .fit and .fts,"
+            " also with .gz, .bz2, .xz, .Z, .zip or .fz"
         )
     frames: list[Frame] = []
     left_out: list[LeftOut] = []

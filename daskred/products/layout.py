@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 
 from daskred.fits.hdus import Hdu, read_unit
 from daskred.fits.header import (
@@ -20,8 +20,18 @@ from daskred.products.provenance import CONTENT_CARD, KEY_CARD
 
 # Cards that are true of raw pixels only, where pixels have been prepared.
 _OF_RAW_PIXELS = re.compile(
-    r"BIASSEC|TRIMSEC|DATASEC|OVERSCAN|TRIM|LINCORR|XTALKCOR|GAINCOR|SATURATE|SATLEVEL|MAXLIN"
+    r"BIASSEC|TRIMSEC|DATASEC|OVERSCAN|TRIM|LINCORR|XTALKCOR|GAINCOR|SATUR\w*|SATLEV\w*|MAXLIN"
+    r"|IMAGEW|IMAGEH"
 )
+
+
+# How programs showed the raw frame.
+_OF_DISPLAY = re.compile(r"CBLACK|CWHITE|MIPS-(HI|LO)|DSPLOW|DSPHIGH|DISPLO|DISPHI")
+
+
+# What says that some level was taken from the pixels, or added to them; these calibrations end it.
+_LEVEL_ADDED = ("PEDESTAL",)
+_LEVEL_TAKEN = frozenset({"DARKCOR", "ZEROCOR"})
 
 
 _OF_PARTS = re.compile(r"DETSEC|CCDSEC|AMPSEC|NEXTEND")
@@ -40,7 +50,7 @@ _OWN = re.compile(
 
 
 def _kept(
-    header: Header, compressed: bool, readout: Readout | None, anew: Collection[str]
+    header: Header, compressed: bool, readout: Readout | None, anew: frozenset[str]
 ) -> Header:
     """Return a header without what no longer holds, and without cards that are written anew."""
 
@@ -49,6 +59,9 @@ def _kept(
             is_structural(keyword, compressed)
             or _OWN.fullmatch(keyword)
             or keyword in anew
+            or _OF_DISPLAY.fullmatch(keyword)
+            or (keyword in _LEVEL_ADDED and anew & _LEVEL_TAKEN)
+            or (readout and keyword in readout.level_cards)
             or (readout and _OF_RAW_PIXELS.fullmatch(keyword))
             or (readout and readout.unit == "electron" and _OF_GAIN.fullmatch(keyword))
         )
@@ -82,16 +95,43 @@ def _moved(header: Header, frame: Frame, number: int) -> Header:
         "1": first.data.columns[0] - first.place.columns[0],
         "2": first.data.rows[0] - first.place.rows[0],
     }
-    cards = []
+    return moved(header, shift)
+
+
+def moved(header: Header, shift: Mapping[str, int]) -> Header:
+    """Return the header of an image that lost columns ("1") and rows ("2") at its beginning.
+
+    World coordinates and physical ones (LTV, as IRAF and DS9 know them) count from its new corner,
+    and so does the pattern of a colour sensor.
+    """
+    cards: list[str] = []
     for entry in header.entries:
-        match = _REFERENCE_PIXEL.fullmatch(keyword_of(entry[0]))
-        value = header.get(keyword_of(entry[0])) if match else None
+        keyword = keyword_of(entry[0])
+        match = _REFERENCE_PIXEL.fullmatch(keyword)
+        value = header.get(keyword) if match else None
         if match and isinstance(value, int | float) and shift[match[2]]:
-            comment = header.comment(match[0])
-            cards.append(format_card(match[0], value - shift[match[2]], comment))
+            card = format_card(match[0], value - shift[match[2]], header.comment(match[0]))
+            cards.append(card)
         else:
             cards += entry
-    return Header(tuple(cards))
+    for axis in "12" if any(shift.values()) else "":
+        if f"LTV{axis}" not in header:
+            text = f"to physical coordinates, axis {axis}"
+            cards.append(format_card(f"LTV{axis}", float(-shift[axis]), text))
+        if f"LTM{axis}_{axis}" not in header:
+            cards.append(format_card(f"LTM{axis}_{axis}", 1.0, f"pixels of axis {axis}"))
+    moved_header = Header(tuple(cards))
+    for keyword, axis in _BAYER.items() if "BAYERPAT" in header else ():
+        if shift[axis] % 2:
+            before = header.get(keyword, 0)
+            place = (int(before) if isinstance(before, int | float) else 0) + shift[axis]
+            card = format_card(keyword, place % 2, "pixels before the pattern begins")
+            moved_header = moved_header.without(keyword.__eq__).plus([card])
+    return moved_header
+
+
+# By how much the colour pattern begins before an image, columns and rows.
+_BAYER = {"XBAYROFF": "1", "YBAYROFF": "2"}
 
 
 def lay_out(
@@ -107,7 +147,7 @@ def lay_out(
     # The first unit of the product gets the new cards.
     images, readout = frame.images, frame.preparation
     new = list(cards)
-    anew = {keyword_of(card) for card in cards} - COMMENTARY
+    anew = frozenset(map(keyword_of, cards)) - COMMENTARY
     in_electrons = readout is not None and readout.unit == "electron"
     if in_electrons and unit is None:
         unit = "electron"
@@ -149,7 +189,7 @@ def _assembled_units(
 ) -> list[Unit]:
     """Lay out amplifiers that were put together: one image, under the primary header."""
     parts = {image.hdu for image in frame.images}
-    anew = {keyword_of(card) for card in cards} - COMMENTARY
+    anew = frozenset(map(keyword_of, cards)) - COMMENTARY
     header = _kept(hdus[0].header, False, frame.preparation, anew)
     header = header.without(lambda keyword: bool(_OF_PARTS.fullmatch(keyword)))
     # Its reference pixel is that of the whole already.

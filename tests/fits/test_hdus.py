@@ -129,7 +129,7 @@ BROKEN = {
     "three axes": (
         blocks(SIMPLE, "BITPIX  = 8", "NAXIS   = 3", *(f"NAXIS{n}  = 2" for n in (1, 2, 3)), "END")
         + bytes(BLOCK),
-        "3 axes",
+        "is a cube of 2 exposures",
     ),
     "huge": (
         blocks(SIMPLE, "BITPIX  = 16", AXES[0], "NAXIS1  = 1000000000", "NAXIS2  = 9", "END"),

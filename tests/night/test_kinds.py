@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -316,9 +317,9 @@ def test_a_folder_gives_the_same_kinds_however_it_is_named(
     for n in range(2):
         path = write_fits(f"night/{folder}/x{n}.fits", PIXELS + n, {"EXPTIME": 5.0})
     monkeypatch.chdir(path.parent)
-    sources = [[path.parents[1]], [path.parent], ["."], ["*.fits"], [path], ["../.."]]
+    sources: list[Path | str] = [path.parents[1], path.parent, ".", "*.fits", path, "../.."]
     for source in sources:
-        assert {frame.kind for frame in open_night(*source).frames} == {"dark"}, source
+        assert {frame.kind for frame in open_night(source).frames} == {"dark"}, source
 
 
 def test_a_folder_of_the_night_whose_words_are_not_all_known_tells_nothing(

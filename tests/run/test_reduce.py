@@ -483,7 +483,7 @@ def test_a_packed_frame_that_is_broken_is_left_out(make_night: NightMaker, tmp_p
     summary = run(make_night.folder, tmp_path / "out")
     found = failures(summary)
     assert set(found) == {"d10-1.fits.gz", "f-1.fits.gz", "s-1.fits.gz"}
-    assert all("gzip stream is broken" in reason for reason in found.values())
+    assert all("packed stream is broken" in reason for reason in found.values())
     assert len(summary.science) == 1
 
 

@@ -1,0 +1,159 @@
+"""Files as cameras, archives and browsers leave them: packed, misnamed, with more than frames."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from daskred import open_night, reduce_night
+from tests.conftest import NightMaker, tree
+
+
+def compress(data: bytes) -> bytes:
+    """Pack bytes as compress does with codes of nine bits, none of which stands for a string."""
+    bits = sum(byte << (9 * place) for place, byte in enumerate(data))
+    return b"\x1f\x9d\x09" + bits.to_bytes(-(-9 * len(data) // 8), "little")
+
+
+def zipped(data: bytes) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x.fits", data)
+    return file.getvalue()
+
+
+PACKINGS: dict[str, Callable[[bytes], bytes]] = {
+    ".gz": gzip.compress,
+    ".bz2": bz2.compress,
+    ".xz": lzma.compress,
+    ".Z": compress,
+    ".zip": zipped,
+}
+
+
+@pytest.fixture
+def plain(make_night: NightMaker, tmp_path: Path) -> dict[str, bytes]:
+    """Pixels of the products of a plain night."""
+    return products(make_night.standard(), tmp_path / "plain")
+
+
+def products(folder: Path, out: Path) -> dict[str, bytes]:
+    """Reduce a night; return the pixels of its products."""
+    summary = reduce_night(open_night(folder), out)
+    assert not summary.failed
+    return {name: fits.getdata(out / name).tobytes() for name in tree(out)}
+
+
+@pytest.mark.parametrize("suffix", PACKINGS)
+def test_packed_frames_are_read(
+    make_night: NightMaker, plain: dict[str, bytes], tmp_path: Path, suffix: str
+) -> None:
+    for path in make_night.folder.glob("*.fits"):
+        path.with_name(path.name + suffix).write_bytes(PACKINGS[suffix](path.read_bytes()))
+        path.unlink()
+    assert products(make_night.folder, tmp_path / "out") == plain
+
+
+def test_bytes_tell_how_a_file_is_packed_not_its_name(
+    make_night: NightMaker, plain: dict[str, bytes], tmp_path: Path
+) -> None:
+    for number, path in enumerate(sorted(make_night.folder.glob("*.fits"))):
+        if number % 2:
+            path.write_bytes(gzip.compress(path.read_bytes()))
+        else:
+            path.rename(path.with_name(f"{path.name}.gz"))
+    assert products(make_night.folder, tmp_path / "out") == plain
+
+
+@pytest.mark.parametrize("suffix", PACKINGS)
+def test_a_packed_frame_that_is_cut_short_is_named(make_night: NightMaker, suffix: str) -> None:
+    path = make_night.add("x.fits", "Dark Frame", 100, 10.0, shape=(64, 64))
+    data = PACKINGS[suffix](path.read_bytes())
+    path.unlink()
+    path.with_name(f"x.fits{suffix}").write_bytes(data[: len(data) // 2])
+    (entry,) = open_night(path.parent).left_out
+    assert entry.failed
+    assert any(word in entry.reason for word in ("broken", "truncated", "cut short"))
+
+
+def test_an_archive_of_two_files_is_no_frame(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "x.fits.zip", "w") as archive:
+        archive.writestr("a.fits", b"")
+        archive.writestr("b.fits", b"")
+    (entry,) = open_night(tmp_path).left_out
+    assert "it holds 2 files, and a frame is one" in entry.reason
+
+
+def test_keywords_in_lower_case_are_read(
+    make_night: NightMaker, plain: dict[str, bytes], tmp_path: Path
+) -> None:
+    for path in make_night.folder.glob("*.fits"):
+        data = path.read_bytes()
+        for keyword in (b"IMAGETYP", b"EXPTIME ", b"FILTER  ", b"OBJECT  ", b"BZERO   "):
+            data = data.replace(keyword + b"=", keyword.lower() + b"=")
+        path.write_bytes(data)
+    assert products(make_night.folder, tmp_path / "out") == plain
+    assert "bzero" not in (tmp_path / "out" / "s-0c.fits").read_bytes()[:5760].decode("latin-1")
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_axes_of_one_plane_are_none(
+    make_night: NightMaker, plain: dict[str, bytes], tmp_path: Path, packed: bool
+) -> None:
+    for path in make_night.folder.glob("*.fits"):
+        with fits.open(path) as hdus:
+            data, header = hdus[0].data[None], hdus[0].header
+        path.unlink()
+        if packed:
+            hdu = fits.CompImageHDU(data, header, tile_shape=(1, 4, data.shape[2]))
+            hdu.writeto(path.with_name(f"{path.name}.fz"))
+        else:
+            fits.PrimaryHDU(data, header).writeto(path)
+    assert products(make_night.folder, tmp_path / "out") == plain
+    assert fits.getheader(tmp_path / "out" / "s-0c.fits")["NAXIS"] == 2
+
+
+RANDOM = np.random.default_rng(0)
+BESIDE = {
+    "a thumbnail": fits.ImageHDU(np.ones((4, 6), "u1"), name="THUMBNAIL"),
+    "a thumbnail without a name": fits.ImageHDU(np.ones((4, 6), "u1")),
+    "temperatures": fits.ImageHDU(np.arange(7.0), name="TEMPS"),
+    "a guider's cube": fits.ImageHDU(RANDOM.integers(0, 9, (3, 8, 8)).astype("i2"), name="G"),
+    "a mask": fits.ImageHDU(np.zeros((8, 12), "u1"), name="MASK"),
+    "a spectrum": fits.ImageHDU(np.ones((1, 12), "f4"), name="SPEC"),
+    "a table": fits.BinTableHDU.from_columns([fits.Column("a", "J", array=[1, 2])], name="T"),
+}
+
+
+@pytest.mark.parametrize("beside", BESIDE)
+def test_what_lies_beside_the_detectors_is_carried_along(
+    make_night: NightMaker, plain: dict[str, bytes], tmp_path: Path, beside: str
+) -> None:
+    for path in make_night.folder.glob("*.fits"):
+        with fits.open(path, mode="append") as hdus:
+            hdus.append(BESIDE[beside].copy())
+    assert products(make_night.folder, tmp_path / "out") == plain
+    with (
+        fits.open(tmp_path / "out" / "s-0c.fits") as made,
+        fits.open(make_night.folder / "s-0.fits") as raw,
+    ):
+        assert len(made) == 2
+        assert made[1].header == raw[1].header
+        assert np.array_equal(made[1].data, raw[1].data)
+
+
+def test_cubes_and_colours_are_refused_in_their_own_words(tmp_path: Path) -> None:
+    for n, name in ((3, "rgb"), (6, "cube")):
+        fits.PrimaryHDU(np.ones((n, 8, 8), "u2")).writeto(tmp_path / f"{name}.fits")
+    told = {entry.name: entry.reason for entry in open_night(tmp_path).left_out}
+    assert told["rgb.fits"].startswith("its pixels are three colours (3 x 8 x 8)")
+    assert told["cube.fits"].startswith("is a cube of 6 exposures (6 x 8 x 8)")
