@@ -117,6 +117,11 @@ def coordinates_of(frames: Sequence[Frame]) -> Mapping[str, tuple[str, list[Any]
     }
 
 
+def places_of(shape: tuple[int, int]) -> Mapping[str, tuple[str, NDArray[Any]]]:
+    """Return where pixels lie in the image, rows and columns from 0: what is cut out keeps it."""
+    return {axis: (axis, np.arange(n)) for axis, n in zip("yx", shape, strict=True)}
+
+
 def unit_of(frames: Sequence[Frame]) -> str:
     """Return the unit of the pixels of frames."""
     return frames[0].readout.unit if frames[0].is_prepared else "adu"
@@ -323,7 +328,7 @@ def open_frames(
     return xr.DataArray(
         lazy(name, layer, chunks, stack.dtype),
         dims=("frame", "y", "x"),
-        coords=coordinates_of(frames),
+        coords={**coordinates_of(frames), **places_of(frames[0].layout[number][1])},
         name=frames[0].layout[number][0] or "pixels",
         attrs={"units": unit_of(frames)},
     )

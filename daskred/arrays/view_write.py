@@ -158,6 +158,7 @@ def write_frames(
     order = _order_of(jobs, names)
     if names:
         stacks = [stacks[names.index(name)] for name in order]
+    _check_whole(stacks, frames[0])
     layer: dict[Any, Any] = {}
     lengths = stacks[0]["pixels"].chunks[0]
     name = f"written-{token_of(str(out), paths, [str(stack) for stack in stacks])}"
@@ -226,11 +227,30 @@ def _by_frame(array: xr.DataArray) -> da.Array:
 
     if array.dims != ("frame", "y", "x") or "file" not in array.coords:
         raise RequestError("only arrays (frame, y, x) with the coordinate 'file' can be written")
+    for axis in ("y", "x"):
+        places = np.asarray(array.coords[axis]) if axis in array.coords else np.arange(0)
+        if axis in array.coords and not np.array_equal(places, np.arange(len(places))):
+            raise RequestError(
+                f"the array is a part of its frames, or binned or flipped, along {axis}: the"
+                " coordinates in their headers would be wrong; write whole frames, or"
+                " drop_vars(['x', 'y']) if you put them right yourself"
+            )
     data = (
         array.data if array.chunks is not None else da.from_array(array.values, chunks=(1, -1, -1))
     )
     data = data.rechunk({1: -1, 2: -1})
     return data if data.dtype in (np.float32, np.float64, np.uint8) else data.astype("f4")
+
+
+def _check_whole(stacks: Sequence[Mapping[str, da.Array]], frame: Frame) -> None:
+    """Raise RequestError where arrays are parts of their frames."""
+    for stack, (name, shape) in zip(stacks, frame.layout, strict=True):
+        if stack["pixels"].shape[1:] != shape:
+            own = "x".join(map(str, stack["pixels"].shape[1:]))
+            raise RequestError(
+                f"the array has {own} pixels, image {name!r} of its frames {shape[0]}x{shape[1]}:"
+                " coordinates in their headers would be wrong; write whole frames"
+            )
 
 
 @dataclass(frozen=True)

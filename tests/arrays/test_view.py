@@ -26,7 +26,7 @@ def test_frames_open_lazily_with_their_labels(night: Path) -> None:
     assert raw.dims == ("frame", "y", "x")
     assert raw.dtype == np.uint16
     assert dask.is_dask_collection(raw)
-    assert set(raw.coords) == {"file", "kind", "exptime_s", "filter", "time"}
+    assert set(raw.coords) == {"file", "kind", "exptime_s", "filter", "time", "y", "x"}
     assert raw["exptime_s"].values.tolist() == [10.0] * 7
     assert set(raw["filter"].values) == {"BG40"}
     expected = np.array([fits.getdata(str(path)) for path in raw["file"].values])
