@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePosixPath
 
 import numpy as np
 
@@ -46,12 +49,33 @@ def _same_exposure(first: Mapping[str, Value], second: Mapping[str, Value]) -> b
     return all(first[keyword] == second[keyword] for keyword in first.keys() & second.keys())
 
 
+def _series_of(frame: Frame) -> str:
+    """Return a frame's name without the numbers that count: alike for frames of one series."""
+    return re.sub(r"\d+", "#", frame.name)
+
+
 def duplicates(frames: Sequence[tuple[Frame, bytes]], camera: Camera) -> Iterator[LeftOut]:
     """Yield the frames that are another one again: the same pixels, and no card against it.
 
-    The frame with the most cards is kept, of these the one with the shortest name. Only frames
-    whose first pixels are the same are read whole.
+    The frame whose kind is known is kept, whose name belongs to the longest series of the night, in
+    the folder of the most frames, with the most cards: not a stray copy. Only frames whose first
+    pixels are the same are read whole.
     """
+    series = Counter(_series_of(frame) for frame, _ in frames)
+    folders = Counter(PurePosixPath(frame.name).parent for frame, _ in frames)
+
+    def strayness(frame: Frame) -> tuple[bool, int, int, int, int, int, str]:
+        folder = PurePosixPath(frame.name).parent
+        return (
+            frame.kind == "unknown",
+            -series[_series_of(frame)],
+            -folders[folder],
+            len(folder.parts),
+            -frame.n_cards,
+            len(frame.name),
+            frame.name,
+        )
+
     alike: dict[tuple[object, bytes], list[Frame]] = {}
     for frame, sample in frames:
         shapes = tuple(image.shape for image in frame.images)
@@ -60,7 +84,7 @@ def duplicates(frames: Sequence[tuple[Frame, bytes]], camera: Camera) -> Iterato
         if len(candidates) == 1:
             continue
         kept: dict[str, list[tuple[Frame, dict[str, Value]]]] = {}
-        for frame in sorted(candidates, key=lambda f: (-f.n_cards, len(f.name), f.name)):
+        for frame in sorted(candidates, key=strayness):
             try:
                 digest, cards = _pixels_digest(frame), _cards_of(frame, camera)
             except FrameError as error:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 import shutil
 from collections import Counter
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -130,8 +130,7 @@ def check_same_night(out: Path, night: Night, plan: Plan, options: Options) -> N
     runs = [record for record in read_log(out) if record["event"] == "run"]
     if not runs:
         return
-    earlier = _roots(runs[-1].get("folder", ""), runs[-1].get("sources", ()))
-    now = _roots(night.folder, night.sources)
+    earlier, now = set(runs[-1].get("roots", ())), roots_of(night)
     if any(_is_below(one, other) or _is_below(other, one) for one in earlier for other in now):
         return
     for expected in expected_products(plan, options):
@@ -143,13 +142,15 @@ def check_same_night(out: Path, night: Night, plan: Plan, options: Options) -> N
             )
 
 
-def _roots(folder: str, sources: Iterable[str]) -> set[str]:
-    """Return the folders and files that sources name; of a pattern the folder before it."""
+def roots_of(night: Night) -> set[str]:
+    """Return the folders and files that a night was opened from; of a pattern the folder before."""
     roots = set()
-    for source in sources:
-        fixed = re.split(r"[*?\[]", source)[0]
-        root = source if fixed == source else fixed.rpartition("/")[0]
-        roots.add(root if is_remote(source) else os.path.normpath(Path(folder, root)))
+    for source in night.sources:
+        path = Path(night.folder, source)
+        # What is there under this very name is no pattern, whatever letters it has.
+        is_pattern = bool(glob.has_magic(source)) and (is_remote(source) or not path.exists())
+        fixed = re.split(r"[*?\[]", source)[0].rpartition("/")[0] if is_pattern else source
+        roots.add(fixed if is_remote(source) else os.path.normpath(Path(night.folder, fixed)))
     return roots
 
 

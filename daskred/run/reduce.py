@@ -35,6 +35,7 @@ from daskred.run.checks import (
     check_same_night,
     check_space,
     check_sum,
+    roots_of,
     with_known_noise,
 )
 from daskred.run.run import Run
@@ -232,6 +233,7 @@ def _request(night: Night, plan: Plan, options: Options) -> dict[str, Any]:
         "process": os.getpid(),
         "sources": list(night.sources),
         "folder": night.folder,
+        "roots": sorted(roots_of(night)),
         "choices": {name: list(words) for name, words in night.choices.words.items()},
         "camera": night.camera.source,
         "detector": asdict(night.camera.detector),

@@ -181,3 +181,32 @@ def test_a_mosaic_is_one_frame(write_fits: WriteFits, tmp_path: Path) -> None:
     write_fits("m.fits", pixels, {"OBSTYPE": "EXPOSE", "EXPTIME": 5.0})
     (frame,) = open_night(tmp_path).frames
     assert frame.layout == (("AMP,1", (3, 4)), ("AMP,2", (3, 4)))
+
+
+@pytest.mark.parametrize("copy", ["preview.fits", "acq/img_0001.fits", "temp.fits", "a.fits"])
+def test_a_stray_copy_does_not_take_the_place_of_a_frame(make_night: NightMaker, copy: str) -> None:
+    for n in range(3):
+        name = f"ktwo-{n:04d}.fits"
+        original = make_night.add(name, "Light Frame", 100, 10.0, OBJECT="M 31")
+    target = original.parent / copy
+    target.parent.mkdir(exist_ok=True)
+    shutil.copy(original, target)
+    with fits.open(target, mode="update") as hdus:
+        hdus[0].header["SOLVED"] = True
+    night = open_night(original.parent)
+    assert reasons(night) == {copy: "is a duplicate: the same exposure as ktwo-0002.fits"}
+
+
+def test_of_equal_exposures_that_of_a_known_kind_is_kept(make_night: NightMaker) -> None:
+    original = make_night.add("x.fits", "Light Frame", 100, 10.0, OBJECT="M 31")
+    for n in range(3):
+        make_night.add(f"i{n}.fits", "Light Frame", 100, 10.0, OBJECT="M 31")
+    fits.PrimaryHDU(fits.getdata(original)).writeto(original.parent / "i4.fits")
+    assert set(reasons(open_night(original.parent))) == {"i4.fits"}
+
+
+def test_a_copy_of_a_folder_is_the_copy(make_night: NightMaker) -> None:
+    folder = make_night.standard()
+    shutil.copytree(folder, folder.parent / "copy")
+    shutil.move(folder.parent / "copy", folder / "a copy")
+    assert all(name.startswith("a copy/") for name in reasons(open_night(folder)))

@@ -37,7 +37,8 @@ def test_coordinates_count_from_the_corner_of_what_is_left(
 ) -> None:
     cards = {**_WCS, "TRIMSEC": "[4:12,3:8]", "IMAGEW": 12, "IMAGEH": 8}
     header = product(make_night, tmp_path / "out", cards)
-    raw, own = WCS(fits.getheader(make_night.folder / "s-0.fits")), WCS(header)
+    raw = WCS(fits.getheader(make_night.folder / "s-0.fits"), fix=False)
+    own = WCS(header, fix=False)
     assert raw.pixel_to_world(7, 5).separation(own.pixel_to_world(4, 3)).arcsec < 1e-6
     # Physical coordinates, as IRAF and DS9 have them: p = (image - LTV) / LTM.
     assert (5 - header["LTV1"]) / header["LTM1_1"] == 8

@@ -214,6 +214,21 @@ def test_products_of_another_night_are_not_replaced(tmp_path: Path) -> None:
     assert all(receipt.made for receipt in run(tmp_path / "2", out, overwrite=True).science)
 
 
+@pytest.mark.parametrize("letters", ["[Ha] M31", "M31 *", "what?", "it's", 'a "night"', "Nächte"])
+def test_another_night_is_noticed_whatever_letters_its_folder_has(
+    tmp_path: Path, letters: str
+) -> None:
+    nights = [tmp_path / f"{seed} {letters}" for seed in (1, 2)]
+    for seed, night in enumerate(nights):
+        simulate(night, shape=(16, 16), n_darks=2, n_flats=2, n_science=1, seed=seed)
+    run(nights[0], tmp_path / "out")
+    before = tree(tmp_path / "out")
+    with pytest.raises(RequestError, match="holds products of another night"):
+        run(nights[1], tmp_path / "out")
+    assert tree(tmp_path / "out") == before
+    run(nights[0], tmp_path / "out")
+
+
 def test_a_frame_put_in_the_place_of_another_is_noticed(tmp_path: Path) -> None:
     own, out = tmp_path / "night", tmp_path / "out"
     simulate(own, shape=(40, 40), n_darks=3, n_flats=3, n_science=2)  # more than the digest reads
