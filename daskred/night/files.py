@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from daskred.fits.names import split_name
@@ -24,7 +24,8 @@ def find_files(sources: Sequence[str | Path]) -> list[tuple[str, str]]:
     Returns
     -------
     list of (path, name)
-        Absolute paths, and paths below what all sources share; sorted by name.
+        Absolute paths, and names: below the first source as if there were no other, below the
+        folders of further ones with the names of these; sorted by source and name.
 
     Raises
     ------
@@ -37,8 +38,9 @@ def find_files(sources: Sequence[str | Path]) -> list[tuple[str, str]]:
         raise RequestError(
             "a night lies here or at addresses like s3://, not at both; run it apart"
         )
-    pairs = _found_remote(remote) if remote else _found_here(names)
-    return sorted(pairs, key=lambda pair: pair[1])
+    if remote:
+        return sorted(_found_remote(remote), key=lambda pair: pair[1])
+    return _found_here(names)
 
 
 def _found_remote(sources: Iterable[str]) -> list[tuple[str, str]]:
@@ -68,8 +70,7 @@ def _found_remote(sources: Iterable[str]) -> list[tuple[str, str]]:
 
 def _found_here(sources: Iterable[str]) -> list[tuple[str, str]]:
     """Return the files of this machine, and their names below what all sources share."""
-    folders: list[Path] = []
-    found: dict[str, None] = {}
+    found: dict[str, Path] = {}
     for source in sources:
         matches = _matches(source)
         if not matches:
@@ -77,14 +78,36 @@ def _found_here(sources: Iterable[str]) -> list[tuple[str, str]]:
         for match in matches:
             path = Path(match)
             if path.is_dir():
-                folders.append(path.absolute())
-                found |= dict.fromkeys(_files_below(path.absolute()))
+                root = Path(os.path.abspath(path))  # noqa: PTH100 - collapses "..", links stay
+                for file in _files_below(root):
+                    found.setdefault(file, root)
             elif match == source or split_name(path.name):
                 # A name typed with its folder keeps that folder, which may tell the frame's kind.
-                folders.append(path.absolute().parent if path.is_absolute() else Path.cwd())
-                found[os.path.abspath(path)] = None  # noqa: PTH100 - collapses "..", links stay
-    root = os.path.commonpath([os.path.abspath(folder) for folder in folders])  # noqa: PTH100
-    return [(path, os.path.relpath(path, root).replace(os.sep, "/")) for path in found]
+                file = os.path.abspath(path)  # noqa: PTH100
+                root = Path(file).parent if path.is_absolute() else Path.cwd()
+                found.setdefault(file, root if Path(file).is_relative_to(root) else root.parent)
+    return _named(found)
+
+
+def _named(found: Mapping[str, Path]) -> list[tuple[str, str]]:
+    """Return files with their names, of files and the folders of the sources that they came from.
+
+    A further folder brings no file of the first one another name.
+    """
+    if not found:
+        return []
+    roots = list(dict.fromkeys(found.values()))
+    deepest = max(len(root.parts) for root in roots)
+    for depth in range(1, deepest + 1):
+        prefixes = {root: "/".join(root.parts[1:][-depth:]) for root in roots}
+        prefixes[roots[0]] = ""
+        names = {
+            file: f"{prefixes[root]}/{os.path.relpath(file, root)}".replace(os.sep, "/").lstrip("/")
+            for file, root in found.items()
+        }
+        if len(set(names.values())) == len(names):
+            break
+    return sorted(names.items(), key=lambda pair: (roots.index(found[pair[0]]), pair[1]))
 
 
 def _matches(source: str) -> list[str]:

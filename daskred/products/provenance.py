@@ -13,7 +13,7 @@ from daskred.fits.header import Value
 from daskred.model.errors import FrameError
 
 # Raised whenever the same inputs and options would give other pixels or cards.
-ARITHMETIC = 2
+ARITHMETIC = 3
 KEY_CARD = "DASKRED"
 # A digest of all pixels that a product was made from.
 CONTENT_CARD = "RAWSUM"

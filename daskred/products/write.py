@@ -19,6 +19,7 @@ from daskred.fits.pack import pack
 from daskred.fits.write import Bands, LateCards, write_atomically
 from daskred.model.frame import Frame
 from daskred.model.plan import Master
+from daskred.night.times import date_text, span_of
 from daskred.options import Options
 from daskred.products.extensions import Extension, extension_units
 from daskred.products.layout import lay_out
@@ -206,9 +207,10 @@ def write_master(
     title = "master " + master.kind
     cards = _prepared_cards(frames[0], recipe)
     if master.kind == "dark":
-        title = f"master {master.facts.exptime_s:g}-second dark"
+        exptime_s = master.facts.dark_exposure_s
+        title = f"master {exptime_s:g}-second dark"
         if "EXPTIME" not in template[0].header:
-            cards.append(format_card("EXPTIME", master.facts.exptime_s, "exposure time, seconds"))
+            cards.append(format_card("EXPTIME", exptime_s, "exposure time, seconds"))
     cards += [
         format_card("NCOMBINE", n_inputs, "frames combined"),
         format_card("COMBINE", combined[0], "per pixel, over frames"),
@@ -218,10 +220,18 @@ def write_master(
         cards.append(format_card("NORMALIZ", options.normalize, "how levels were measured"))
     if len({one.correction for one in master.inputs}) == 1:  # the same was subtracted from all
         cards += step_cards(recipe, "band", {})
-    if n_inputs < 1000:
+    if span := span_of(frames):
         cards += [
-            format_card(f"IMCMB{number:03d}", clipped(frame.basename))
-            for number, frame in enumerate(frames, start=1)
+            format_card("DATE-BEG", date_text(span[0]), "the first exposure began"),
+            format_card("DATE-END", date_text(span[1]), "the last exposure ended"),
+        ]
+    if n_inputs < 1000:
+        names = [frame.basename for frame in frames]
+        if len(set(names)) < n_inputs:  # only their folders tell them apart
+            names = [frame.name for frame in frames]
+        cards += [
+            format_card(f"IMCMB{number:03d}", clipped(name))
+            for number, name in enumerate(names, start=1)
         ]
     cards += [
         format_card(KEY_CARD, key, "made from these inputs"),

@@ -30,11 +30,28 @@ def test_files_are_found_whatever_their_suffix(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     assert [name for _, name in find_files([tmp_path])] == sorted(names)
     assert len(find_files([tmp_path / "*.f*"])) == 2
-    assert [name for _, name in find_files([tmp_path / "sub", tmp_path / "a.fits"])] == [
+    assert [name for _, name in find_files([tmp_path / "a.fits", tmp_path / "sub"])] == [
         "a.fits",
         "sub/c.fts",
         "sub/d.fits.gz",
     ]
+
+
+def test_a_further_folder_changes_no_name_of_the_first(tmp_path: Path) -> None:
+    for name in ("n1/b/x.fits", "n1/a.fits", "n2/b/x.fits", "y/n2/b/x.fits", "y/b/x.fits"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+
+    def names(*sources: str) -> list[str]:
+        return [name for _, name in find_files([tmp_path / source for source in sources])]
+
+    assert names("n1") == ["a.fits", "b/x.fits"]
+    assert names("n1", "n2") == ["a.fits", "b/x.fits", "n2/b/x.fits"]
+    further = names("n1", "n2", "y/n2")
+    assert further[:2] == ["a.fits", "b/x.fits"]
+    assert further[2].endswith("/n2/b/x.fits")
+    assert further[3].endswith("y/n2/b/x.fits")
+    assert names("y/b", "y") == ["x.fits", "y/n2/b/x.fits"]
 
 
 def test_what_is_not_there_is_named(tmp_path: Path) -> None:
