@@ -1,6 +1,6 @@
 """The one table of options: command line, configuration file, Python, keys of products, the log.
 
-Options of steps stand in the files of the steps; all others stand here. Nothing is imported for
+Options of steps and of checks stand in the files of these; all others here. Nothing is imported for
 the table that takes long, so that help is there at once. This file is long since it is one table.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
+from daskred.model.checks import CHECK_OPTIONS, CHECKS
 from daskred.model.errors import RequestError
 from daskred.model.option import Changes, Group, Option, limit, nearest, positive, size
 from daskred.model.registry import names_in
@@ -23,6 +24,7 @@ GROUPS: dict[Group, str] = {
     "science": "science frames",
     "matching": "what is done only on request",
     "products": "products",
+    "checks": "what pixels must show, so that nothing is silently wrong",
     "workers": "where and how it runs",
 }
 _MASTERS: tuple[Changes, ...] = ("masters",)
@@ -258,6 +260,7 @@ TABLE: tuple[Option, ...] = (
         changes=_ALL,
         metavar="NAME",
     ),
+    *CHECK_OPTIONS,
     Option("masters_only", "calibrate no science frames", "products"),
     Option("overwrite", "make anew what is done already", "products"),
     Option(
@@ -345,6 +348,12 @@ class Options:
                 raise RequestError(f"{nearest(name, BY_NAME)}; daskred reduce --help-all has all")
         self._values = {option.name: option.checked(given.get(option.name)) for option in TABLE}
         self._check_together()
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """Limits of the checks that are made, by their names."""
+        made = [check.name for check in CHECKS if check.name not in self.unchecked]
+        return {name: self._values[f"limit_{name}"] for name in made}
 
     def _check_together(self) -> None:
         if self.weight != "none" and self.combine not in ("mean", "clipped-mean", "sum"):

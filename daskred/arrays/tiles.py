@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from daskred.fits.checksum import sum_of_rows
 from daskred.fits.pixels import read_rows
 from daskred.fits.raster import Raster
 from daskred.fits.storage import map_concurrently
+from daskred.kernels.sampling import places_of, sample_of
 from daskred.kernels.scratch import scratch
 from daskred.model.errors import FrameError, FramesError
 from daskred.model.frame import Frame, Image
@@ -30,7 +31,26 @@ from daskred.model.frame import Frame, Image
 if TYPE_CHECKING:
     from daskred.options import Options
 
-Tile = tuple[tuple[NDArray[Any], ...], list[int]]
+
+class Tile(NamedTuple):
+    """What is made of a band of all frames.
+
+    Parameters
+    ----------
+    arrays
+        Of shape ``(rows, x)``: the master, and what is counted beside it.
+    sums
+        For each frame the sum of its raw rows.
+    sample
+        Of the frames as they are combined, shape ``(frame, row, piece, pixel)``; see
+        `daskred.kernels.sampling`. None where nobody asks whether they belong together.
+    """
+
+    arrays: tuple[NDArray[Any], ...]
+    sums: list[int]
+    sample: NDArray[Any] | None = None
+
+
 Reduce = Callable[..., tuple[NDArray[Any], ...]]
 
 
@@ -45,6 +65,8 @@ class Stack:
         Which of their images.
     options
         How they are reduced: the precision of prepared pixels.
+    sampled
+        Whether a sample of them is wanted too.
 
     Attributes
     ----------
@@ -52,7 +74,9 @@ class Stack:
         ``(frame, y, x)``, and the type that holds every frame's pixels.
     """
 
-    def __init__(self, frames: Sequence[Frame], number: int, options: Options) -> None:
+    def __init__(
+        self, frames: Sequence[Frame], number: int, options: Options, sampled: bool = False
+    ) -> None:
         # Frames of one camera have equal images: kept once, they keep the graph small.
         images: dict[Image, Image] = {}
         self._paths = tuple(frame.path for frame in frames)
@@ -72,6 +96,7 @@ class Stack:
         ]
         prepared = [np.dtype(options.dtype)] if len(plain) < len(frames) else []
         self.dtype = np.result_type(*set(plain), *prepared)
+        self.places = places_of(frames[0].layout[number][1]) if sampled else None
         self._first_row = sum(shape[0] for _, shape in frames[0].layout[:number])
 
     def check_unchanged(self) -> None:
@@ -155,7 +180,14 @@ def reduce_band(
     if darks:
         shape = (stack.shape[1], stack.shape[2])
         blocks.append(np.stack([dark.rows(number, shape, rows) for dark in darks]))
-    return reduce(*blocks, **options), sums
+    sample = None
+    if stack.places:
+        sample = sample_of(block, rows.start, stack.places)
+        if darks:
+            below = sample_of(blocks[1], rows.start, stack.places)[options["which"]]
+            levels = np.array(options["levels"]).reshape(-1, 1, 1, 1)
+            sample = ((sample - below) / levels).astype("f4")
+    return Tile(reduce(*blocks, **options), sums, sample)
 
 
 def tile_rows(n_rows: int, height: int) -> list[slice]:
@@ -183,18 +215,17 @@ def tile_graph(
     return key, {key: (work, looks, darks, options or {})}
 
 
-def _write_tile(rasters: Sequence[Raster], rows: slice, tile: Tile) -> tuple[int, list[int]]:
-    """Write what was made of a band; return its height, and the sums of the frames' rows."""
-    arrays, sums = tile
-    for raster, array in zip(rasters, arrays, strict=True):
+def _write_tile(rasters: Sequence[Raster], rows: slice, tile: Tile) -> tuple[slice, Tile]:
+    """Write what was made of a band; return its rows, and what is small of it."""
+    for raster, array in zip(rasters, tile.arrays, strict=True):
         raster.write(rows.start, array)
-    return rows.stop - rows.start, sums
+    return rows, tile._replace(arrays=())
 
 
 def written_tiles(
     stack: Stack, number: int, n_rows: int, rasters: Sequence[Raster], *how: Any
 ) -> Iterator[Task]:
-    """Put a writing task behind each tile; it returns the band's height, and the frames' sums.
+    """Put a writing task behind each tile; it returns the band's rows, and the tile without arrays.
 
     Parameters
     ----------

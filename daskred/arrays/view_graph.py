@@ -110,7 +110,7 @@ def _own_level(
     for n in n_bands:
         own = tiles[first : first + n]
         images.append(
-            np.concatenate([arrays[0].astype(precision, copy=False) for arrays, _ in own])
+            np.concatenate([tile.arrays[0].astype(precision, copy=False) for tile in own])
         )
         first += n
     step = 1 if options.normalize_amplifiers else rows_of_level(readout, options)
@@ -121,9 +121,9 @@ def _own_level(
 
 def _rounded(precision: str, stack: Stack, tile: Tile) -> Tile:
     """Return a tile whose values are kept as they are divided by the level."""
-    (value, *beside), sums = tile
+    value, *beside = tile.arrays
     stack.check_unchanged()
-    return (value.astype(precision, copy=False), *beside), sums
+    return tile._replace(arrays=(value.astype(precision, copy=False), *beside))
 
 
 def _plane(
@@ -136,7 +136,7 @@ def _plane(
     noise: MasterNoise | None = None,
 ) -> NDArray[Any]:
     """Return a band of what a master has: pixels, or what stands beside them."""
-    arrays, _ = tile
+    arrays = tile.arrays
     precision, dtype = dtypes
     value = arrays[0].astype(precision, copy=False)
     if name == "mask":
@@ -173,7 +173,7 @@ def _reduce_block(
 ) -> Tile:
     """Reduce a band of an array ``(frame, rows, x)``."""
     darks = [masters.rows(0, block.shape[1:], rows)[np.newaxis]] if is_flat else []
-    return reduce(np.ascontiguousarray(block), *darks, **options), []
+    return Tile(reduce(np.ascontiguousarray(block), *darks, **options), [])
 
 
 @dataclass

@@ -10,7 +10,9 @@ from typing import Any, Literal
 
 from daskred.model.errors import RequestError
 
-Group = Literal["night", "detector", "masters", "science", "matching", "products", "workers"]
+Group = Literal[
+    "night", "detector", "masters", "science", "matching", "products", "checks", "workers"
+]
 Changes = Literal["masters", "flats", "science"]
 
 
@@ -88,6 +90,9 @@ class Option:
             given = [value] if isinstance(value, str) else value
             if not isinstance(given, list | tuple) or not all(isinstance(v, str) for v in given):
                 raise RequestError(f"{self.name} = {value!r}: is a text, or a list of texts")
+            for one in given:
+                if self.choices and one not in self.choices:
+                    raise RequestError(f"{self.flag} {one}: {nearest(one, self.choices)}")
             return tuple(given)
         if self.choices:
             if value not in self.choices:

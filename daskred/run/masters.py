@@ -43,6 +43,7 @@ from daskred.model.frame import Frame
 from daskred.model.plan import Correction, Master
 from daskred.options import Options
 from daskred.run.unpack import unpacked
+from daskred.run.witness import check_inputs
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,8 @@ class Combined:
         Of flats, what each was divided by.
     weights
         Of frames; empty where all count alike.
+    figures
+        Of the checks of its frames, by their names.
     """
 
     rasters: list[Raster]
@@ -71,6 +74,7 @@ class Combined:
     level: MasterLevel = field(default_factory=MasterLevel)
     levels: tuple[float, ...] = ()
     weights: tuple[float, ...] = ()
+    figures: dict[str, float] = field(default_factory=dict)
 
     def remove(self) -> None:
         """Remove the rasters."""
@@ -215,15 +219,17 @@ class Combiner:
         reduce = reduction_of(master.kind, self.options)
         try:
             for number in range(len(frames[0].layout)):
-                stack = Stack(frames, number, self.options)
+                stack = Stack(frames, number, self.options, sampled=len(frames) > 1)
                 options = tile_options(
                     master.kind, number, originals, self.options, levels, which, noise
                 )
                 how = (reduce, list(looks), darks, options)
-                rasters, sums = self._image(master, number, stack, *how)
+                rasters, sums, sample = self._image(master, number, stack, *how)
                 combined.rasters.append(rasters[0])
                 if len(rasters) > 1:
                     combined.counts.append(rasters[1:])
+                if sample is not None:
+                    check_inputs(master, sample, levels, self.options, combined.figures)
                 for place, own in enumerate(sums):
                     combined.sums[place] = (combined.sums[place] + own) % 2**64
             for place, look in enumerate(looks):
@@ -243,8 +249,8 @@ class Combiner:
         looks: Sequence[Look | None],
         darks: Sequence[MasterFiles],
         options: dict[str, Any],
-    ) -> tuple[list[Raster], list[int]]:
-        """Make one image of a master; return its rasters, and the frames' sums."""
+    ) -> tuple[list[Raster], list[int], NDArray[Any] | None]:
+        """Make one image of a master; return its rasters, and of its frames sums and a sample."""
         n_frames, height, width = stack.shape
         row_bytes = (n_frames * stack.dtype.itemsize + 8 * len(darks)) * width
         n_rows = rows_per_tile(row_bytes, height, self.tile_bytes, self.executor.n_parts)
@@ -253,19 +259,22 @@ class Combiner:
         kinds = [dtype] if self.options.plain_median else [dtype, "uint16", "uint16"]
         rasters = [Raster.create(self.folder, (height, width), kind) for kind in kinds]
         sums = [0] * n_frames
+        samples: dict[int, Any] = {}
         self.progress.begin(f"{master.name} of {n_frames} frames", height, "rows")
         try:
             tasks = written_tiles(stack, number, n_rows, rasters, reduce, looks, darks, options)
-            for _, (n_done, own) in self.executor.run(tasks):
-                sums = [total + part for total, part in zip(sums, own, strict=True)]
-                self.progress.advance(n_done)
+            for _, (rows, tile) in self.executor.run(tasks):
+                sums = [total + part for total, part in zip(sums, tile.sums, strict=True)]
+                samples[rows.start] = tile.sample
+                self.progress.advance(rows.stop - rows.start)
         except BaseException:
             for raster in rasters:
                 raster.remove()
             raise
         finally:
             self.progress.end()
-        return rasters, sums
+        ordered = [samples[start] for start in sorted(samples)]
+        return rasters, sums, np.concatenate(ordered, axis=1) if stack.places else None
 
     def _own_level(self, master: Master, combined: Combined) -> MasterLevel:
         """Return what a master flat is divided by."""

@@ -94,7 +94,7 @@ def test_words_say_what_options_say(option: object) -> None:
 
     one = BY_NAME[getattr(option, "name", "")]
     if one.choices:
-        value: object = one.choices[-1]
+        value: object = (one.choices[-1],) if one.several else one.choices[-1]
     elif one.several:
         value = ("dark=a*", "flat=b*")
     elif one.is_switch:

@@ -1,0 +1,145 @@
+"""Do the frames of a master belong together? Pixels say it; headers, in what they differ."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+
+from daskred.fits.hdus import read_hdus
+from daskred.fits.header import COMMENTARY, Value, is_structural
+from daskred.kernels.witness import Verdict, lit_verdicts, unlit_verdicts
+from daskred.model.checks import BY_NAME
+from daskred.model.errors import FrameError, FramesError
+from daskred.model.frame import Frame
+from daskred.model.plan import Master
+from daskred.night.describe import telling_headers
+from daskred.options import Options
+
+# How many of the others are asked for their cards.
+_MOST_OTHERS = 8
+_MOST_CARDS = 4
+# Cards that differ from exposure to exposure.
+_OF_TIME = re.compile(
+    r".*(DATE|TIME|MJD|JD|UT|LST|EXPNUM|FRAMENO|FILE|NAME|PATH|SUM|HASH|UUID|AIRM|HA$|RA$|DEC$|ALT|AZ"
+    r"|TEL|FOCUS|SEEING|HUMID|PRESS|WIND|DOME|TEMP$|NUMBER|RUN|SEQ|OBSID|COUNTER).*"
+)
+_WORDS = {
+    "offset": "its level is {figure:+.1f} sigma off that of the others",
+    "pattern": "of their fixed pattern it has the part {figure:.2f}",
+    "hot": "its hot pixels have {figure:.2f} times what those of the others have",
+    "scatter": "its noise is {figure:.1f} times that of the others",
+    "shape": "its light has another shape than that of the others, by {figure:+.1%}",
+}
+
+
+def check_inputs(
+    master: Master,
+    sample: NDArray[Any],
+    levels: Sequence[float],
+    options: Options,
+    figures: dict[str, float],
+) -> None:
+    """See whether the frames of a master belong together.
+
+    Parameters
+    ----------
+    master
+        The master.
+    sample
+        Of its frames; see `daskred.arrays.tiles.Tile`.
+    levels
+        Of flats.
+    options
+        The limits.
+    figures
+        Of each check the worst one is added.
+
+    Raises
+    ------
+    FramesError
+        Naming the frames that do not belong to the others; or all, where nobody can tell which.
+    """
+    limits = {n: value for n, value in options.limits.items() if BY_NAME[n].of == "inputs"}
+    if options.scale != "none" or options.zero_level != "none":
+        limits.pop("offset", None)  # which these options take away
+    if options.scale != "none":
+        limits = {}  # frames of other times, or of other light
+    if master.kind == "flat":
+        verdicts = lit_verdicts(sample, levels, limits)
+    else:
+        verdicts = unlit_verdicts(sample.astype("f4"), limits)
+    frames = [member.frame for member in master.inputs]
+    errors: dict[str, FrameError] = {}
+    for verdict in verdicts:
+        worse = min if verdict.name == "pattern" else max
+        figures[verdict.name] = worse(figures.get(verdict.name, verdict.worst), verdict.worst)
+        for error in _errors(master.name, frames, verdict):
+            errors.setdefault(error.path, error)
+    if errors:
+        raise FramesError(tuple(errors.values()))
+
+
+def _errors(name: str, frames: Sequence[Frame], verdict: Verdict) -> list[FrameError]:
+    """Name the frames that do not belong to the others; all, where there is no majority."""
+    largest, *others = verdict.parts
+    if not others:
+        return []
+    if 2 * len(largest) > len(frames):
+        usual = [frames[number] for number in largest]
+        return [
+            FrameError(
+                frames[number].path,
+                f"does not belong to {name}: {_told(verdict, number, largest)}"
+                f"{_differing([frames[number]], usual)}; --unchecked {verdict.name} uses it",
+            )
+            for part in others
+            for number in part
+        ]
+    sides = [[frames[number] for number in part] for part in (largest, others[0])]
+    told = "; ".join(f"{len(side)} as {side[0].name}" for side in sides)
+    text = (
+        f"the frames of {name} fall apart into {len(verdict.parts)} groups by their {verdict.name}"
+        f" ({told}){_differing(sides[1], sides[0])}; --tell-apart CARD makes a master of each,"
+        f" --kind unknown='PATTERN' leaves some out, --unchecked {verdict.name} combines all"
+    )
+    return [FrameError(frame.path, text) for frame in frames]
+
+
+def _told(verdict: Verdict, number: int, usual: Sequence[int]) -> str:
+    """Say what is wrong with a frame."""
+    own = sorted(verdict.figures[n] for n in usual)
+    figure = verdict.figures[number]
+    if verdict.name in ("offset", "shape"):
+        figure -= own[len(own) // 2]
+    return _WORDS[verdict.name].format(figure=figure)
+
+
+def _differing(frames: Sequence[Frame], others: Sequence[Frame]) -> str:
+    """Say in which cards some frames differ from others, where both agree among themselves."""
+    try:
+        own = [_cards_of(frame) for frame in frames[:_MOST_OTHERS]]
+        theirs = [_cards_of(frame) for frame in others[:_MOST_OTHERS]]
+    except FrameError:
+        return ""
+    found = []
+    for keyword, value in own[0].items():
+        values = {repr(cards.get(keyword)) for cards in theirs}
+        if len(values) == 1 and {repr(cards.get(keyword)) for cards in own} == {repr(value)}:
+            usual = theirs[0].get(keyword)
+            if usual != value:
+                found.append(f"{keyword} = {value!r}, not {usual!r}")
+    return f"; it differs in {', '.join(found[:_MOST_CARDS])}" if found else ""
+
+
+def _cards_of(frame: Frame) -> dict[str, Value]:
+    return {
+        keyword: header.get(keyword)
+        for header in telling_headers(read_hdus(frame.path))
+        for keyword in header.keywords
+        if keyword not in COMMENTARY
+        and not is_structural(keyword)
+        and not _OF_TIME.fullmatch(keyword)
+    }
