@@ -1,7 +1,8 @@
 """The one table of options: command line, configuration file, Python, keys of products, the log.
 
-Options of steps and of checks stand in the files of these; all others here. Nothing is imported for
-the table that takes long, so that help is there at once. This file is long since it is one table.
+Options of steps, of checks and of workers stand in the files of these, all others here. Nothing is
+imported for the table that takes long, so that help is there at once. This file is long since it is
+one table.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from daskred.model.checks import CHECK_OPTIONS, CHECKS
 from daskred.model.errors import RequestError
-from daskred.model.option import Changes, Group, Option, limit, nearest, positive, size
+from daskred.model.option import Changes, Group, Option, limit, nearest, positive
 from daskred.model.registry import names_in
+from daskred.model.workers import WORKER_OPTIONS
 from daskred.steps import STEPS
 
 if TYPE_CHECKING:
@@ -216,6 +218,15 @@ TABLE: tuple[Option, ...] = (
         several=True,
     ),
     Option(
+        "tell_apart",
+        "keep frames apart that differ in a card of their headers",
+        "matching",
+        (),
+        str,
+        metavar="CARD",
+        several=True,
+    ),
+    Option(
         "across_nights",
         "make masters of the frames of all nights together, not of each night",
         "matching",
@@ -263,58 +274,7 @@ TABLE: tuple[Option, ...] = (
     *CHECK_OPTIONS,
     Option("masters_only", "calibrate no science frames", "products"),
     Option("overwrite", "make anew what is done already", "products"),
-    Option(
-        "workers",
-        "how many tasks at once (all processors)",
-        "workers",
-        None,
-        positive,
-        metavar="N",
-        common=True,
-    ),
-    Option("processes", "workers are processes (usual)", "workers"),
-    Option("threads", "workers are threads", "workers"),
-    Option(
-        "scheduler",
-        "work on a running dask cluster: tcp://HOST:PORT, or its scheduler file",
-        "workers",
-        None,
-        str,
-        metavar="ADDRESS",
-    ),
-    Option(
-        "time_limit",
-        "a task that takes longer is given to another worker",
-        "workers",
-        600.0,
-        limit,
-        metavar="SECONDS",
-    ),
-    Option(
-        "memory",
-        "what the whole run may have, as 500MB (half of what is free)",
-        "workers",
-        None,
-        size,
-        metavar="SIZE",
-        common=True,
-    ),
-    Option(
-        "tile_rows",
-        "height of the bands of masters (fits)",
-        "workers",
-        None,
-        positive,
-        metavar="N",
-    ),
-    Option(
-        "log_level",
-        "what the log in OUT tells: phases too, each frame, or what failed",
-        "workers",
-        "info",
-        str,
-        ("debug", "info", "warning"),
-    ),
+    *WORKER_OPTIONS,
 )
 BY_NAME = {option.name: option for option in TABLE}
 DETECTOR = tuple(option.name for option in TABLE if option.group == "detector")

@@ -216,4 +216,5 @@ def _written(job: WriteJob, calibrated: CalibratedPixels) -> Receipt | FrameErro
         seconds=time.monotonic() - start,
         worker=this_worker(),
         counts=dict(calibrated.counts),
+        figures=dict(calibrated.figures),
     )

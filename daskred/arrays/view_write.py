@@ -259,6 +259,7 @@ class _Computed:
 
     arrays: Mapping[tuple[int, str], NDArray[Any]]
     counts: Mapping[str, int] = field(default_factory=dict)
+    figures: Mapping[str, float] = field(default_factory=dict)
     content: str = ""
     knows_content: bool = False
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 from daskred.model.errors import RequestError
@@ -296,3 +296,12 @@ class Camera:
     def criteria_of(self, kind: str) -> tuple[Criterion, ...]:
         """Return what masters of a kind must share with the frames that they calibrate."""
         return tuple(criterion for criterion in self.criteria if kind in criterion.masters)
+
+    def telling_apart(self, cards: Iterable[str]) -> Camera:
+        """Return the rules with further cards in which frames that belong together must agree."""
+        kinds = frozenset(("bias", "dark", "flat"))
+        facts, criteria = dict(self.facts), list(self.criteria)
+        for card in map(str.upper, cards):
+            facts[card] = ((card,),)
+            criteria.append(Criterion(card, card, kinds, kinds))
+        return replace(self, facts=facts, criteria=tuple(criteria))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from daskred.night.open import Night
 
 WORKERS = ("workers", "processes", "threads", "scheduler", "time_limit", "memory", "tile_rows")
-NIGHT = ("camera", "kind", "exptime", "filter")
+NIGHT = ("camera", "kind", "exptime", "filter", "tell_apart")
 
 
 def positive(text: str) -> int:

@@ -32,8 +32,8 @@ class Places:
     length: int
 
 
-def places_of(shape: tuple[int, int]) -> Places:
-    """Return the places of a sample of an image of shape ``(y, x)``.
+def places_of(shape: tuple[int, int], n_rows: int = _N_ROWS, n_pieces: int = _N_PIECES) -> Places:
+    """Return the places of a sample of an image of shape ``(y, x)``: pieces of some rows.
 
     Examples
     --------
@@ -41,8 +41,8 @@ def places_of(shape: tuple[int, int]) -> Places:
     Places(rows=(0, 1, 2, 3), columns=(0, 16), length=16)
     """
     height, width = shape
-    n_rows, length = min(height, _N_ROWS), min(width, _PIECE)
-    n_pieces = max(1, min(width // length, _N_PIECES))
+    n_rows, length = min(height, n_rows), min(width, _PIECE)
+    n_pieces = max(1, min(width // length, n_pieces))
     rows = ((np.arange(n_rows) + 0.5) * height / n_rows).astype(int)
     columns = ((np.arange(n_pieces) + 0.5) * width / n_pieces - length / 2).astype(int)
     return Places(tuple(rows.tolist()), tuple(columns.tolist()), length)

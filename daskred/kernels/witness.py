@@ -301,3 +301,60 @@ def _shapes(smooth: NDArray[Any], pieces: NDArray[Any]) -> NDArray[Any]:
     if not power > 0:
         return np.asarray(sizes)
     return np.asarray(np.einsum("ip,p->i", relative, direction) / math.sqrt(power * len(rows)))
+
+
+def science_figures(
+    raw: NDArray[Any], dark: NDArray[Any] | None, calibrated: NDArray[Any]
+) -> dict[str, float]:
+    """Return what a sample of a science frame says of it, by the names of the checks.
+
+    Parameters
+    ----------
+    raw
+        Shape ``(piece, pixel)``, before it is calibrated.
+    dark
+        What is subtracted; None for nothing.
+    calibrated
+        What comes out.
+
+    Returns
+    -------
+    dict
+        ``level`` and ``noise`` in units of pixels; ``negative`` and ``saturated``, parts of the
+        pixels; ``residue``, how much of the hot pixels is left, or was taken too much.
+
+    Examples
+    --------
+    >>> raw = np.random.default_rng(1).normal(1000, 5, (64, 16))
+    >>> found = science_figures(raw, None, raw - 900)
+    >>> round(found["level"]), round(found["noise"]), found["negative"]
+    (100, 5, 0.0)
+    """
+    finite = calibrated[np.isfinite(calibrated)]
+    known = raw[np.isfinite(raw)] if raw.dtype.kind == "f" else raw.reshape(-1)
+    if not finite.size or not known.size:
+        return {"level": 0.0, "noise": 0.0, "negative": 0.0, "saturated": 1.0, "residue": 0.0}
+    return {
+        "level": float(np.median(finite)),
+        "noise": float(_spreads(_local(calibrated.astype("f4"))[np.newaxis])[0]),
+        "negative": float(np.count_nonzero(finite < 0)) / finite.size,
+        "saturated": float(np.count_nonzero(known == known.max())) / known.size,
+        "residue": 0.0 if dark is None else _residue(raw, dark),
+    }
+
+
+def _residue(raw: NDArray[Any], dark: NDArray[Any]) -> float:
+    """Return what part of the hot pixels of a dark is left in a frame, or is missing in it."""
+    pattern = _local(dark.astype("f4"))
+    left = _local((raw - dark).astype("f4"))
+    noise = float(_spreads(left[np.newaxis])[0])
+    hot = pattern > _HOT * noise
+    n_hot = np.count_nonzero(hot)
+    if not noise > 0 or n_hot < _FEW_HOT:
+        return 0.0
+    ratio = abs(float(_median(left[hot] / pattern[hot])))
+    return (
+        ratio
+        if ratio > _CERTAIN * noise / (float(_median(pattern[hot])) * math.sqrt(n_hot))
+        else 0.0
+    )

@@ -29,6 +29,8 @@ class Receipt:
         Who made it: machine and process; empty where it was done already.
     counts
         What steps have counted on the way, by their names.
+    figures
+        What the checks of pixels have found, by their names.
     """
 
     product: str
@@ -40,3 +42,4 @@ class Receipt:
     seconds: float = 0.0
     worker: str = ""
     counts: dict[str, int] = field(default_factory=dict)
+    figures: dict[str, float] = field(default_factory=dict)

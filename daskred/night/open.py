@@ -178,7 +178,7 @@ def _descriptions(
 
 def camera_of(options: Options) -> Camera:
     """Return the camera that options name, with what they say otherwise of its detector."""
-    camera = read_camera(options.camera)
+    camera = read_camera(options.camera).telling_apart(options.tell_apart)
     given = {name: getattr(options, name) for name in DETECTOR}
     changed = {name: value for name, value in given.items() if value is not None}
     return replace(camera, detector=replace(camera.detector, **changed))

@@ -105,8 +105,10 @@ class RunLog:
         """Tell what became of a product, and of which frames it was made."""
         if self._rank <= LEVELS.index("info"):
             facts = asdict(receipt)
-            if not facts["counts"]:
-                del facts["counts"]
+            facts["figures"] = {n: float(f"{v:.4g}") for n, v in facts["figures"].items()}
+            for name in ("counts", "figures"):
+                if not facts[name]:
+                    del facts[name]
             facts["seconds"] = round(receipt.seconds, 4)
             outcome = "made" if facts.pop("made") else "was there"
             self.write("product", outcome=outcome, key=key, **facts, inputs=list(inputs))

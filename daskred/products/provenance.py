@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,25 @@ ARITHMETIC = 3
 KEY_CARD = "DASKRED"
 # A digest of all pixels that a product was made from.
 CONTENT_CARD = "RAWSUM"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a master was made from.
+
+    Parameters
+    ----------
+    key
+        Of its inputs and options.
+    content
+        A digest of all pixels that it was made from.
+    figures
+        Of the checks of its frames, by their names.
+    """
+
+    key: str
+    content: str
+    figures: Mapping[str, float]
 
 
 def key_of(*parts: Any) -> str:

@@ -17,15 +17,19 @@ from daskred.fits.header import (
 )
 from daskred.fits.pack import pack
 from daskred.fits.write import Bands, LateCards, write_atomically
+from daskred.model.checks import CHECKS
 from daskred.model.frame import Frame
 from daskred.model.plan import Master
 from daskred.night.times import date_text, span_of
 from daskred.options import Options
 from daskred.products.extensions import Extension, extension_units
 from daskred.products.layout import lay_out
-from daskred.products.provenance import CONTENT_CARD, KEY_CARD
+from daskred.products.provenance import CONTENT_CARD, KEY_CARD, Origin
+from daskred.products.quality import check_science, figure_cards
 from daskred.steps import steps_of
 from daskred.steps.step import Reach, Recipe
+
+_N_FIGURES = sum(check.of == "science" for check in CHECKS)
 
 
 def _content_card(content: str) -> str:
@@ -50,6 +54,10 @@ class CalibratedPixels(Protocol):
     @property
     def knows_content(self) -> bool:
         """Whether there is such a digest."""
+
+    @property
+    def figures(self) -> Mapping[str, float]:
+        """What a sample of its pixels says of it, once they have been read; or nothing."""
 
     def images(self) -> tuple[list[Bands], list[Extension]]:
         """Return the images, and what stands beside them."""
@@ -110,9 +118,14 @@ def write_calibrated(
     ]
     units = lay_out(frame.path, read_hdus(frame.path), frame, pixels, cards, None, others=True)
     units += extension_units(planes, _unit_of(frame))
-    late = LateCards(0, tuple)
-    if calibrated.knows_content:
-        late = LateCards(1, lambda: [_content_card(calibrated.content)])
+
+    def told_by_pixels() -> list[str]:
+        figures = calibrated.figures
+        check_science(frame, figures, recipe.options)
+        content = [_content_card(calibrated.content)] if calibrated.knows_content else []
+        return [*figure_cards(figures), *content]
+
+    late = LateCards(calibrated.knows_content * (1 + _N_FIGURES), told_by_pixels)
     packing = recipe.options.compress
     packed = None if packing == "none" else partial(pack, packing=packing)
     return write_atomically(target, units, guard, late, packed)
@@ -172,8 +185,7 @@ def write_master(
     options: Options,
     pixels: Sequence[Bands],
     planes: Sequence[Extension],
-    key: str,
-    content: str,
+    origin: Origin,
 ) -> int:
     """Write a master: the header that its inputs share, and what it was made from.
 
@@ -189,10 +201,8 @@ def write_master(
         For each image its pixels, float32 or float64.
     planes
         What stands beside the pixels.
-    key
-        What the product was made from.
-    content
-        A digest of all pixels that it was made from.
+    origin
+        What it was made from.
 
     Returns
     -------
@@ -234,8 +244,9 @@ def write_master(
             for number, name in enumerate(names, start=1)
         ]
     cards += [
-        format_card(KEY_CARD, key, "made from these inputs"),
-        _content_card(content),
+        *figure_cards(origin.figures),
+        format_card(KEY_CARD, origin.key, "made from these inputs"),
+        _content_card(origin.content),
         *commentary("COMMENT", title),
         *commentary("COMMENT", f"{n_inputs} frames {combined[0]} combined"),
         *_signature(options.processed_by),

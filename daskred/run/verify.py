@@ -219,6 +219,7 @@ def _planned(
     try:
         with contextlib.chdir(folder):  # where its sources were named
             rules = replace(read_camera(camera), detector=detector)
+            rules = rules.telling_apart(options.tell_apart)
             night = open_night(
                 *sources, camera=rules, kinds=kinds, exptimes=exptimes, filters=filters
             )

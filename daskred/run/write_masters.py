@@ -14,7 +14,7 @@ from daskred.model.plan import Correction, Master
 from daskred.model.receipt import Receipt
 from daskred.options import Options
 from daskred.products.extensions import Extension
-from daskred.products.provenance import content_of
+from daskred.products.provenance import Origin, content_of
 from daskred.products.write import write_master
 from daskred.run.files import calibration_files, contents_of
 from daskred.run.ledger import Ledger
@@ -64,9 +64,8 @@ class MasterMaker:
             ]
             content = content_of(combined.sums, contents_of(self.out, expected.masters))
             planes = self._planes(master, combined)
-            n_nan = write_master(
-                target, master, self.options, pixels, planes, expected.key, content
-            )
+            origin = Origin(expected.key, content, combined.figures)
+            n_nan = write_master(target, master, self.options, pixels, planes, origin)
         finally:
             combined.remove()
         if master.kind == "flat" and any(n_bad):
@@ -84,6 +83,7 @@ class MasterMaker:
                 n_bytes=target.stat().st_size,
                 seconds=time.monotonic() - start,
                 worker=this_worker(),
+                figures=combined.figures,
             )
         )
 

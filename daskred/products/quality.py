@@ -1,0 +1,35 @@
+"""What the checks of pixels found: cards of products, and frames that cannot be what they seem."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from daskred.fits.header import format_card
+from daskred.model.checks import BY_NAME
+from daskred.model.errors import FrameError
+from daskred.model.frame import Frame
+from daskred.options import Options
+
+_WORDS = {
+    "negative": "{figure:.0%} of its pixels would be negative: what is subtracted is not below it",
+    "residue": "{figure:.0%} of the charge of its hot pixels differs from the dark's: of another"
+    " temperature, time or orientation",
+    "saturated": "{figure:.0%} of its pixels have the largest value: it is saturated, or empty",
+}
+
+
+def figure_cards(figures: Mapping[str, float]) -> list[str]:
+    """Return a card for each figure."""
+    return [
+        format_card(BY_NAME[name].card, float(f"{figure:.4g}"), BY_NAME[name].legend)
+        for name, figure in figures.items()
+    ]
+
+
+def check_science(frame: Frame, figures: Mapping[str, float], options: Options) -> None:
+    """Raise FrameError where a science frame cannot be one, or its dark is not its own."""
+    limits = options.limits
+    for name, words in _WORDS.items():
+        if name in limits and figures.get(name, 0.0) > limits[name]:
+            text = words.format(figure=figures[name])
+            raise FrameError(frame.path, f"{text}; --unchecked {name} calibrates it all the same")
