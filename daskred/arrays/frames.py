@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from daskred.arrays.calibrated import Calibrated
 from daskred.arrays.looks import Look, look_at
@@ -24,7 +25,7 @@ from daskred.arrays.masterfiles import Masters
 from daskred.arrays.sources import Source, source_of
 from daskred.engine.task import Key, Task
 from daskred.fits.pack import PackingError
-from daskred.kernels.level import level, sampling_step
+from daskred.kernels.level import Light, level, light_of, piled_up, sampling_step
 from daskred.kernels.scratch import scratch
 from daskred.model.errors import FrameError
 from daskred.model.frame import Frame
@@ -100,10 +101,29 @@ def look_at_frames(frames: Sequence[Frame]) -> list[Look | FrameError | None]:
     return looks
 
 
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """How bright a frame is, less its dark.
+
+    Parameters
+    ----------
+    light
+        Its level, ADU; of flats that of the lit pixels.
+    saturated
+        What part of it is saturated.
+    limit_adu
+        Where its pixels pile up; None where they do not.
+    """
+
+    light: Light
+    saturated: float
+    limit_adu: float | None
+
+
 def measure_frames(
-    frames: Sequence[tuple[Frame, Look | None]], masters: Masters, options: Options
-) -> list[tuple[float, float] | FrameError]:
-    """Return level, ADU, and saturated part of each frame, or why it cannot be used.
+    frames: Sequence[tuple[Frame, Look | None]], masters: Masters, options: Options, lit: bool
+) -> list[Measured | FrameError]:
+    """Return how bright each frame is, or why it cannot be used.
 
     Parameters
     ----------
@@ -113,40 +133,50 @@ def measure_frames(
         What is subtracted.
     options
         How levels are measured.
+    lit
+        Whether they are flats.
     """
-    measured: list[tuple[float, float] | FrameError] = []
+    measured: list[Measured | FrameError] = []
     for frame, look in frames:
         try:
             source = source_of(frame, options, look)
-            measured.append(measure_source(source, masters, options.normalize))
+            measured.append(measure_source(source, masters, options.normalize, lit))
         except FrameError as error:
             measured.append(error)
     return measured
 
 
-def measure_source(source: Source, masters: Masters, method: str) -> tuple[float, float]:
-    """Return the level of a frame less its dark, ADU, and what part of it is saturated.
+def measure_source(source: Source, masters: Masters, method: str, lit: bool) -> Measured:
+    """Return how bright a frame is less its dark, and what part of it is saturated.
 
-    Both are measured on as many rows as a level needs.
+    All is measured on as many rows as a level needs.
     """
     n_pixels = sum(shape[0] * shape[1] for shape in source.shapes)
     step = sampling_step(n_pixels, method)
     n_sampled = sum(-(-shape[0] // step) * shape[1] for shape in source.shapes)
     sample = scratch("sample of a level", (n_sampled,), "f8")
     n_saturated = taken = 0
+    raw: list[NDArray[Any]] = []
     for number, own in enumerate(masters.load(len(source.shapes))):
         for start, pixels, full in source.bands(number, saturated=True, every=step):
             # The rows that the whole image's sample has, whatever the height of bands.
             first = start + -start % step
             rows = slice(first, first + len(pixels) * step, step)
-            lit = sample[taken : taken + pixels.size].reshape(pixels.shape)
-            np.subtract(pixels, 0.0 if own.dark is None else own.dark[rows], out=lit, dtype="f8")
+            less = sample[taken : taken + pixels.size].reshape(pixels.shape)
+            np.subtract(pixels, 0.0 if own.dark is None else own.dark[rows], out=less, dtype="f8")
+            if lit and pixels.dtype.kind in "iu":
+                raw.append(pixels.reshape(-1).copy())
             if full is not None:
                 n_saturated += int(np.count_nonzero(full))
                 if source.saturated_are_nan:
-                    lit[full] = np.nan
-            taken += lit.size
-    return level(sample, method), n_saturated / max(source.n_pixels // step, 1)
+                    less[full] = np.nan
+            taken += less.size
+    saturated = n_saturated / max(source.n_pixels // step, 1)
+    if not lit:
+        return Measured(Light(level(sample, method), 1.0, 0.0), saturated, None)
+    pile = piled_up(np.concatenate(raw)) if raw else None
+    limit, part = pile or (None, 0.0)
+    return Measured(light_of(sample, method), max(saturated, part), limit)
 
 
 @dataclass(frozen=True)

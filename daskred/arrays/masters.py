@@ -7,7 +7,7 @@ it here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,17 +24,20 @@ from daskred.kernels.combine import (
     median_flat_tile,
     median_tile,
 )
-from daskred.kernels.level import level, sampling_step
+from daskred.kernels.level import light_of, sampling_step
 from daskred.model.errors import FrameError, FramesError
 from daskred.model.frame import Frame
 from daskred.model.plan import MasterKind
 from daskred.model.readout import Readout, Section
 
 if TYPE_CHECKING:
+    from daskred.arrays.frames import Measured
     from daskred.options import Options
 
 # A flat with more saturated pixels than this part is none.
 MAX_SATURATED = 0.05
+# Standard deviations of one pixel: a flat with less light would only add noise.
+_ABOVE_NOISE = 3.0
 
 
 @dataclass(frozen=True)
@@ -107,9 +110,21 @@ def wants_levels(kind: MasterKind, options: Options) -> bool:
 
 
 def usable_levels(
-    frames: Sequence[Frame], measured: Sequence[tuple[float, float] | FrameError], lit: bool
+    frames: Sequence[Frame],
+    measured: Sequence[Measured | FrameError],
+    lit: bool,
+    limits: Mapping[str, float],
 ) -> list[float]:
     """Return the level of each frame; of flats, which are lit, refuse dark and saturated ones.
+
+    Parameters
+    ----------
+    frames, measured
+        The frames, and how bright each is.
+    lit
+        Whether they are flats.
+    limits
+        Of the checks, by name.
 
     Raises
     ------
@@ -120,15 +135,29 @@ def usable_levels(
     for frame, found in zip(frames, measured, strict=True):
         if isinstance(found, FrameError):
             errors.append(FrameError(frame.path, found.reason))
-        elif lit and not found[0] > 0:
-            text = f"has no light: its level less the dark is {found[0]:g} ADU"
-            errors.append(FrameError(frame.path, text))
-        elif lit and found[1] > MAX_SATURATED:
-            text = f"is saturated: {found[1]:.0%} of its pixels are"
+        elif lit and (text := _unusable(found, limits)):
             errors.append(FrameError(frame.path, text))
     if errors:
         raise FramesError(tuple(errors))
-    return [found[0] for found in measured if not isinstance(found, FrameError)]
+    return [found.light.level for found in measured if not isinstance(found, FrameError)]
+
+
+def _unusable(found: Measured, limits: Mapping[str, float]) -> str:
+    """Say why a frame is no flat; nothing where it is one."""
+    light = found.light
+    if not light.level > 0:
+        return f"has no light: its level less the dark is {light.level:g} ADU"
+    if found.saturated > MAX_SATURATED:
+        limit = "" if found.limit_adu is None else f" ({found.limit_adu:g} ADU, the largest value)"
+        return f"is saturated: {found.saturated:.0%} of its pixels are{limit}"
+    if "lit" not in limits:
+        return ""
+    if light.level < _ABOVE_NOISE * light.noise:
+        text = f"its level less the dark is {light.level:.4g} ADU, its noise {light.noise:.4g}"
+        return f"has no light: {text}; --unchecked lit uses it"
+    if light.lit < limits["lit"]:
+        return f"is hardly lit: {light.lit:.2%} of its pixels are; --unchecked lit uses it"
+    return ""
 
 
 def usable_looks(looks: Sequence[Look | FrameError | None]) -> list[Look | None]:
@@ -280,7 +309,7 @@ def level_of_master(
     sample = np.concatenate(
         [image[:: rows_of_level(readout, options) // step].reshape(-1) for image in images]
     )
-    whole = _positive(level(sample, options.normalize), refuse)
+    whole = _positive(light_of(sample, options.normalize).level, refuse)
     if not options.normalize_amplifiers:
         return MasterLevel(whole)
     return MasterLevel(
@@ -289,7 +318,7 @@ def level_of_master(
             (
                 amplifier.target,
                 amplifier.place,
-                _positive(level(pixels.reshape(-1), options.normalize), refuse),
+                _positive(light_of(pixels.reshape(-1), options.normalize).level, refuse),
             )
             for amplifier in readout.amplifiers
             for pixels in (images[amplifier.target][amplifier.place.slices],)

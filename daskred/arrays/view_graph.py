@@ -65,15 +65,21 @@ if TYPE_CHECKING:
 
 
 def _measure_block(
-    frames: Sequence[Frame], options: Options, which: slice, looks: Any, masters: MasterArrays
+    frames: Sequence[Frame],
+    options: Options,
+    lit: bool,
+    which: slice,
+    looks: Any,
+    masters: MasterArrays,
 ) -> list[Any]:
-    return measure_frames(list(zip(frames, looks[which], strict=True)), masters, options)
+    return measure_frames(list(zip(frames, looks[which], strict=True)), masters, options, lit)
 
 
-def _measure_arrays(number: int, options: Options, masters: MasterArrays, block: Any) -> list[Any]:
-    return [
-        measure_source(ArraySource({number: image}), masters, options.normalize) for image in block
-    ]
+def _measure_arrays(
+    number: int, options: Options, lit: bool, masters: MasterArrays, block: Any
+) -> list[Any]:
+    sources = (ArraySource({number: image}) for image in block)
+    return [measure_source(source, masters, options.normalize, lit) for source in sources]
 
 
 def _tile_options(
@@ -87,7 +93,7 @@ def _tile_options(
     """Return what the reduction of a tile has to know, of frames whose levels were measured."""
     flat = kind == "flat"
     found = [one for block in measured for one in block]
-    levels = usable_levels(frames, found, flat) if found else []
+    levels = usable_levels(frames, found, flat, options.limits) if found else []
     noise = noise_of(kind, frames, zero) if options.reject == "noise" else None
     which = [0] * len(frames) if flat else []
     return tile_options(kind, number, frames, options, levels, which, noise)
@@ -287,7 +293,7 @@ def master_of_frames(
     if wants_levels(kind, options):
         for place, block in enumerate(frame_blocks(frames)):
             measured.append(("levels", token, place))
-            work = partial(_measure_block, frames[block], options, block)
+            work = partial(_measure_block, frames[block], options, flat, block)
             layer[measured[-1]] = (work, looks, masters)
     darks: Any = ()
     if flat:
@@ -363,7 +369,7 @@ def _master_of_array(
         graph.needs.append(by_frame)
         for place in range(by_frame.numblocks[0]):
             measured.append(("levels", token, place))
-            work = partial(_measure_arrays, 0, options)
+            work = partial(_measure_arrays, 0, options, kind == "flat")
             layer[measured[-1]] = (work, masters, (by_frame.name, place, 0, 0))
     known: Key = ("options", token)
     layer[known] = (partial(_array_options, kind, n_frames, graph.precision, options), *measured)
@@ -388,12 +394,12 @@ def _array_options(
     kind: MasterKind, n_frames: int, precision: str, options: Options, *measured: Sequence[Any]
 ) -> dict[str, Any]:
     """Return what the reduction of a tile of an array has to know."""
-    found = [one for block in measured for one in block]
-    for place, (own, _) in enumerate(found):
+    levels = [one.light.level for block in measured for one in block]
+    for place, own in enumerate(levels):
         if not own > 0:
             text = f"has no light: its level less the dark is {own:g} ADU"
             raise FrameError(f"frame {place} of the array", text)
-    lit = {"which": [0] * n_frames, "levels": [own for own, _ in found], "precision": precision}
+    lit = {"which": [0] * n_frames, "levels": levels, "precision": precision}
     if options.plain_median:
         return lit if kind == "flat" else {}
     common: dict[str, Any] = {

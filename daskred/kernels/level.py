@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -199,6 +200,96 @@ def level(values: NDArray[Any], method: str) -> float:
     if not finite.all():
         flat = flat[finite]
     return METHODS[method](flat) if flat.size else float("nan")
+
+
+# Of the light of bright pixels: what has less is dim, and no lit pixel has less than the second.
+_DIM = 0.1
+_LIT = 0.2
+_MANY_DIM = 0.2
+_BRIGHT = 0.995
+
+
+@dataclass(frozen=True, slots=True)
+class Light:
+    """How bright a flat is.
+
+    Parameters
+    ----------
+    level
+        That of its lit pixels.
+    lit
+        What part of its pixels is lit.
+    noise
+        The standard deviation of the difference of neighbours over the square root of two.
+    """
+
+    level: float
+    lit: float
+    noise: float
+
+
+def light_of(values: NDArray[Any], method: str) -> Light:
+    """Measure a flat where it is lit: spectrographs, fibres and masks leave most pixels dark.
+
+    Where a fifth of the pixels, or more, has less than a tenth of the light of the brightest, only
+    pixels that have more than a fifth of it count. The most frequent value stays that of all.
+
+    Parameters
+    ----------
+    values
+        Rows of pixels, each less its dark, one behind the other.
+    method
+        As of `level`.
+
+    Examples
+    --------
+    >>> slit = np.where(np.arange(4000) % 4, 40.0, 1e4)
+    >>> found = light_of(slit + np.random.default_rng(1).normal(0, 5, 4000), "mode")
+    >>> round(found.level, -2), found.lit
+    (10000.0, 0.25)
+    """
+    flat = values.reshape(-1)
+    finite = np.isfinite(flat, out=scratch("finite", flat.shape, "?"))
+    if not finite.all():
+        flat = flat[finite]
+    if not flat.size:
+        return Light(math.nan, 0.0, 0.0)
+    sample = flat[:: flat.size // _SAMPLE_PIXELS | 1]
+    (bright,) = quantiles(sample, [_BRIGHT])
+    near = flat[: _SAMPLE_PIXELS * 8]
+    steps = np.abs(np.diff(near))[::2]
+    noise = 1.0484 * float(np.median(steps)) if steps.size else 0.0  # of a Gaussian's |difference|
+    dim = np.count_nonzero(sample < _DIM * bright) / sample.size
+    if bright <= 0 or dim < _MANY_DIM or method == "exact-mode":
+        own = METHODS[method](flat)
+        return Light(own, float(np.count_nonzero(sample > _LIT * own)) / sample.size, noise)
+    lit = flat[flat > _LIT * bright]
+    return Light(METHODS[method](lit), lit.size / flat.size, noise)
+
+
+def piled_up(values: NDArray[Any]) -> tuple[float, float] | None:
+    """Return where whole numbers pile up, and what part of them; None where they do not.
+
+    Where a detector, or what turns its charge into numbers, has no more room, far more pixels have
+    the largest value than the one below. It need not be a card that tells it, nor a power of two.
+
+    Examples
+    --------
+    >>> values = np.minimum(np.random.default_rng(1).normal(4000, 100, 10000), 4095).astype("u2")
+    >>> piled_up(values)[0], piled_up(values[values < 4095]), piled_up(np.full(100, 7))
+    (4095.0, None, None)
+    """
+    top = values.max(initial=0)
+    n_top = np.count_nonzero(values == top)
+    below = values[values < top]
+    if values.dtype.kind not in "iu" or n_top < _PILE or not below.size:
+        return None
+    n_next = np.count_nonzero(below == below.max())
+    return (float(top), n_top / values.size) if n_top >= _STEEP * (n_next + 1) else None
+
+
+_PILE = 20
+_STEEP = 10
 
 
 def frame_level(images: Sequence[NDArray[Any]], method: str) -> float:

@@ -185,13 +185,13 @@ class Combiner:
         measured: list[Any] = [None] * len(frames)
         for correction, numbers in by_correction.items():
             own = [(frames[n], looks[n]) for n in numbers]
-            work = _Measure(self.files(correction), self.options)
+            work = _Measure(self.files(correction), self.options, master.kind == "flat")
             title = f"Levels of {master.name}"
             found = self._per_frame(title, own, [frames[n] for n in numbers], work)
             for number, result in zip(numbers, found, strict=True):
                 measured[number] = result
         originals = [one.frame for one in master.inputs]
-        return usable_levels(originals, measured, lit=master.kind == "flat")
+        return usable_levels(originals, measured, master.kind == "flat", self.options.limits)
 
     def _noise(self, master: Master) -> Noise | None:
         if self.options.reject != "noise":
@@ -302,6 +302,7 @@ class _Measure:
 
     files: MasterFiles
     options: Options
+    lit: bool
 
     def __call__(self, frames: Sequence[Any]) -> Any:
-        return measure_frames(frames, self.files, self.options)
+        return measure_frames(frames, self.files, self.options, self.lit)

@@ -132,10 +132,10 @@ def test_levels_and_sums_of_a_flat_pass_over_what_is_saturated(
     frame = frame_of(tmp_path / "raw.fits", raw, four_amplifiers(Overscan("median")))
     options = Options(normalize="median")
     source = PreparedSource(frame, options)
-    level, part = measure_source(source, MasterArrays(), "median")
+    measured = measure_source(source, MasterArrays(), "median", lit=False)
     (image,), (full,), _ = read_frame(frame, options)
-    assert level == pytest.approx(np.median(image[~full]))
-    assert part == full.sum() / (4 * HEIGHT * WIDTH)
+    assert measured.light.level == pytest.approx(np.median(image[~full]))
+    assert measured.saturated == full.sum() / (4 * HEIGHT * WIDTH)
 
 
 def test_rows_that_stay_in_place_need_no_look(tmp_path: Path) -> None:
