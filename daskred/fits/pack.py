@@ -89,8 +89,8 @@ def _write_tiles(plain: Path, target: Path, packing: Packing) -> None:
         fits.HDUList(packed).writeto(target, output_verify="ignore")
 
 
-# Tabs, line feeds and the like, which astropy does not write.
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+# Tabs, letters that are no ASCII and the like, which astropy does not write.
+_CONTROL = re.compile(r"[^ -~]")
 
 
 def _printable(header: Header) -> Any:

@@ -220,7 +220,7 @@ class Light:
     lit
         What part of its pixels is lit.
     noise
-        The standard deviation of the difference of neighbours over the square root of two.
+        Standard deviation, of the differences of pixels that are next but one.
     """
 
     level: float
@@ -257,7 +257,7 @@ def light_of(values: NDArray[Any], method: str) -> Light:
     sample = flat[:: flat.size // _SAMPLE_PIXELS | 1]
     (bright,) = quantiles(sample, [_BRIGHT])
     near = flat[: _SAMPLE_PIXELS * 8]
-    steps = np.abs(np.diff(near))[::2]
+    steps = np.abs(near[2:] - near[:-2])  # of one colour, where a sensor has a pattern of colours
     noise = 1.0484 * float(np.median(steps)) if steps.size else 0.0  # of a Gaussian's |difference|
     dim = np.count_nonzero(sample < _DIM * bright) / sample.size
     if bright <= 0 or dim < _MANY_DIM or method == "exact-mode":

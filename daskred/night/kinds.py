@@ -20,11 +20,11 @@ def _weighed(signs: Sequence[Sign]) -> list[Sign]:
     """Return the signs that count: some habits of observers contradict nothing.
 
     A card made to tell the type outweighs words in OBJECT and in names. A generic one stays as it
-    was while a zero-second bias is read out; and OBJECT still names the lamp, or the dome, while
-    the type card tells of a bias or a dark.
+    was while a zero-second bias is read out, to which an open shutter matters little; and OBJECT
+    still names the lamp, or the dome, while the type card tells of a bias or a dark.
     """
     zero = any(s.strength == "exptime" and s.points_to == "bias" for s in signs)
-    bias = any(s.points_to == "bias" and s.strength in ("object", "name") for s in signs)
+    bias = any(s.points_to == "bias" and s.strength in ("type", "object", "name") for s in signs)
     unlit = any(s.strength == "type" and s.allowed <= UNLIT for s in signs)
     explicit = {s.points_to for s in signs if s.strength == "type" and not s.weak}
     kind = explicit.pop() if len(explicit) == 1 else None
@@ -32,7 +32,7 @@ def _weighed(signs: Sequence[Sign]) -> list[Sign]:
     return [
         sign
         for sign in signs
-        if not (zero and bias and sign.weak)
+        if not (zero and bias and (sign.weak or sign.strength == "shutter"))
         and not (off and sign.points_to == "flat")
         and not (unlit and sign.strength == "object" and sign.points_to is None)
         and not (kind and _is_outweighed(sign, kind, signs))

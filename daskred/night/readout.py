@@ -26,7 +26,7 @@ from daskred.model.readout import (
     Statistic,
     whole,
 )
-from daskred.night.facts import parse_number, positive
+from daskred.night.facts import gain_of, parse_number, positive
 from daskred.night.sections import (
     amplifier_by_rule,
     checked_section,
@@ -186,7 +186,7 @@ def _by_header(
         overscan=overscan,
         target=number,
         place=whole(data.shape),
-        gain_e_per_adu=positive(headers, camera, "gain_e_per_adu"),
+        gain_e_per_adu=gain_of(headers, camera),
         read_noise_e=positive(headers, camera, "read_noise_e"),
         saturation_adu=saturation_of(headers, camera, image),
     )

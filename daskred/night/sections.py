@@ -18,7 +18,7 @@ from daskred.model.readout import (
     Section,
     parse_section,
 )
-from daskred.night.facts import parse_number, positive
+from daskred.night.facts import gain_of, parse_number, positive
 
 # What headers say where there is no section.
 _NO_SECTION = re.compile(r"\s*(unknown|none|n/?a|null|undefined|\[?0:0,\s*0:0\]?)?\s*", re.I)
@@ -92,9 +92,6 @@ def amplifier_by_rule(
         told = text if computed == text else f"{text} = {computed}"
         return checked_section(path, (f"the camera's section {told}", found), image.shape)
 
-    def known(own: float | None, fact: str) -> float | None:
-        return own if own is not None else positive(headers, camera, fact)
-
     data = section(rule.data)
     place = section(rule.place) if rule.place else data
     return Amplifier(
@@ -104,8 +101,8 @@ def amplifier_by_rule(
         overscan=tuple(map(section, rule.overscan)) if camera.detector.overscan != "none" else (),
         target=rule.image,
         place=place,
-        gain_e_per_adu=known(rule.gain_e_per_adu, "gain_e_per_adu"),
-        read_noise_e=known(rule.read_noise_e, "read_noise_e"),
+        gain_e_per_adu=rule.gain_e_per_adu or gain_of(headers, camera),
+        read_noise_e=rule.read_noise_e or positive(headers, camera, "read_noise_e"),
         saturation_adu=rule.saturation_adu or saturation_of(headers, camera, image),
         linearity=rule.linearity if camera.detector.linearity else (),
         linearity_table=rule.linearity_table if camera.detector.linearity else (),

@@ -103,6 +103,8 @@ CLEAR = [
     ),
     ("dark", "x.fits", 30.0, {"IMAGETYP": "Dark", "FRAME": "Light"}),
     ("bias", "offset_001.fits", 0.0, {}),
+    ("bias", "x.fits", 0.0, {"OBSTYPE": "Bias", "SHUTTER": "open"}),
+    ("bias", "x.fits", 0.0, {"OBJECT": "bias", "SHUTTER": "open"}),
     ("science", "Moon_offset10_002.fits", 0.02, {}),
     ("bias", "offset-12.fits", 0.01, {}),
 ]
