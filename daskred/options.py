@@ -35,7 +35,8 @@ _ALL: tuple[Changes, ...] = ("masters", "science")
 TABLE: tuple[Option, ...] = (
     Option(
         "camera",
-        "rules of a camera (TOML) on top of the common ones, or the name of one that is known",
+        "rules of a camera (TOML), or the name of one that is known; none for the common ones alone"
+        " (the one that headers tell)",
         "night",
         None,
         str,

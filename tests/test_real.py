@@ -61,15 +61,33 @@ def test_kast(real: Path, tmp_path: Path) -> None:
         **dict.fromkeys(("b21.fits.gz", "b22.fits.gz", "b23.fits.gz"), "bias"),
         **dict.fromkeys(("b24.fits.gz", "b27.fits.gz"), "science"),
     }
-    assert "--missing-dark subtracts MasterBias alone" in left_out(plan)["b27.fits.gz"]
-    options = Options(
-        missing_dark=True,
-    )
-    summary = reduce_night(open_night(real / "shane-kast-blue"), tmp_path, options)
+    # Its arm is recognised; it is cooled by liquid nitrogen, and there are no darks.
+    assert plan.camera.startswith("kast-blue (Kast blue), recognised by VERSION = 'kastb'")
+    assert any("MasterBias alone is subtracted" in warning for warning in plan.warnings)
+    summary = reduce_night(open_night(real / "shane-kast-blue"), tmp_path)
     assert [receipt.product for receipt in summary.science] == ["b24c.fits", "b27c.fits"]
     header = fits.getheader(tmp_path / "b27c.fits")
     assert header["OBJECT"] == "J1217p3905"
     assert header["ZEROCOR"] == "MasterBias.fits"
+    assert "no dark: the bias alone was subtracted" in list(header["COMMENT"])
+    assert header["BUNIT"] == "electron"
+
+
+@pytest.mark.parametrize(
+    ("folder", "camera"),
+    [
+        ("ast325-spec", "sbig-st7"),
+        ("ic310-ndoubledot", "tircam2"),
+        ("lco-mef-raw", "lco-sinistro"),
+        ("panoptes-frames", "panoptes"),
+        ("shane-kast-blue", "kast-blue"),
+        ("warner-1998ub17", "sbig-st8"),
+    ],
+)
+def test_cameras_are_recognised(real: Path, folder: str, camera: str) -> None:
+    night = open_night(real / folder)
+    assert night.camera.source == camera
+    assert night.camera.reason
 
 
 def test_ic310(real: Path) -> None:
@@ -94,7 +112,7 @@ def test_ast325(real: Path) -> None:
 
 
 def test_lco(real: Path, tmp_path: Path) -> None:
-    night = open_night(real / "lco-mef-raw")
+    night = open_night(real / "lco-mef-raw", camera=read_camera())
     (frame,) = night.frames
     assert frame.kind == "science"
     assert [image.name for image in frame.images] == ["SCI,1", "SCI,2", "SCI,3", "SCI,4"]

@@ -42,9 +42,26 @@ _TABLES: dict[str, tuple[str, ...]] = {
 }
 
 
+_OTHER_TABLES = (
+    *("name", "program", "recognise", "units", "codes", "processed", "criterion", "detector"),
+    "amplifier",
+)
+
+
 def _check(source: str, table: Mapping[str, Any]) -> None:
     """Raise RequestError for a table or key that camera files do not have."""
-    known = (*_TABLES, "name", "units", "codes", "processed", "criterion", "detector", "amplifier")
+    known = (
+        *_TABLES,
+        "name",
+        "program",
+        "recognise",
+        "units",
+        "codes",
+        "processed",
+        "criterion",
+        "detector",
+        "amplifier",
+    )
     criteria = _checked_criteria(source, table)
     for key in table:
         if key not in known:
@@ -71,6 +88,9 @@ def _check(source: str, table: Mapping[str, Any]) -> None:
     codes = table.get("codes", {})
     if not isinstance(codes, dict) or not all(_is_words(words) for words in codes.values()):
         raise RequestError(f"{source}: [codes] names words for numbers: PICTTYPE.3 = 'dark'")
+    signs = table.get("recognise", [])
+    if not isinstance(signs, list) or not all(_is_words(entry) and entry for entry in signs):
+        raise RequestError(f"{source}: [[recognise]] names cards and patterns of their values")
     units = table.get("units", {})
     if not _is_words(units):
         raise RequestError(f"{source}: [units] names the unit of cards: EXPOINUS = 'us'")
@@ -86,7 +106,7 @@ def _checked_criteria(source: str, table: Mapping[str, Any]) -> list[str]:
     given = table.get("criterion", [])
     if not isinstance(given, list) or not all(isinstance(entry, dict) for entry in given):
         raise RequestError(f"{source}: criteria are tables: [[criterion]]")
-    known = {entry["name"]: entry for entry in _default_table()["criterion"]}
+    known = {entry["name"]: entry for entry in shipped_table("default")["criterion"]}
     for entry in given:
         for key, value in entry.items():
             if key not in _CRITERION_VALUES:
@@ -114,7 +134,7 @@ def _criteria(entries: Sequence[Mapping[str, Any]]) -> tuple[Criterion, ...]:
 def _check_detector(source: str, table: Mapping[str, Any]) -> None:
     """Raise RequestError for what a detector's tables do not have, or have as another type."""
     detector = table.get("detector", {})
-    default = _default_table()["detector"]
+    default = shipped_table("default")["detector"]
     if not isinstance(detector, dict):
         raise RequestError(f"{source}: detector must be a table: [detector]")
     for key, value in detector.items():
@@ -285,15 +305,18 @@ def _camera(source: str, table: Mapping[str, Any]) -> Camera:
     )
 
 
-def shipped_cameras() -> list[str]:
+@cache
+def shipped_cameras() -> tuple[str, ...]:
     """Return the names of the cameras that come with daskred."""
     names = (file.name for file in files(__package__).iterdir())
-    return sorted(n.removesuffix(".toml") for n in names if n.endswith(".toml"))
+    found = {name.removesuffix(".toml") for name in names if name.endswith(".toml")}
+    return tuple(sorted(found - {"default"}))
 
 
 @cache
-def _default_table() -> dict[str, Any]:
-    return tomllib.loads((files(__package__) / "default.toml").read_text("utf-8"))
+def shipped_table(name: str) -> dict[str, Any]:
+    """Return the rules of a camera that comes with daskred, as plain data."""
+    return tomllib.loads((files(__package__) / f"{name}.toml").read_text("utf-8"))
 
 
 def read_camera(path: str | Path | None = None) -> Camera:
@@ -302,7 +325,8 @@ def read_camera(path: str | Path | None = None) -> Camera:
     Parameters
     ----------
     path
-        The file, or the name of a camera that comes with daskred; None for the default rules alone.
+        The file, or the name of a camera that comes with daskred; None, or ``none``, for the
+        default rules alone.
 
     Raises
     ------
@@ -314,15 +338,12 @@ def read_camera(path: str | Path | None = None) -> Camera:
     >>> read_camera().same_exptime(300, 300.1)
     True
     """
-    table = dict(_default_table())
-    if path is None:
+    table = dict(shipped_table("default"))
+    if path is None or str(path) == "none":
         return _camera("the default camera", table)
     shipped = str(path) in shipped_cameras()
     try:
-        if shipped:
-            own = tomllib.loads((files(__package__) / f"{path}.toml").read_text("utf-8"))
-        else:
-            own = tomllib.loads(Path(path).read_text("utf-8"))
+        own = shipped_table(str(path)) if shipped else tomllib.loads(Path(path).read_text("utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         names = ", ".join(shipped_cameras())
         raise RequestError(
@@ -333,6 +354,8 @@ def read_camera(path: str | Path | None = None) -> Camera:
     source = f"camera file {path}"
     _check(source, own)
     for key, value in own.items():
+        if key in ("recognise", "program"):
+            continue  # which are asked before a camera is chosen
         if key in ("processed", "criterion"):
             # Further ones are added: a camera's own never make the common ones untrue.
             table[key] = [*table[key], *(value if isinstance(value, list) else [value])]

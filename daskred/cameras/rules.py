@@ -53,6 +53,7 @@ class DetectorRules:
     assemble: bool
     unit: str
     bleed_rows: int
+    needs_darks: bool
     crosstalk: tuple[tuple[float | str, ...], ...]
 
     def __post_init__(self) -> None:
@@ -221,6 +222,8 @@ class Camera:
         The camera's name.
     detector, amplifiers
         How the detector is read out; amplifiers where headers do not tell them.
+    reason
+        Why these rules are used, where they were recognised.
     source
         The camera file, absolute, or the name of a camera that comes with daskred; None for the
         default rules.
@@ -277,6 +280,7 @@ class Camera:
     detector: DetectorRules
     amplifiers: tuple[AmplifierRule, ...] = ()
     source: str | None = None
+    reason: str = ""
     _known: dict[str, frozenset[str]] = field(default_factory=dict, repr=False, compare=False)
 
     def groups_of(self, word: str) -> frozenset[str]:

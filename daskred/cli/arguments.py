@@ -132,7 +132,7 @@ def opened(arguments: argparse.Namespace, options: Options) -> Night:
 
     return open_night(
         *arguments.night,
-        camera=camera_of(options),
+        camera=camera_of(options, arguments.night),
         kinds=parse_kinds(options.kind),
         exptimes=parse_exptimes(options.exptime),
         filters=parse_filters(options.filter),

@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
     from daskred.night.open import camera_of, open_night
 
     options = Options(camera=arguments.camera)
-    night = open_night(*arguments.night, camera=camera_of(options))
+    night = open_night(*arguments.night, camera=camera_of(options, arguments.night))
     console, messages = stdout(), stderr()
     failed = False
     for frame in night.frames:

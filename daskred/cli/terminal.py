@@ -208,6 +208,8 @@ def print_plan(plan: Plan, memory: Budget | None = None) -> None:
     """Print a plan as tables, and what memory it takes."""
     console = stdout()
     kinds = Counter(frame.kind for frame in plan.frames)
+    if plan.camera:
+        console.print(escape(f"camera: {plan.camera}"))
     console.print(f"{len(plan.frames)} frames: " + ", ".join(f"{n} {k}" for k, n in kinds.items()))
     if plan.masters:
         table = Table("master", "frames", "shape", "from", "less")
@@ -257,6 +259,8 @@ def print_summary(summary: Summary) -> None:
         )
     if summary.masters:
         console.print(table)
+    if summary.plan.camera:
+        console.print(escape(f"camera: {summary.plan.camera}"))
     for warning in summary.plan.warnings:
         console.print(escape(f"warning: {warning}"))
     if summary.plan.left_out:

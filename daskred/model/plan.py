@@ -147,6 +147,8 @@ class Plan:
         Every frame that is not used, with the reason.
     warnings
         What is done, but is worth a look.
+    camera
+        Which camera's rules were used, and why.
     """
 
     frames: tuple[Frame, ...]
@@ -154,6 +156,7 @@ class Plan:
     science: tuple[Science, ...]
     left_out: tuple[LeftOut, ...]
     warnings: tuple[str, ...]
+    camera: str = ""
 
     def master(self, name: str) -> Master:
         """Return a master by name."""
@@ -201,6 +204,7 @@ class Plan:
                 for entry in self.left_out
             ],
             "warnings": list(self.warnings),
+            "camera": self.camera,
         }
 
 

@@ -29,6 +29,9 @@ class Shelf:
         In which night each frame was exposed.
     options
         What may be done only on request.
+    bias_will_do
+        Whether the bias alone is subtracted where there is no dark: the night has none at all, or
+        the camera needs none.
     masters
         By kind, those that there are.
     """
@@ -36,6 +39,7 @@ class Shelf:
     camera: Camera
     dates: Dates
     options: Options
+    bias_will_do: bool = False
     masters: dict[MasterKind, list[Master]] = field(
         default_factory=lambda: {"bias": [], "dark": [], "flat": []}
     )
@@ -155,7 +159,7 @@ class Shelf:
                 # The nearest exposure time needs the least faith in a linear dark current.
                 time, dark = min(scalable, key=lambda pair: abs(pair[0] - exptime_s))
                 return Correction(dark=dark.name, dark_scale=exptime_s / time, bias=bias.name)
-        if self.options.missing_dark:
+        if self.options.missing_dark or (self.bias_will_do and bias):
             return Correction(bias=bias.name if bias else None)
         raise RefusedError(self._refusal(target, bias, usable))
 

@@ -7,13 +7,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from daskred.cameras.read import read_camera
+from daskred.cameras.recognise import recognise
 from daskred.cameras.rules import Camera
+from daskred.fits.hdus import read_hdus
 from daskred.fits.storage import map_concurrently
 from daskred.model.errors import FrameError, RequestError
 from daskred.model.frame import Frame, Kind
 from daskred.model.plan import LeftOut
 from daskred.night.choices import Choices
-from daskred.night.describe import Description, Rules, describe
+from daskred.night.describe import Description, Rules, describe, telling_headers
 from daskred.night.duplicates import duplicates
 from daskred.night.files import find_files
 from daskred.night.filters import named_filters
@@ -101,7 +103,7 @@ def open_night(
     *sources
         Folders, files and patterns.
     camera
-        The rules; the default ones where None.
+        The rules; where None, those of the camera that headers tell, or the default ones.
     kinds
         Kinds settled by hand: ``(kind, pattern)``; the last pattern that matches counts.
     exptimes, filters
@@ -114,7 +116,7 @@ def open_night(
     RequestError
         When a source does not exist, no file is found, or a pattern matches none.
     """
-    camera = camera or read_camera()
+    camera = camera or recognised_camera(sources)
     choices = Choices(kinds, exptimes, filters)
     files = find_files(sources)
     if not files:
@@ -176,9 +178,35 @@ def _descriptions(
     return descriptions
 
 
-def camera_of(options: Options) -> Camera:
-    """Return the camera that options name, with what they say otherwise of its detector."""
-    camera = read_camera(options.camera).telling_apart(options.tell_apart)
+def recognised_camera(sources: Sequence[str | Path]) -> Camera:
+    """Return the rules of the camera that wrote the frames below some folders.
+
+    Some headers are asked. Where they tell two cameras, or none, it is the default rules.
+    """
+    files = find_files(sources)
+    found: dict[str, str] = {}
+    for path, _ in files[:: -(-len(files) // _ASKED) or 1]:
+        try:
+            known = recognise(telling_headers(read_hdus(path)))
+        except FrameError:
+            continue
+        if known:
+            found.setdefault(*known)
+    if len(found) != 1:
+        two = f"frames of several cameras: {', '.join(sorted(found))}" if found else ""
+        return replace(read_camera(), reason=two)
+    ((name, reason),) = found.items()
+    return replace(read_camera(name), reason=reason)
+
+
+# How many headers are asked which camera wrote them.
+_ASKED = 12
+
+
+def camera_of(options: Options, sources: Sequence[str | Path]) -> Camera:
+    """Return the camera that options name, or frames tell, as options change it."""
+    camera = read_camera(options.camera) if options.camera else recognised_camera(sources)
+    camera = camera.telling_apart(options.tell_apart)
     given = {name: getattr(options, name) for name in DETECTOR}
     changed = {name: value for name, value in given.items() if value is not None}
     return replace(camera, detector=replace(camera.detector, **changed))

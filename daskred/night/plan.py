@@ -119,7 +119,8 @@ def make_plan(night: Night, options: Options | None = None) -> Plan:
     left_out = list(night.left_out)
     science_frames = night.select("science")
     dates = ALL_ONE if options.across_nights else dates_of(night.raw)
-    shelf = Shelf(camera, dates, options)
+    no_darks = not any(frame.kind == "dark" for frame in night.frames)
+    shelf = Shelf(camera, dates, options, no_darks or not camera.detector.needs_darks)
 
     def leave(frame: Frame, reason: str) -> None:
         left_out.append(LeftOut(frame.path, frame.name, reason, failed=True))
@@ -174,8 +175,13 @@ def make_plan(night: Night, options: Options | None = None) -> Plan:
 
     masters = tuple(master for kind in shelf.masters.values() for master in kind)
     left_out.sort(key=lambda entry: entry.name)
-    warnings = (*_of_single_frames(masters), *_unlike(shelf, masters, science))
-    return Plan(night.frames, masters, tuple(science), tuple(left_out), warnings)
+    warnings = (
+        *_of_single_frames(masters),
+        *_unlike(shelf, masters, science),
+        *_without_darks(masters, science),
+    )
+    made = (night.frames, masters, tuple(science), tuple(left_out), warnings)
+    return Plan(*made, _camera_text(camera))
 
 
 _UNTIMED = "is a dark whose header tells no exposure time; --exptime '{name}'=SECONDS tells it"
@@ -187,6 +193,30 @@ def _check_allowed(options: Options, camera: Camera) -> None:
     for name in options.allow:
         if name not in names:
             raise RequestError(f"--allow {name}: {nearest(name, names)}; {', '.join(names)}")
+
+
+def _camera_text(camera: Camera) -> str:
+    """Say which camera's rules are used, and why."""
+    if not camera.source:
+        return f"no rules of a camera: {camera.reason}" if camera.reason else ""
+    because = (
+        f", recognised by {camera.reason}; --camera none goes without" if camera.reason else ""
+    )
+    return f"{camera.source} ({camera.name}){because}"
+
+
+def _without_darks(masters: Sequence[Master], science: Sequence[Science]) -> list[str]:
+    """Say which frames are less a bias alone, since there is no dark."""
+    uses = [(i.frame, i.correction) for master in masters for i in master.inputs]
+    uses += [(entry.frame, entry.correction) for entry in science]
+    alone: dict[str, list[Frame]] = {}
+    for frame, correction in uses:
+        if correction.bias and not correction.dark and not correction.terms:
+            alone.setdefault(correction.bias, []).append(frame)
+    return [
+        f"{name} alone is subtracted, no dark: dark current stays ({_named(frames)})"
+        for name, frames in alone.items()
+    ]
 
 
 def _of_single_frames(masters: Sequence[Master]) -> list[str]:

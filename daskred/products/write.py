@@ -36,6 +36,12 @@ def _content_card(content: str) -> str:
     return format_card(CONTENT_CARD, content, "of all pixels it was made from")
 
 
+def _bias_alone(recipe: Recipe) -> list[str]:
+    correction = recipe.correction
+    alone = correction.bias and not correction.dark and not correction.terms
+    return commentary("COMMENT", "no dark: the bias alone was subtracted") if alone else []
+
+
 def _signature(processed_by: str | None) -> list[str]:
     return commentary("COMMENT", f"processed by {processed_by}") if processed_by else []
 
@@ -114,6 +120,7 @@ def write_calibrated(
         format_card("CCDPROC", "CCD processing done", "by daskred"),
         format_card(KEY_CARD, key, "made from these inputs"),
         *commentary("COMMENT", "Calibrated Science Frame"),
+        *_bias_alone(recipe),
         *_signature(recipe.options.processed_by),
     ]
     units = lay_out(frame.path, read_hdus(frame.path), frame, pixels, cards, None, others=True)

@@ -235,7 +235,7 @@ def _request(night: Night, plan: Plan, options: Options) -> dict[str, Any]:
         "folder": night.folder,
         "roots": sorted(roots_of(night)),
         "choices": {name: list(words) for name, words in night.choices.words.items()},
-        "camera": night.camera.source,
+        "camera": night.camera.source or "none",
         "detector": asdict(night.camera.detector),
         "options": options.given,
         "n_frames": len(plan.frames),

@@ -22,7 +22,7 @@ from daskred.model.errors import FrameError, RequestError
 from daskred.model.plan import Plan
 from daskred.night.choices import parse_exptimes, parse_filters, parse_kinds
 from daskred.night.configuration import find_configuration
-from daskred.night.open import open_night
+from daskred.night.open import open_night, recognised_camera
 from daskred.night.plan import make_plan
 from daskred.options import BY_NAME, DETECTOR, Options
 from daskred.products.expected import Expected, expected_products, has_key, is_up_to_date
@@ -249,9 +249,12 @@ def _mending(
         for name, value in options.given.items()
         if BY_NAME[name].group != "workers" and name != "overwrite"
     }
-    asked = Options(**{**lasting, **detector, **request["choices"], "camera": request["camera"]})
     command = ["daskred", "reduce", *request["sources"], "-o", str(out)]
     with contextlib.chdir(request["folder"]):
+        # What headers tell need not be said.
+        told = recognised_camera(request["sources"]).source or "none"
+        camera = None if told == request["camera"] else request["camera"]
+        asked = Options(**{**lasting, **detector, **request["choices"], "camera": camera})
         if find_configuration(request["sources"]):
             # What it says now is not what it said, or was overruled, then.
             command += ["--config", os.devnull]

@@ -83,7 +83,7 @@ def test_levels_of_raw_pixels_are_none_of_a_product_in_electrons(
         with fits.open(path, mode="update") as hdus:
             hdus[0].header.update(cards)
     options = Options(unit="electron", camera=str(rules))
-    night = open_night(make_night.folder, camera=camera_of(options))
+    night = open_night(make_night.folder, camera=camera_of(options, [make_night.folder]))
     reduce_night(night, tmp_path / "out", options)
     header = fits.getheader(tmp_path / "out" / "s-0c.fits")
     assert not [card for card in levels if card in header]
