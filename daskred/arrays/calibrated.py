@@ -20,7 +20,7 @@ from daskred.fits.hdus import read_first_header
 from daskred.fits.storage import state_of
 from daskred.fits.write import Bands, as_bands
 from daskred.kernels.noise import sigma_of, signal_variance
-from daskred.kernels.sampling import Places, places_of, sample_of
+from daskred.kernels.sampling import excess, hot_rows, places_of, sample_of
 from daskred.kernels.scratch import scratch
 from daskred.kernels.witness import science_figures
 from daskred.model.errors import FrameError, RequestError
@@ -57,16 +57,19 @@ class Calibrated:
         self._band_steps = steps_of(recipe, "band")
         self._frame_steps = steps_of(recipe, "frame")
         self._counts: dict[str, int] = {}
-        self._samples: list[tuple[NDArray[Any], NDArray[Any] | None, NDArray[Any]]] = []
+        self._samples: list[tuple[NDArray[Any], NDArray[Any]]] = []
+        self._hot_pixels: list[tuple[NDArray[Any], NDArray[Any]]] = []
 
     @property
     def figures(self) -> dict[str, float]:
         """What a sample of its pixels says of it, once they have been read; see `CHECKS`."""
         if not self._samples:
             return {}
-        raw, darks, calibrated = zip(*self._samples, strict=True)
-        dark = np.concatenate([d for d in darks if d is not None]) if darks[0] is not None else None
-        return science_figures(np.concatenate(raw), dark, np.concatenate(calibrated))
+        raw, calibrated = (np.concatenate(parts) for parts in zip(*self._samples, strict=True))
+        if not self._hot_pixels:
+            return science_figures(raw, calibrated)
+        own, darks = (np.concatenate(parts) for parts in zip(*self._hot_pixels, strict=True))
+        return science_figures(raw, calibrated, (own, darks))
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -180,11 +183,13 @@ class Calibrated:
             else:
                 out = whole.value[rows]
             band = Band(pixels, out, masters.rows(rows))
-            places = places_of(self._source.shapes[number], *_SAMPLE)
-            sampled = any(rows.start <= row < rows.stop for row in places.rows)
-            if sampled:
-                dark = None if masters.dark is None else masters.dark[rows]
-                before = [_pieces(plane, start, places) for plane in (pixels, dark)]
+            places = places_of(self._source.shapes[number])
+            raw = sample_of(pixels, start, places).reshape(-1, places.length)
+            if masters.dark is not None:
+                asked = hot_rows(len(masters.dark), rows)
+                columns = masters.hot_columns[rows][asked]
+                below = excess(masters.dark[rows][asked], columns)
+                self._hot_pixels.append((excess(pixels[asked], columns), below))
             if whole is not None and saturated is not None:
                 band.mask = whole.mask[rows]
                 np.multiply(saturated, np.uint8(SATURATED), out=band.mask)
@@ -194,12 +199,8 @@ class Calibrated:
                 self._count(step.name, step.work(band, recipe))
             if band.pixels is not out:
                 out[...] = band.pixels
-            if sampled:
-                raw, below = before
-                after = _pieces(out, start, places)
-                assert raw is not None
-                assert after is not None
-                self._samples.append((raw, below, after))
+            after = sample_of(out, start, places).reshape(-1, places.length)
+            self._samples.append((raw, after))
             if band.variance is not None and whole is not None and whole.sigma is not None:
                 for step in self._band_steps:
                     if step.variance:
@@ -219,15 +220,6 @@ class Calibrated:
             text = f"its images are {ours}, and the bad pixels of {path} are for {theirs}"
             raise FrameError(self._frame.path if self._frame else path, text)
         return masks[number if self._frame else 0]
-
-
-# Rows and pieces of the sample of a science frame.
-_SAMPLE = 8, 16
-
-
-def _pieces(plane: NDArray[Any] | None, start: int, places: Places) -> NDArray[Any] | None:
-    """Return the sample's pixels in a band, in memory of their own, shape ``(piece, pixel)``."""
-    return None if plane is None else sample_of(plane, start, places).reshape(-1, places.length)
 
 
 def _variance(band: Band, recipe: Recipe, number: int, first_row: int) -> NDArray[Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, lru_cache, partial
+from functools import cache, cached_property, lru_cache, partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,6 +19,7 @@ from daskred.fits.hdus import read_hdus
 from daskred.fits.images import images_of
 from daskred.fits.pixels import bands_of, read_rows
 from daskred.kernels.calibrate import divisor, effective_dark, effective_sigma, sum_of_terms
+from daskred.kernels.sampling import hottest
 from daskred.model.frame import Image
 from daskred.products.extensions import is_extension
 
@@ -142,6 +143,12 @@ class LoadedMasters:
     dark_variance: NDArray[Any] | None = None
     flat_variance: NDArray[Any] | None = None
     zero: NDArray[Any] | None = None
+
+    @cached_property
+    def hot_columns(self) -> NDArray[np.intp]:
+        """The columns of the hottest pixels of each row of the dark."""
+        assert self.dark is not None
+        return hottest(self.dark)
 
     def rows(self, rows: slice) -> LoadedMasters:
         """Return a band of them."""

@@ -23,7 +23,7 @@ from daskred.fits.checksum import sum_of_rows
 from daskred.fits.pixels import read_rows
 from daskred.fits.raster import Raster
 from daskred.fits.storage import map_concurrently
-from daskred.kernels.sampling import places_of, sample_of
+from daskred.kernels.sampling import excess, hot_rows, hottest, places_of, sample_of
 from daskred.kernels.scratch import scratch
 from daskred.model.errors import FrameError, FramesError
 from daskred.model.frame import Frame, Image
@@ -44,11 +44,15 @@ class Tile(NamedTuple):
     sample
         Of the frames as they are combined, shape ``(frame, row, piece, pixel)``; see
         `daskred.kernels.sampling`. None where nobody asks whether they belong together.
+    hot_pixels
+        Of frames without light, shape ``(frame, pixel)``: by how much those that are hot in what
+        they combine to are above one beside them.
     """
 
     arrays: tuple[NDArray[Any], ...]
     sums: list[int]
     sample: NDArray[Any] | None = None
+    hot_pixels: NDArray[Any] | None = None
 
 
 Reduce = Callable[..., tuple[NDArray[Any], ...]]
@@ -180,14 +184,18 @@ def reduce_band(
     if darks:
         shape = (stack.shape[1], stack.shape[2])
         blocks.append(np.stack([dark.rows(number, shape, rows) for dark in darks]))
-    sample = None
+    arrays = reduce(*blocks, **options)
+    sample = hot_pixels = None
     if stack.places:
         sample = sample_of(block, rows.start, stack.places)
-        if darks:
+        if not darks:
+            asked = hot_rows(stack.shape[1], rows)
+            hot_pixels = excess(block[:, asked], hottest(arrays[0][asked]))
+        else:
             below = sample_of(blocks[1], rows.start, stack.places)[options["which"]]
             levels = np.array(options["levels"]).reshape(-1, 1, 1, 1)
             sample = ((sample - below) / levels).astype("f4")
-    return Tile(reduce(*blocks, **options), sums, sample)
+    return Tile(arrays, sums, sample, hot_pixels)
 
 
 def tile_rows(n_rows: int, height: int) -> list[slice]:

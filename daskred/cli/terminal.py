@@ -261,7 +261,7 @@ def print_summary(summary: Summary) -> None:
         console.print(table)
     if summary.plan.camera:
         console.print(escape(f"camera: {summary.plan.camera}"))
-    for warning in summary.plan.warnings:
+    for warning in (*summary.plan.warnings, *summary.named):
         console.print(escape(f"warning: {warning}"))
     if summary.plan.left_out:
         console.print(left_out_table(summary.plan.left_out))

@@ -37,6 +37,32 @@ def wrong_sum(path: str) -> str:
     return ""
 
 
+def wrong_raw_sum(path: str) -> str:
+    """Return which sums of a raw file are wrong, as far as it has any; nothing where none is.
+
+    Raises
+    ------
+    FrameError
+        When the file cannot be read, or is cut short.
+    """
+    wrong = []
+    hdus = read_hdus(path)
+    with opened(path) as (file, _):
+        for hdu in hdus:
+            told = str(hdu.header.get("DATASUM") or "").strip()
+            if not told and "CHECKSUM" not in hdu.header:
+                continue
+            file.seek(hdu.start)
+            header_sum = _sum_of_next(file, hdu.data_start - hdu.start)
+            data_sum = _sum_of_next(file, hdu.end - hdu.data_start)
+            if told and told != str(data_sum):
+                wrong.append(f"DATASUM of HDU {hdu.index}")
+            elif "CHECKSUM" in hdu.header:
+                total = add_checksums(header_sum, data_sum)
+                wrong += [f"CHECKSUM of HDU {hdu.index}"] if total not in (0, 0xFFFFFFFF) else []
+    return " and ".join(wrong)
+
+
 def _is_bare_table(header: Header) -> bool:
     """Whether a unit is a table, and not a packed image, without sums."""
     is_table = header.get("XTENSION") in ("BINTABLE", "TABLE") and header.get("ZIMAGE") is not True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,8 @@ class Places:
     length: int
 
 
-def places_of(shape: tuple[int, int], n_rows: int = _N_ROWS, n_pieces: int = _N_PIECES) -> Places:
+@lru_cache(maxsize=64)
+def places_of(shape: tuple[int, int]) -> Places:
     """Return the places of a sample of an image of shape ``(y, x)``: pieces of some rows.
 
     Examples
@@ -41,8 +43,8 @@ def places_of(shape: tuple[int, int], n_rows: int = _N_ROWS, n_pieces: int = _N_
     Places(rows=(0, 1, 2, 3), columns=(0, 16), length=16)
     """
     height, width = shape
-    n_rows, length = min(height, n_rows), min(width, _PIECE)
-    n_pieces = max(1, min(width // length, n_pieces))
+    n_rows, length = min(height, _N_ROWS), min(width, _PIECE)
+    n_pieces = max(1, min(width // length, _N_PIECES))
     rows = ((np.arange(n_rows) + 0.5) * height / n_rows).astype(int)
     columns = ((np.arange(n_pieces) + 0.5) * width / n_pieces - length / 2).astype(int)
     return Places(tuple(rows.tolist()), tuple(columns.tolist()), length)
@@ -74,3 +76,65 @@ def sample_of(block: NDArray[Any], first_row: int, places: Places) -> NDArray[An
     columns = (np.array(places.columns)[:, np.newaxis] + np.arange(places.length)).reshape(-1)
     found = block[..., rows, :][..., columns]
     return found.reshape(*block.shape[:-2], len(rows), len(places.columns), places.length)
+
+
+_HOT_ROWS = 512
+_HOT_COLUMNS = 512
+_ASIDE = 2  # columns: of one colour, where a sensor has a pattern of colours
+
+
+def hot_rows(height: int, rows: slice) -> slice:
+    """Return which of some rows of an image, from the first of them, are asked for hot pixels.
+
+    Examples
+    --------
+    >>> hot_rows(2048, slice(6, 20))
+    slice(2, None, 4)
+    """
+    step = max(1, height // _HOT_ROWS)
+    return slice(-rows.start % step, None, step)
+
+
+def hottest(rows: NDArray[Any]) -> NDArray[np.intp]:
+    """Return the columns of the largest values of each row, one for some hundreds of pixels.
+
+    Examples
+    --------
+    >>> hottest(np.array([[1, 9, 3], [4, 5, 8]]))
+    array([[1],
+           [2]])
+    """
+    width = rows.shape[-1]
+    n_parts = max(1, width // _HOT_COLUMNS)
+    part = width // n_parts
+    values = rows[:, : n_parts * part].reshape(len(rows), n_parts, part)
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        values = np.where(np.isfinite(values), values, -np.inf)
+    return np.asarray(values.argmax(-1) + np.arange(n_parts) * part)
+
+
+def excess(rows: NDArray[Any], columns: NDArray[np.intp]) -> NDArray[np.float32]:
+    """Return by how much pixels are above one beside them.
+
+    Parameters
+    ----------
+    rows
+        Shape ``(..., row, x)``.
+    columns
+        Shape ``(row, n)``.
+
+    Returns
+    -------
+    array
+        Shape ``(..., row * n)``.
+
+    Examples
+    --------
+    >>> excess(np.array([[1, 9, 3, 4]], "u2"), np.array([[1]]))
+    array([5.], dtype=float32)
+    """
+    width = rows.shape[-1]
+    beside = np.where(columns >= _ASIDE, columns - _ASIDE, np.minimum(columns + _ASIDE, width - 1))
+    which = np.arange(rows.shape[-2])[:, np.newaxis]
+    found = rows[..., which, columns].astype("f4") - rows[..., which, beside].astype("f4")
+    return np.asarray(found.reshape(*rows.shape[:-2], -1))

@@ -21,6 +21,7 @@ Samples = NDArray[np.float32]
 _CERTAIN = 6.0  # standard deviations: one in a thousand million
 _FAR = 4.0
 _HOT = 8.0  # sigma above their neighbours
+_WARM = 4.0  # the same of a master, which has less noise
 _FEW_HOT = 6
 _REAL = 3.0  # times what noise makes of a pattern's power
 _FEW_PIXELS = 64
@@ -126,19 +127,21 @@ def _slopes(local: NDArray[Any], pattern: NDArray[Any], noise: float) -> tuple[A
     return (slopes / usual if usual > 0 else slopes), noise / math.sqrt(power)
 
 
-def _hot_ratios(local: NDArray[Any], pattern: NDArray[Any], noise: float) -> tuple[Any, float]:
+def _hot_ratios(values: NDArray[Any], pattern: NDArray[Any], noise: float) -> tuple[Any, float]:
     """Return how much of its hot pixels' charge each frame has, and how uncertain that is."""
     hot = np.isfinite(pattern) & (pattern > _HOT * noise)
-    if np.count_nonzero(hot) < _FEW_HOT:
-        return np.ones(len(local)), math.inf
-    ratios = local[:, hot] / pattern[hot]
     n_hot = np.count_nonzero(hot)
+    if n_hot < _FEW_HOT:
+        return np.ones(len(values)), math.inf
+    ratios = values[:, hot] / pattern[hot]
     error = 1.25 * noise * float(_median(1 / pattern[hot])) / math.sqrt(n_hot)
     # Of few hot pixels some flicker.
     return _median(ratios, 1), max(error, 0.1 / math.sqrt(n_hot))
 
 
-def unlit_verdicts(samples: Samples, limits: Mapping[str, float]) -> list[Verdict]:
+def unlit_verdicts(
+    samples: Samples, limits: Mapping[str, float], hot_pixels: Samples | None = None
+) -> list[Verdict]:
     """Say whether bias frames, or darks, belong together.
 
     Parameters
@@ -147,6 +150,8 @@ def unlit_verdicts(samples: Samples, limits: Mapping[str, float]) -> list[Verdic
         Shape ``(frame, row, piece, pixel)``, ADU.
     limits
         By name, of the checks that are made.
+    hot_pixels
+        Shape ``(frame, pixel)``: by how much pixels that are hot are above one beside them.
 
     Returns
     -------
@@ -177,7 +182,8 @@ def unlit_verdicts(samples: Samples, limits: Mapping[str, float]) -> list[Verdic
         return _stepwise("offset", np.asarray(levels), limit)
 
     def hot(limit: float) -> Verdict:
-        ratios, error = _hot_ratios(local, pattern, noise)
+        values = local.reshape(n_frames, -1) if hot_pixels is None else hot_pixels
+        ratios, error = _hot_ratios(values, _medians_along(values, 0), math.sqrt(2) * noise)
         return _stepwise("hot", ratios, max(limit, _CERTAIN * error))
 
     return _made(
@@ -304,7 +310,9 @@ def _shapes(smooth: NDArray[Any], pieces: NDArray[Any]) -> NDArray[Any]:
 
 
 def science_figures(
-    raw: NDArray[Any], dark: NDArray[Any] | None, calibrated: NDArray[Any]
+    raw: NDArray[Any],
+    calibrated: NDArray[Any],
+    hot_pixels: tuple[NDArray[Any], NDArray[Any]] | None = None,
 ) -> dict[str, float]:
     """Return what a sample of a science frame says of it, by the names of the checks.
 
@@ -312,10 +320,11 @@ def science_figures(
     ----------
     raw
         Shape ``(piece, pixel)``, before it is calibrated.
-    dark
-        What is subtracted; None for nothing.
     calibrated
         What comes out.
+    hot_pixels
+        By how much hot pixels are above one beside them, in the frame and in its dark; None where
+        there is none.
 
     Returns
     -------
@@ -326,7 +335,7 @@ def science_figures(
     Examples
     --------
     >>> raw = np.random.default_rng(1).normal(1000, 5, (64, 16))
-    >>> found = science_figures(raw, None, raw - 900)
+    >>> found = science_figures(raw, raw - 900)
     >>> round(found["level"]), round(found["noise"]), found["negative"]
     (100, 5, 0.0)
     """
@@ -339,22 +348,18 @@ def science_figures(
         "noise": float(_spreads(_local(calibrated.astype("f4"))[np.newaxis])[0]),
         "negative": float(np.count_nonzero(finite < 0)) / finite.size,
         "saturated": float(np.count_nonzero(known == known.max())) / known.size,
-        "residue": 0.0 if dark is None else _residue(raw, dark),
+        "residue": 0.0 if hot_pixels is None else _residue(*hot_pixels),
     }
 
 
 def _residue(raw: NDArray[Any], dark: NDArray[Any]) -> float:
     """Return what part of the hot pixels of a dark is left in a frame, or is missing in it."""
-    pattern = _local(dark.astype("f4"))
-    left = _local((raw - dark).astype("f4"))
+    left = raw - dark
     noise = float(_spreads(left[np.newaxis])[0])
-    hot = pattern > _HOT * noise
+    hot = dark > _WARM * noise
     n_hot = np.count_nonzero(hot)
     if not noise > 0 or n_hot < _FEW_HOT:
         return 0.0
-    ratio = abs(float(_median(left[hot] / pattern[hot])))
-    return (
-        ratio
-        if ratio > _CERTAIN * noise / (float(_median(pattern[hot])) * math.sqrt(n_hot))
-        else 0.0
-    )
+    ratio = abs(float(_median(left[hot] / dark[hot])))
+    error = noise / (float(_median(dark[hot])) * math.sqrt(n_hot))
+    return ratio if ratio > _CERTAIN * error else 0.0

@@ -111,7 +111,7 @@ CHECKS = (
         "level",
         "DQLEVEL",
         "median, in units of pixels",
-        5.0,
+        3.0,
         "science",
         "how many times brighter or fainter a frame may be than those of its filter and time",
     ),
@@ -125,6 +125,8 @@ CHECKS = (
     ),
 )
 BY_NAME = {check.name: check for check in CHECKS}
+# The sums of raw files: a check without a figure.
+SUMS = "sums"
 
 CHECK_OPTIONS = (
     *(
@@ -137,7 +139,7 @@ CHECK_OPTIONS = (
         "checks",
         (),
         str,
-        tuple(BY_NAME),
+        (*BY_NAME, SUMS),
         several=True,
     ),
 )

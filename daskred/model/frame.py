@@ -201,6 +201,8 @@ class Frame:
         What would change if the file were written or replaced; see `daskred.fits.storage.state_of`.
     is_prepared
         Whether anything is done to them.
+    has_sums
+        Whether its header tells sums of its bytes.
     """
 
     path: str
@@ -214,6 +216,7 @@ class Frame:
     readout: Readout
     state: str = ""
     is_prepared: bool = False
+    has_sums: bool = False
 
     @property
     def preparation(self) -> Readout | None:

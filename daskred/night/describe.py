@@ -152,6 +152,7 @@ def _describe(path: str, name: str, hdus: Sequence[Hdu], rules: Rules, state: st
         state=state,
         readout=readout,
         is_prepared=is_prepared,
+        has_sums=any(card in hdu.header for hdu in hdus for card in ("CHECKSUM", "DATASUM")),
     )
     lamps = frozenset(sign.card for sign in signs if sign.card)
     return Description(frame, None, sample, lamps)

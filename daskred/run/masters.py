@@ -32,7 +32,7 @@ from daskred.arrays.masters import (
     wants_levels,
     weights_of,
 )
-from daskred.arrays.tiles import Stack, rows_per_tile, written_tiles
+from daskred.arrays.tiles import Stack, Tile, rows_per_tile, written_tiles
 from daskred.engine.executor import Executor
 from daskred.engine.progress import Progress
 from daskred.fits.raster import Raster
@@ -224,12 +224,12 @@ class Combiner:
                     master.kind, number, originals, self.options, levels, which, noise
                 )
                 how = (reduce, list(looks), darks, options)
-                rasters, sums, sample = self._image(master, number, stack, *how)
+                rasters, sums, samples = self._image(master, number, stack, *how)
                 combined.rasters.append(rasters[0])
                 if len(rasters) > 1:
                     combined.counts.append(rasters[1:])
-                if sample is not None:
-                    check_inputs(master, sample, levels, self.options, combined.figures)
+                if samples:
+                    check_inputs(master, samples, levels, self.options, combined.figures)
                 for place, own in enumerate(sums):
                     combined.sums[place] = (combined.sums[place] + own) % 2**64
             for place, look in enumerate(looks):
@@ -249,8 +249,8 @@ class Combiner:
         looks: Sequence[Look | None],
         darks: Sequence[MasterFiles],
         options: dict[str, Any],
-    ) -> tuple[list[Raster], list[int], NDArray[Any] | None]:
-        """Make one image of a master; return its rasters, and of its frames sums and a sample."""
+    ) -> tuple[list[Raster], list[int], list[Tile]]:
+        """Make one image of a master; return its rasters, and of its frames sums and samples."""
         n_frames, height, width = stack.shape
         row_bytes = (n_frames * stack.dtype.itemsize + 8 * len(darks)) * width
         n_rows = rows_per_tile(row_bytes, height, self.tile_bytes, self.executor.n_parts)
@@ -259,13 +259,13 @@ class Combiner:
         kinds = [dtype] if self.options.plain_median else [dtype, "uint16", "uint16"]
         rasters = [Raster.create(self.folder, (height, width), kind) for kind in kinds]
         sums = [0] * n_frames
-        samples: dict[int, Any] = {}
+        tiles: dict[int, Tile] = {}
         self.progress.begin(f"{master.name} of {n_frames} frames", height, "rows")
         try:
             tasks = written_tiles(stack, number, n_rows, rasters, reduce, looks, darks, options)
             for _, (rows, tile) in self.executor.run(tasks):
                 sums = [total + part for total, part in zip(sums, tile.sums, strict=True)]
-                samples[rows.start] = tile.sample
+                tiles[rows.start] = tile
                 self.progress.advance(rows.stop - rows.start)
         except BaseException:
             for raster in rasters:
@@ -273,8 +273,7 @@ class Combiner:
             raise
         finally:
             self.progress.end()
-        ordered = [samples[start] for start in sorted(samples)]
-        return rasters, sums, np.concatenate(ordered, axis=1) if stack.places else None
+        return rasters, sums, [tiles[start] for start in sorted(tiles)] if stack.places else []
 
     def _own_level(self, master: Master, combined: Combined) -> MasterLevel:
         """Return what a master flat is divided by."""

@@ -10,7 +10,7 @@ import os
 import platform
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -39,6 +39,7 @@ from daskred.run.checks import (
     with_known_noise,
 )
 from daskred.run.run import Run
+from daskred.run.witness import standing_out, wrong_sums
 
 # On a cluster each worker is asked whether it has what a task needs; here nothing is cut short.
 _ROOMY_BYTES = 10**12
@@ -58,6 +59,9 @@ class Summary:
         A receipt for each product.
     seconds
         How long it took.
+    named
+        What is worth a look: frames that stand out, raw files that have changed since they were
+        written.
     """
 
     out: Path
@@ -65,6 +69,7 @@ class Summary:
     masters: tuple[Receipt, ...]
     science: tuple[Receipt, ...]
     seconds: float
+    named: tuple[str, ...] = ()
 
     @property
     def failed(self) -> tuple[LeftOut, ...]:
@@ -155,7 +160,10 @@ def reduce_night(
             _remove_parts(out, plan)
             guard.touch()
             plan, masters, science = _carried_out(run, night, plan, options)
-            summary = Summary(out, plan, masters, science, time.monotonic() - start)
+            named = _worth_a_look(plan, (masters, science), options, executor, told)
+            for text in named:
+                log.write("worth a look", text=text)
+            summary = Summary(out, plan, masters, science, time.monotonic() - start, named)
             outcome = "some frames failed" if summary.failed else "all done"
         except (RequestError, RunError) as error:
             outcome = str(error)
@@ -173,6 +181,24 @@ def reduce_night(
                     log.left_out(entry)
                 log.write("end", outcome=outcome, **_throughput(run, time.monotonic() - start))
     return summary
+
+
+def _worth_a_look(
+    plan: Plan,
+    receipts: tuple[Sequence[Receipt], Sequence[Receipt]],
+    options: Options,
+    executor: Executor,
+    told: LoggedProgress,
+) -> tuple[str, ...]:
+    """Return what is worth a look, though nothing was left out for it."""
+    masters, science = receipts
+    products = [*zip(plan.masters, masters, strict=True)]
+    used = [member.frame for master, made in products if made.made for member in master.inputs]
+    if science:
+        products_of_science = zip(plan.science, science, strict=True)
+        used += [item.frame for item, made in products_of_science if made.made]
+    named = wrong_sums(used, options, executor, told)
+    return (*named, *(standing_out(plan.science, science, options) if science else ()))
 
 
 def workers_of(options: Options) -> Workers:

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
+from daskred.arrays.frames import TASK_PIXELS, frame_tasks, frames_in
+from daskred.arrays.tiles import Tile
+from daskred.engine.executor import Executor
+from daskred.engine.progress import Progress
 from daskred.fits.hdus import read_hdus
 from daskred.fits.header import COMMENTARY, Value, is_structural
+from daskred.fits.sums import wrong_raw_sum
 from daskred.kernels.witness import Verdict, lit_verdicts, unlit_verdicts
-from daskred.model.checks import BY_NAME
+from daskred.model.checks import BY_NAME, SUMS
 from daskred.model.errors import FrameError, FramesError
 from daskred.model.frame import Frame
-from daskred.model.plan import Master
+from daskred.model.plan import Master, Science
+from daskred.model.receipt import Receipt
 from daskred.night.describe import telling_headers
 from daskred.options import Options
 
+# Of fewer frames nobody knows which is the odd one.
+_FEW_NEIGHBOURS = 3
+_CLEAR = 3.0  # sigma of a pixel
 # How many of the others are asked for their cards.
 _MOST_OTHERS = 8
 _MOST_CARDS = 4
@@ -37,7 +48,7 @@ _WORDS = {
 
 def check_inputs(
     master: Master,
-    sample: NDArray[Any],
+    tiles: Sequence[Tile],
     levels: Sequence[float],
     options: Options,
     figures: dict[str, float],
@@ -48,8 +59,8 @@ def check_inputs(
     ----------
     master
         The master.
-    sample
-        Of its frames; see `daskred.arrays.tiles.Tile`.
+    tiles
+        In order, with samples of its frames.
     levels
         Of flats.
     options
@@ -67,10 +78,11 @@ def check_inputs(
         limits.pop("offset", None)  # which these options take away
     if options.scale != "none":
         limits = {}  # frames of other times, or of other light
+    sample = _joined([tile.sample for tile in tiles])
     if master.kind == "flat":
         verdicts = lit_verdicts(sample, levels, limits)
     else:
-        verdicts = unlit_verdicts(sample.astype("f4"), limits)
+        verdicts = unlit_verdicts(sample, limits, _joined([tile.hot_pixels for tile in tiles]))
     frames = [member.frame for member in master.inputs]
     errors: dict[str, FrameError] = {}
     for verdict in verdicts:
@@ -80,6 +92,11 @@ def check_inputs(
             errors.setdefault(error.path, error)
     if errors:
         raise FramesError(tuple(errors.values()))
+
+
+def _joined(samples: Sequence[NDArray[Any] | None]) -> NDArray[np.float32]:
+    parts = [sample for sample in samples if sample is not None]
+    return np.concatenate(parts, axis=1).astype("f4", copy=False)
 
 
 def _errors(name: str, frames: Sequence[Frame], verdict: Verdict) -> list[FrameError]:
@@ -143,3 +160,77 @@ def _cards_of(frame: Frame) -> dict[str, Value]:
         and not is_structural(keyword)
         and not _OF_TIME.fullmatch(keyword)
     }
+
+
+def standing_out(
+    science: Sequence[Science], receipts: Sequence[Receipt], options: Options
+) -> list[str]:
+    """Name the science frames that are far from others of their filter and exposure time.
+
+    Parameters
+    ----------
+    science, receipts
+        The frames, and what became of each.
+    options
+        The limits.
+    """
+    groups: dict[object, list[tuple[str, dict[str, float]]]] = {}
+    for item, receipt in zip(science, receipts, strict=True):
+        facts = item.frame.facts
+        alike = (facts.exptime_s, facts.filter, item.frame.layout, item.correction.flat)
+        if receipt.figures:
+            groups.setdefault(alike, []).append((item.frame.name, receipt.figures))
+    return [text for group in groups.values() for text in _far_from(group, options.limits)]
+
+
+def _far_from(
+    group: Sequence[tuple[str, dict[str, float]]], limits: Mapping[str, float]
+) -> Iterator[str]:
+    """Say which frames of a group are far from the others."""
+    if len(group) < _FEW_NEIGHBOURS:
+        return
+    levels = sorted(figures["level"] for _, figures in group)
+    noises = sorted(figures["noise"] for _, figures in group)
+    level, noise = levels[len(levels) // 2], noises[len(noises) // 2]
+    for name, figures in group:
+        apart = abs(figures["level"] - level) > _CLEAR * noise
+        times = limits.get("level", math.inf)
+        if apart and not level / times <= figures["level"] <= level * times:
+            yield f"{name} stands out: its level is {figures['level']:.4g}, others have {level:.4g}"
+        elif figures["noise"] > limits.get("noise", math.inf) * noise > 0:
+            yield f"{name} stands out: its noise is {figures['noise']:.4g}, others have {noise:.4g}"
+
+
+def wrong_sums(
+    frames: Sequence[Frame], options: Options, executor: Executor, progress: Progress
+) -> list[str]:
+    """Name raw files whose own CHECKSUM or DATASUM is wrong; most have none.
+
+    They may have been damaged, or changed by a program that left the sums as they were.
+    """
+    summed = list({frame.path: frame for frame in frames if frame.has_sums}.values())
+    if SUMS in options.unchecked or not summed:
+        return []
+    found = []
+    progress.begin("Sums of raw files", len(summed), "frames")
+    try:
+        paths = [frame.path for frame in summed]
+        n_each = frames_in(TASK_PIXELS, summed, executor.n_parts)
+        for task, results in executor.run(frame_tasks("sums", summed, paths, n_each, _sums_of)):
+            for frame, text in zip(task.items, results, strict=True):
+                if text:
+                    found.append(f"{frame.name}: its {text} is wrong; was it changed, or damaged?")
+            progress.advance(len(results))
+    finally:
+        progress.end()
+    return sorted(found)
+
+
+def _sums_of(frames: Sequence[Frame]) -> list[str]:
+    found = []
+    for frame in frames:
+        try:
+            found.append(wrong_raw_sum(frame.path))
+        except FrameError as error:
+            found.append(error.reason)
+    return found
