@@ -11,10 +11,10 @@ from daskred.model.frame import Frame
 from daskred.options import Options
 
 _WORDS = {
+    "saturated": "{figure:.0%} of its pixels have the largest value: it is saturated, or empty",
     "negative": "{figure:.0%} of its pixels would be negative: what is subtracted is not below it",
     "residue": "{figure:.0%} of the charge of its hot pixels differs from the dark's: of another"
     " temperature, time or orientation",
-    "saturated": "{figure:.0%} of its pixels have the largest value: it is saturated, or empty",
 }
 
 
