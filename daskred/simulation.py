@@ -352,7 +352,8 @@ def simulate(
     for which, series in enumerate(all_series, start=1):
         for name, cards, pixels in _frames(truth, series, which, seed, time, readout):
             (folder / name).parent.mkdir(exist_ok=True)
-            write_atomically(folder / name, [(Header(tuple(cards)), as_bands(pixels))])
+            units = [(Header(tuple(cards)), as_bands(pixels))]
+            write_atomically(folder / name, units, summed=False)  # as most cameras write them
             progress.advance(1)
         time += timedelta(hours=2)
     progress.end()

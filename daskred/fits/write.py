@@ -153,6 +153,7 @@ def write_atomically(
     guard: Path | None = None,
     late: LateCards = _NOTHING_LATE,
     pack: Callable[[Path, Path], None] | None = None,
+    summed: bool = True,
 ) -> int:
     """Write a product: whole or not at all, CHECKSUM and DATASUM included.
 
@@ -170,6 +171,8 @@ def write_atomically(
     pack
         Makes of the written file, its first argument, another one, the second, which is the
         product then.
+    summed
+        Whether it has CHECKSUM and DATASUM.
 
     Returns
     -------
@@ -186,7 +189,7 @@ def write_atomically(
     packed = part.with_name(f"{part.stem}-packed")
     try:
         _check_guard(guard)
-        n_nan = _write(part, units, late)
+        n_nan = _write(part, units, late, summed)
         if pack:
             pack(part, packed)
             packed.replace(part)
@@ -218,7 +221,7 @@ class _Head:
     is_data: bool
 
 
-def _write(part: Path, units: Sequence[Unit], late: LateCards) -> int:
+def _write(part: Path, units: Sequence[Unit], late: LateCards, summed: bool) -> int:
     """Write all units of a file, and return the number of NaN."""
     heads: list[_Head] = []
     offset = 0
@@ -247,7 +250,7 @@ def _write(part: Path, units: Sequence[Unit], late: LateCards) -> int:
             header = head.header.plus(late.make() if index == 0 else ())
             if head.n_nan is not None:
                 header = header.plus([format_card("NANPIX", head.n_nan, "pixels without a value")])
-            header = with_sums(header, head.data_sum)
+            header = with_sums(header, head.data_sum) if summed else header
             _pwrite(descriptor, memoryview(header.to_bytes()), head.offset)
     finally:
         os.close(descriptor)

@@ -256,7 +256,7 @@ def light_of(values: NDArray[Any], method: str) -> Light:
         return Light(math.nan, 0.0, 0.0)
     sample = flat[:: flat.size // _SAMPLE_PIXELS | 1]
     (bright,) = quantiles(sample, [_BRIGHT])
-    near = flat[: _SAMPLE_PIXELS * 8]
+    near = flat[:_SAMPLE_PIXELS]
     steps = np.abs(near[2:] - near[:-2])  # of one colour, where a sensor has a pattern of colours
     noise = 1.0484 * float(np.median(steps)) if steps.size else 0.0  # of a Gaussian's |difference|
     dim = np.count_nonzero(sample < _DIM * bright) / sample.size
@@ -281,9 +281,9 @@ def piled_up(values: NDArray[Any]) -> tuple[float, float] | None:
     """
     top = values.max(initial=0)
     n_top = np.count_nonzero(values == top)
-    below = values[values < top]
-    if values.dtype.kind not in "iu" or n_top < _PILE or not below.size:
+    if values.dtype.kind not in "iu" or n_top < _PILE or n_top == values.size:
         return None
+    below = values[values < top]
     n_next = np.count_nonzero(below == below.max())
     return (float(top), n_top / values.size) if n_top >= _STEEP * (n_next + 1) else None
 

@@ -10,7 +10,7 @@ from daskred.cameras.read import read_camera
 from daskred.cameras.recognise import recognise
 from daskred.cameras.rules import Camera
 from daskred.fits.hdus import read_hdus
-from daskred.fits.storage import map_concurrently
+from daskred.fits.storage import is_remote, map_concurrently
 from daskred.model.errors import FrameError, RequestError
 from daskred.model.frame import Frame, Kind
 from daskred.model.plan import LeftOut
@@ -185,7 +185,8 @@ def recognised_camera(sources: Sequence[str | Path]) -> Camera:
     """
     files = find_files(sources)
     found: dict[str, str] = {}
-    for path, _ in files[:: -(-len(files) // _ASKED) or 1]:
+    n_asked = 1 if any(is_remote(path) for path, _ in files) else _ASKED
+    for path, _ in files[:: -(-len(files) // n_asked) or 1]:
         try:
             known = recognise(telling_headers(read_hdus(path)))
         except FrameError:
@@ -199,7 +200,7 @@ def recognised_camera(sources: Sequence[str | Path]) -> Camera:
     return replace(read_camera(name), reason=reason)
 
 
-# How many headers are asked which camera wrote them.
+# How many headers are asked which camera wrote them; of those far away, one.
 _ASKED = 12
 
 

@@ -16,6 +16,7 @@ from daskred.engine.executor import Executor
 from daskred.engine.progress import Progress
 from daskred.fits.hdus import read_hdus
 from daskred.fits.header import COMMENTARY, Value, is_structural
+from daskred.fits.storage import is_remote
 from daskred.fits.sums import wrong_raw_sum
 from daskred.kernels.witness import Verdict, lit_verdicts, unlit_verdicts
 from daskred.model.checks import BY_NAME, SUMS
@@ -206,9 +207,11 @@ def wrong_sums(
 ) -> list[str]:
     """Name raw files whose own CHECKSUM or DATASUM is wrong; most have none.
 
-    They may have been damaged, or changed by a program that left the sums as they were.
+    They may have been damaged, or changed by a program that left the sums as they were. What lies
+    far away is not read again for it.
     """
-    summed = list({frame.path: frame for frame in frames if frame.has_sums}.values())
+    here = (frame for frame in frames if frame.has_sums and not is_remote(frame.path))
+    summed = list({frame.path: frame for frame in here}.values())
     if SUMS in options.unchecked or not summed:
         return []
     found = []
