@@ -66,10 +66,12 @@ class Calibrated:
         if not self._samples:
             return {}
         raw, calibrated = (np.concatenate(parts) for parts in zip(*self._samples, strict=True))
-        if not self._hot_pixels:
-            return science_figures(raw, calibrated)
-        own, darks = (np.concatenate(parts) for parts in zip(*self._hot_pixels, strict=True))
-        return science_figures(raw, calibrated, (own, darks))
+        hot_pixels = None
+        if self._hot_pixels:
+            own, darks = (np.concatenate(parts) for parts in zip(*self._hot_pixels, strict=True))
+            hot_pixels = own, darks
+        odd = {"wrapped": 0.0, "clipped": 0.0, **self._source.oddities}
+        return {**science_figures(raw, calibrated, hot_pixels), **odd}
 
     @property
     def counts(self) -> Mapping[str, int]:

@@ -8,7 +8,7 @@ known from one look at the frame before.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +51,7 @@ class PreparedSource:
     """
 
     saturated_are_nan = True
+    oddities: Mapping[str, float] = {}
 
     def __init__(self, frame: Frame, options: Options, look: Look | None = None) -> None:
         self._frame, self._readout = frame, frame.readout

@@ -18,9 +18,10 @@ from daskred.fits.checksum import sum_of_rows
 from daskred.fits.pixels import band_rows, bands_of
 from daskred.fits.storage import state_of
 from daskred.kernels.flat import mark_saturated
+from daskred.kernels.level import piled_up
 from daskred.kernels.scratch import scratch
 from daskred.model.errors import FrameError
-from daskred.model.frame import Frame
+from daskred.model.frame import Frame, Image
 
 if TYPE_CHECKING:
     from daskred.options import Options
@@ -48,6 +49,10 @@ class Source(Protocol):
         None for what is no raw frame.
         """
 
+    @property
+    def oddities(self) -> Mapping[str, float]:
+        """What was found in all raw pixels: ``wrapped`` and ``clipped``; see `CHECKS`."""
+
     def bands(self, number: int, saturated: bool, every: int = 1) -> Iterator[Piece]:
         """Yield first row, pixels and, where that is wanted, saturation of each band of an image.
 
@@ -70,6 +75,7 @@ class PlainSource:
         self._frame = frame
         self.shapes = tuple(image.shape for image in frame.images)
         self._sums = [0] * len(self.shapes)
+        self.oddities = {"wrapped": 0.0, "clipped": 0.0}
 
     @property
     def n_pixels(self) -> int:
@@ -89,9 +95,14 @@ class PlainSource:
         if saturated:  # where nothing is prepared, one amplifier is all of an image
             amplifiers = self._frame.readout.amplifiers
             (limit,) = (a.saturation_adu for a in amplifiers if a.target == number)
+            if every == 1 and limit == image.largest:
+                limit = self._pile_of(image) or limit
+        is_signed = image.dtype == np.int16
         start = self._sums[number] = 0
         for raw in bands_of(self._frame.path, image):
             self._sums[number] += sum_of_rows(raw, first + start)
+            if is_signed:
+                self.oddities["wrapped"] += float(np.count_nonzero(raw < _WRAPPED))
             full = None
             if saturated:
                 full = scratch("saturated", raw.shape, "?")
@@ -100,12 +111,35 @@ class PlainSource:
             yield start, raw[rows], full if full is None else full[rows]
             start += len(raw)
 
+    def _pile_of(self, image: Image) -> float | None:
+        """Return the level at which pixels pile up, where no card tells it; None where they do not.
+
+        It costs to read the frame once more, and is done only for masks.
+        """
+        ends = [(band.min(), band.max()) for band in bands_of(self._frame.path, image)]
+        lowest, top = min(low for low, _ in ends), max(high for _, high in ends)
+        if image.largest is None or float(top) >= image.largest:
+            return None
+        # The largest values, and one that is not.
+        from_here = float(top) - max(_NEAR, _NEAR * float(top) / 1000)
+        near = [band[band > from_here] for band in bands_of(self._frame.path, image)]
+        pile = piled_up(np.concatenate([*near, np.array([lowest], image.dtype)]))
+        if pile:
+            self.oddities["clipped"] = pile[0]
+        return pile[0] if pile else None
+
+
+# Signed integers below it were larger than the type could hold.
+_WRAPPED = -1000
+_NEAR = 32  # ADU, or thousandths of the largest value
+
 
 class ArraySource:
     """A frame whose pixels are in memory."""
 
     saturated_are_nan = False
     raw_sum = None
+    oddities: Mapping[str, float] = {}
 
     def __init__(self, images: Mapping[int, NDArray[Any]]) -> None:
         self._images = images

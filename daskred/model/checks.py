@@ -108,6 +108,22 @@ CHECKS = (
         "the part of a science frame that may be at one largest value (0 to 1)",
     ),
     Check(
+        "wrapped",
+        "DQWRAP",
+        "pixels below -1000 ADU of signed integers",
+        0.0,
+        "science",
+        "how many pixels of 16-bit integers may be far below zero, as 40000 that became -25536",
+    ),
+    Check(
+        "clipped",
+        "DQCLIP",
+        "where pixels pile up, ADU, if no card told; or 0",
+        0.0,
+        "science",
+        "levels, ADU, at which a pile-up is not told",
+    ),
+    Check(
         "level",
         "DQLEVEL",
         "median, in units of pixels",

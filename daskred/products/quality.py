@@ -12,6 +12,8 @@ from daskred.options import Options
 
 _WORDS = {
     "saturated": "{figure:.0%} of its pixels have the largest value: it is saturated, or empty",
+    "wrapped": "{figure:.0f} of its pixels are far below zero: signed integers of 16 bits"
+    " had no room for them",
     "negative": "{figure:.0%} of its pixels would be negative: what is subtracted is not below it",
     "residue": "{figure:.0%} of the charge of its hot pixels differs from the dark's: of another"
     " temperature, time or orientation",
@@ -21,7 +23,7 @@ _WORDS = {
 def figure_cards(figures: Mapping[str, float]) -> list[str]:
     """Return a card for each figure."""
     return [
-        format_card(BY_NAME[name].card, float(f"{figure:.4g}"), BY_NAME[name].legend)
+        format_card(BY_NAME[name].card, float(f"{figure:.6g}"), BY_NAME[name].legend)
         for name, figure in figures.items()
     ]
 

@@ -181,7 +181,17 @@ def standing_out(
         alike = (facts.exptime_s, facts.filter, item.frame.layout, item.correction.flat)
         if receipt.figures:
             groups.setdefault(alike, []).append((item.frame.name, receipt.figures))
-    return [text for group in groups.values() for text in _far_from(group, options.limits)]
+    found = [text for group in groups.values() for text in _far_from(group, options.limits)]
+    piles: dict[float, list[str]] = {}
+    for group in groups.values():
+        for name, figures in group:
+            if figures["clipped"] > options.limits.get("clipped", math.inf):
+                piles.setdefault(figures["clipped"], []).append(name)
+    return found + [
+        f"{names[0]}{f' and {len(names) - 1} more' if names[1:] else ''}: pixels pile up at"
+        f" {level:g} ADU, which is taken for saturation"
+        for level, names in piles.items()
+    ]
 
 
 def _far_from(

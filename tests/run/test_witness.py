@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from daskred import Options, RequestError, Summary, open_night, reduce_night, simulate
 from daskred.model.checks import BY_NAME, CHECKS
+from daskred.model.mask import SATURATED
 from daskred.products.log import LOG_NAME
 from tests.conftest import NightMaker, tree
 
@@ -301,3 +302,36 @@ def test_floats_of_another_scale_are_named(make_night: NightMaker, tmp_path: Pat
     fits.PrimaryHDU(scaled, header).writeto(path, overwrite=True)
     told: dict[str, Any] = named(reduce_night(open_night(make_night.folder), tmp_path / "out"))
     assert "would be negative" in told["s-0.fits"]
+
+
+@pytest.mark.parametrize("top", [4095, 16383, 4095 * 16])
+def test_the_mask_knows_where_pixels_pile_up(
+    make_night: NightMaker, tmp_path: Path, top: int
+) -> None:
+    make_night.standard()
+    for path in make_night.folder.glob("s-*.fits"):
+        stars = np.rint(RANDOM.normal(500, 5, make_night.shape))
+        stars[2:5, 3:11] = top
+        stars[5, 3:7] = top * 0.9
+        with fits.open(path, mode="update") as hdus:
+            hdus[0].data = stars.astype("u2")
+    summary = reduce_night(open_night(make_night.folder), tmp_path / "out", Options(mask=True))
+    assert f"pixels pile up at {top} ADU, which is taken for saturation" in summary.named[0]
+    mask = fits.getdata(tmp_path / "out" / "s-0c.fits", "MASK")
+    expected = fits.getdata(make_night.folder / "s-0.fits") == top
+    np.testing.assert_array_equal((mask & SATURATED) > 0, expected)
+    assert fits.getheader(tmp_path / "out" / "s-0c.fits")["DQCLIP"] == top
+
+
+def test_integers_that_wrapped_are_named(make_night: NightMaker, tmp_path: Path) -> None:
+    make_night.standard()
+    for path in make_night.folder.glob("*.fits"):
+        with fits.open(path) as hdus:
+            data, header = hdus[0].data.astype("i2"), hdus[0].header
+        header.remove("BZERO", ignore_missing=True)
+        if path.name == "s-1.fits":
+            data[3, 4] = -20536
+        fits.PrimaryHDU(data, header).writeto(path, overwrite=True)
+    told = named(reduce_night(open_night(make_night.folder), tmp_path / "out"))
+    assert set(told) == {"s-1.fits"}
+    assert "1 of its pixels are far below zero" in told["s-1.fits"]
