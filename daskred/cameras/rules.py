@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from typing import Any, Literal
 
 from daskred.model.errors import RequestError
@@ -282,6 +283,7 @@ class Camera:
     source: str | None = None
     reason: str = ""
     _known: dict[str, frozenset[str]] = field(default_factory=dict, repr=False, compare=False)
+    _lamps: dict[str, bool] = field(default_factory=dict, repr=False, compare=False)
 
     def groups_of(self, word: str) -> frozenset[str]:
         """Return the groups that a word, in lower case, belongs to."""
@@ -289,6 +291,22 @@ class Camera:
         if found is None:
             found = frozenset(g for g, pattern in self.words.items() if pattern.fullmatch(word))
             self._known[word] = found
+        return found
+
+    @cached_property
+    def cards(self) -> Mapping[str, frozenset[str]]:
+        """All cards that may hold each fact."""
+        return {
+            fact: frozenset(card for cards in alternatives for card in cards)
+            for fact, alternatives in self.facts.items()
+        }
+
+    def is_lamp(self, keyword: str) -> bool:
+        """Whether a card tells whether a lamp is on."""
+        found = self._lamps.get(keyword)
+        if found is None:
+            found = any(pattern.fullmatch(keyword) for pattern in self.lamp_switches)
+            self._lamps[keyword] = found
         return found
 
     def same_exptime(self, first_s: float, second_s: float) -> bool:

@@ -44,6 +44,8 @@ def images_of(path: str, hdus: Sequence[Hdu]) -> tuple[Image, ...]:
     FrameError
         When there is none, or the first one has more than two axes.
     """
+    if len(hdus) == 1 and len(axes := _axes(path, hdus[0].header)) == 2 and 0 not in axes:
+        return (_image(path, hdus[0], axes, ()),)  # nearly always
     found = [hdu for hdu in hdus if _has_pixels(path, hdu)]
     flat = [hdu for hdu in found if len(_axes(path, hdu.header)) == 2]
     if found and (not flat or (found[0].index == 0 and found[0] is not flat[0])):
@@ -52,7 +54,8 @@ def images_of(path: str, hdus: Sequence[Hdu]) -> tuple[Image, ...]:
         raise FrameError(path, "has no image: no header announces two-dimensional pixels")
     images: list[Image] = []
     for hdu in _of_detectors(path, flat):
-        images.append(_image(path, hdu, {image.name for image in images}))
+        taken = {image.name for image in images}
+        images.append(_image(path, hdu, _axes(path, hdu.header), taken))
     return tuple(images)
 
 
@@ -109,12 +112,11 @@ def _of_detectors(path: str, flat: Sequence[Hdu]) -> list[Hdu]:
     ]
 
 
-def _image(path: str, hdu: Hdu, taken: Collection[str]) -> Image:
+def _image(path: str, hdu: Hdu, axes: tuple[int, ...], taken: Collection[str]) -> Image:
     """Return the image of a unit, under a name that is not taken."""
     header = hdu.header
     compressed = _is_compressed(header)
     prefix = "Z" if compressed else ""
-    axes = _axes(path, header)
     n_pixels = math.prod(axes)
     if header.get("ZCMPTYPE") == "PLIO_1":
         # Its decompressor leaves what a damaged stream does not tell as it was in memory.

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import fields
 
 from daskred.cameras.rules import COMPUTED, Camera
-from daskred.fits.header import COMMENTARY, Header, Value
+from daskred.fits.header import COMMENTARY, Header, Value, stands_in
 from daskred.model.errors import FrameError
 from daskred.model.frame import Facts
 from daskred.night.times import seconds_between
@@ -40,6 +40,7 @@ _FILTER_COMMENT = re.compile(
     r"\bfilter\b(?!\s*(wheel|number|position|pos|temp|focus|offset))", re.I
 )
 _KELVIN = 273.15
+_NO_CARDS: frozenset[str] = frozenset()
 _FIELDS = frozenset(field.name for field in fields(Facts))
 
 
@@ -57,8 +58,10 @@ def _alternatives(
     headers: Sequence[Header], camera: Camera, fact: str
 ) -> Iterator[tuple[str, tuple[Value, ...]]]:
     """Yield the cards, and their values, of each alternative that is there whole."""
+    if all(header.lacks(camera.cards.get(fact, _NO_CARDS)) for header in headers):  # nearly always
+        return
     for cards in camera.facts.get(fact, ()):
-        if not any(card in header for header in headers for card in cards):
+        if len(cards) == 1 and not stands_in(headers, cards[0]):
             continue
         values = tuple(next(present(headers, card), None) for card in cards)
         if any(value is not None for value in values):
@@ -219,6 +222,9 @@ def _filter(headers: Sequence[Header], camera: Camera) -> str | None:
         real = [name for name in names if len(names) == 1 or not _NO_FILTER.fullmatch(name)]
         return "+".join(real) if real else names[0]
     # A card that nobody knows is told by its name or comment, and by its value.
+    texts = ["".join(header.cards).upper() for header in headers]
+    if not any("FILT" in text or "FLT" in text for text in texts):
+        return None
     unknown = {
         value.strip()
         for header in headers

@@ -44,11 +44,15 @@ class Shelf:
         default_factory=lambda: {"bias": [], "dark": [], "flat": []}
     )
     _found: dict[Hashable, list[Master]] = field(default_factory=dict)
+    _criteria: dict[MasterKind, list[Criterion]] = field(default_factory=dict)
 
     def criteria(self, kind: MasterKind) -> list[Criterion]:
         """Return what masters of a kind must share with the frames that they calibrate."""
-        allowed = self.options.allow
-        return [c for c in self.camera.criteria_of(kind) if c.name not in allowed]
+        if kind not in self._criteria:
+            allowed = self.options.allow
+            known = self.camera.criteria_of(kind)
+            self._criteria[kind] = [c for c in known if c.name not in allowed]
+        return self._criteria[kind]
 
     def disagreement(self, target: Frame, master: Master) -> str | None:
         """Return the first criterion that keeps two from belonging together, or None."""
@@ -62,8 +66,10 @@ class Shelf:
 
     def _differences(self, target: Frame, master: Master, differs: str) -> Iterator[str]:
         for criterion in self.criteria(master.kind):
+            if criterion.differs != differs:
+                continue
             mine, other = (f.facts.value(criterion.fact) for f in (target, master))
-            if criterion.differs == differs and criterion.distance(mine, other):
+            if criterion.distance(mine, other):
                 yield f"{criterion.name} {criterion.text(other)}, not {criterion.text(mine)}"
 
     def matching(self, kind: MasterKind, target: Frame) -> list[Master]:

@@ -116,9 +116,9 @@ def open_night(
     RequestError
         When a source does not exist, no file is found, or a pattern matches none.
     """
-    camera = camera or recognised_camera(sources)
-    choices = Choices(kinds, exptimes, filters)
     files = find_files(sources)
+    camera = camera or _recognised([path for path, _ in files])
+    choices = Choices(kinds, exptimes, filters)
     if not files:
         below = ", ".join(map(str, sources))
         raise RequestError(
@@ -183,10 +183,13 @@ def recognised_camera(sources: Sequence[str | Path]) -> Camera:
 
     Some headers are asked. Where they tell two cameras, or none, it is the default rules.
     """
-    files = find_files(sources)
+    return _recognised([path for path, _ in find_files(sources)])
+
+
+def _recognised(paths: Sequence[str]) -> Camera:
     found: dict[str, str] = {}
-    n_asked = 1 if any(is_remote(path) for path, _ in files) else _ASKED
-    for path, _ in files[:: -(-len(files) // n_asked) or 1]:
+    n_asked = 1 if any(map(is_remote, paths)) else _ASKED
+    for path in paths[:: -(-len(paths) // n_asked) or 1]:
         try:
             known = recognise(telling_headers(read_hdus(path)))
         except FrameError:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from daskred.cameras.rules import Camera, Meaning
-from daskred.fits.header import Header
+from daskred.fits.header import Header, stands_in
 from daskred.night.signs import runs_of, texts_of
 
 
@@ -34,8 +34,10 @@ def processed_sign(
     folders = path.parent.parts
     for rule in camera.processed:
         for card in rule.cards:
+            if not stands_in(headers, card):
+                continue
             for header in headers:
-                for value in header.values(card) if card in header else ():
+                for value in header.values(card):
                     if rule.pattern is None or rule.pattern.search(str(value)):
                         return rule.means, f"{card} = {value!r}"
         if rule.file and rule.file.search(stem):

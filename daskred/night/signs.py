@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import PurePosixPath
 
 from daskred.cameras.rules import Camera
-from daskred.fits.header import Header
+from daskred.fits.header import Header, stands_in
 from daskred.night.facts import present
 
 ALL = frozenset({"bias", "dark", "flat", "science", "auxiliary"})
@@ -176,6 +176,8 @@ def texts_of(
 ) -> Iterator[tuple[str, str]]:
     """Yield card and value of each card that holds words, or a number that stands for one."""
     for card in cards:
+        if not stands_in(headers, card):
+            continue
         for value in dict.fromkeys(present(headers, card)):
             if word := codes.get(card, {}).get(str(value).strip()):
                 yield card, word
@@ -243,7 +245,7 @@ def lamp_signs(
     unlit = ALL - {"science"}
     for header in headers:
         for keyword in header.keywords:
-            if any(pattern.fullmatch(keyword) for pattern in camera.lamp_switches):
+            if camera.is_lamp(keyword):
                 value = header.get(keyword)
                 is_on = value is True or _SWITCHED_ON.fullmatch(str(value))
                 if is_on and keyword not in stuck:
