@@ -178,7 +178,9 @@ class Calibrated:
     def _bands(self, number: int, whole: Whole | None) -> Iterator[tuple[slice, Band]]:
         """Yield the bands of an image as they have passed the steps that reach a band."""
         recipe, masters = self._recipe, self._loaded[number]
-        for start, pixels, saturated in self._source.bands(number, saturated=whole is not None):
+        wanted = whole is not None
+        source = self._source.bands(number, saturated=wanted, piles=wanted)
+        for start, pixels, saturated in source:
             rows = slice(start, start + len(pixels))
             if whole is None:
                 out = scratch("calibrated band", pixels.shape, recipe.options.dtype)

@@ -82,7 +82,9 @@ class PreparedSource:
         places = [amplifier.place.shape for amplifier in self._readout.amplifiers]
         return sum(rows * columns for rows, columns in places)
 
-    def bands(self, number: int, saturated: bool, every: int = 1) -> Iterator[Piece]:
+    def bands(
+        self, number: int, saturated: bool, every: int = 1, piles: bool = False
+    ) -> Iterator[Piece]:
         """Yield the bands of an image, or every so many of its rows."""
         height, width = self.shapes[number]
         n_rows = band_rows((height, width)) * every

@@ -53,11 +53,14 @@ class Source(Protocol):
     def oddities(self) -> Mapping[str, float]:
         """What was found in all raw pixels: ``wrapped`` and ``clipped``; see `CHECKS`."""
 
-    def bands(self, number: int, saturated: bool, every: int = 1) -> Iterator[Piece]:
+    def bands(
+        self, number: int, saturated: bool, every: int = 1, piles: bool = False
+    ) -> Iterator[Piece]:
         """Yield first row, pixels and, where that is wanted, saturation of each band of an image.
 
         All may be in memory that the next band overwrites. Of bands of every so many rows the
-        first of all is the image's first.
+        first of all is the image's first. Where no card tells saturation, a pile-up of pixels may
+        be looked for, which reads the frame once more.
         """
 
 
@@ -87,7 +90,9 @@ class PlainSource:
         """The sum of the raw pixels that were read."""
         return sum(self._sums) % 2**64
 
-    def bands(self, number: int, saturated: bool, every: int = 1) -> Iterator[Piece]:
+    def bands(
+        self, number: int, saturated: bool, every: int = 1, piles: bool = False
+    ) -> Iterator[Piece]:
         """Yield the bands of an image, or every so many of its rows."""
         image = self._frame.images[number]
         first = sum(one.shape[0] for one in self._frame.images[:number])
@@ -95,7 +100,7 @@ class PlainSource:
         if saturated:  # where nothing is prepared, one amplifier is all of an image
             amplifiers = self._frame.readout.amplifiers
             (limit,) = (a.saturation_adu for a in amplifiers if a.target == number)
-            if every == 1 and limit == image.largest:
+            if piles and limit == image.largest:
                 limit = self._pile_of(image) or limit
         is_signed = image.dtype == np.int16
         start = self._sums[number] = 0
@@ -149,7 +154,9 @@ class ArraySource:
         self.shapes = tuple(shapes.get(number, (0, 0)) for number in range(n_images))
         self.n_pixels = sum(image.size for image in images.values())
 
-    def bands(self, number: int, saturated: bool, every: int = 1) -> Iterator[Piece]:
+    def bands(
+        self, number: int, saturated: bool, every: int = 1, piles: bool = False
+    ) -> Iterator[Piece]:
         """Yield the bands of an image; of arrays nobody knows where they are saturated."""
         image = self._images.get(number, np.empty((0, 1)))
         step = band_rows(image.shape)

@@ -108,7 +108,10 @@ def number_of(frames: Sequence[Frame], image: int | str) -> int:
 def coordinates_of(frames: Sequence[Frame]) -> Mapping[str, tuple[str, list[Any]]]:
     """Return what is known of each frame, along the dimension ``frame``."""
     times = [np.nan if f.facts.exptime_s is None else f.facts.exptime_s for f in frames]
+    # What criteria compare, as far as any header tells it.
+    settings = dict.fromkeys(name for frame in frames for name, _ in frame.facts.settings)
     return {
+        **{n: ("frame", [str(f.facts.value(n) or "") for f in frames]) for n in settings},
         "file": ("frame", [frame.path for frame in frames]),
         "kind": ("frame", [frame.kind for frame in frames]),
         "exptime_s": ("frame", times),

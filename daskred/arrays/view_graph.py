@@ -41,6 +41,13 @@ from daskred.arrays.view import (
     token_of,
     unit_of,
 )
+from daskred.arrays.view_guard import (
+    attributes_of,
+    attributes_of_array,
+    check_inputs,
+    check_master,
+    is_known,
+)
 from daskred.arrays.view_nodes import (
     Labelled,
     by_image,
@@ -198,6 +205,8 @@ class _Graph:
         Of what it is made from, and of its pixels.
     precision
         What values are rounded to before they are divided by the level.
+    about
+        What is known of it.
     """
 
     kind: MasterKind
@@ -208,6 +217,7 @@ class _Graph:
     n_frames: int
     unit: str
     precision: str
+    about: dict[str, Any] = field(default_factory=dict)
     layer: Layer = field(default_factory=dict)
     needs: list[da.Array] = field(default_factory=list)
     tiles: list[tuple[slice, Key]] = field(default_factory=list)
@@ -234,6 +244,7 @@ class _Graph:
                 layer[(name, place, 0)] = (work, key, self.level, self.noise)
             data = lazy(name, layer, (heights, (self.shape[1],)), dtype, self.needs)
             about = {"units": self.unit, "combine": options.combine, "n_frames": self.n_frames}
+            about |= self.about
             planes[plane] = xr.DataArray(
                 data, dims=("y", "x"), name=f"master_{self.kind}", attrs=about
             )
@@ -247,14 +258,28 @@ def master_of_frames(
     options: Options,
     dark: Labelled | None = None,
     zero: Labelled | None = None,
+    loose: bool = False,
 ) -> Labelled:
-    """Return a master of frames, lazily, with all that options ask for."""
+    """Return a master of frames, lazily, with all that options ask for.
+
+    Frames must belong together, unless they are combined loosely: as any stack of images.
+    """
     import xarray as xr
 
+    if not isinstance(given, xr.DataArray):
+        given = list(given)
+        check_alike(given)
+    if not loose:
+        check_inputs(kind, given, options)
+        if kind == "flat" and dark is None and is_known(given) and not options.missing_dark:
+            raise RequestError(
+                "master_flat: no dark is subtracted; Options(missing_dark=True) goes without"
+            )
+        if dark is not None:
+            check_master("dark", dark, given, options)
     if isinstance(given, xr.DataArray):
-        return _master_of_array(kind, given, options, dark)
-    frames = list(given)
-    check_alike(frames)
+        return _master_of_array(kind, given, options, dark, loose)
+    frames = given
     number = number_of(frames, image)
     readout, flat = frames[0].readout, kind == "flat"
     n_pixels = sum(shape[0] * shape[1] for _, shape in frames[0].layout)
@@ -267,6 +292,7 @@ def master_of_frames(
         len(frames),
         "" if flat else unit_of(frames),
         precision_of(n_pixels, options) if flat else options.dtype,
+        {} if loose else attributes_of(kind, frames),
     )
     layer, token = graph.layer, graph.token
     darks_of, zeros_of = by_image(dark, frames, number), by_image(zero, frames, number)
@@ -327,7 +353,7 @@ def master_of_frames(
 
 
 def _master_of_array(
-    kind: MasterKind, stack: xr.DataArray, options: Options, dark: Labelled | None
+    kind: MasterKind, stack: xr.DataArray, options: Options, dark: Labelled | None, loose: bool
 ) -> Labelled:
     """Return a master of an array ``(frame, y, x)``, as it may have been worked on.
 
@@ -359,6 +385,7 @@ def _master_of_array(
         n_frames,
         "" if flat else str(stack.attrs.get("units", "adu")),
         precision_of(height * width, options) if flat else options.dtype,
+        {} if loose else attributes_of_array(kind, stack),
     )
     layer, token = graph.layer, graph.token
     graph.needs.append(tiled)

@@ -169,4 +169,4 @@ def combine_frames(
             "reject_centre": rejection.centre,
             "reject_scale": rejection.scale,
         }
-    return master_of_frames("bias", frames, image, _options(options, more))
+    return master_of_frames("bias", frames, image, _options(options, more), loose=True)

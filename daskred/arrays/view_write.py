@@ -24,6 +24,7 @@ from daskred.arrays.view import (
     task_of,
     token_of,
 )
+from daskred.arrays.view_guard import attributes_of_file
 from daskred.arrays.view_nodes import Labelled
 from daskred.arrays.view_science import CALIBRATED
 from daskred.cameras.read import read_camera
@@ -75,7 +76,8 @@ def open_master(path: str | Path, *, image: int | str = 0) -> xr.DataArray:
         raise RequestError(f"{path}: has no image {image!r}; there are {known}")
     number = names.index(image) if isinstance(image, str) else image
     pixels = read_images(str(path))[number]
-    return xr.DataArray(pixels, dims=("y", "x"), name=Path(path).stem)
+    about = attributes_of_file(str(path))
+    return xr.DataArray(pixels, dims=("y", "x"), name=Path(path).stem, attrs=about)
 
 
 def write_frames(

@@ -63,7 +63,7 @@ def grouped(
     return list(groups.values())
 
 
-def _common_facts(frames: Sequence[Frame]) -> Facts:
+def common_facts(frames: Sequence[Frame]) -> Facts:
     """Return the facts that frames of one group share."""
     first = frames[0].facts
     filters = {f.facts.filter for f in frames}
@@ -102,7 +102,7 @@ def named(
     Those of the first night are named as if there were no other; others add their date.
     """
     masters = [
-        Master("", kind, tuple(group), _common_facts([one.frame for one in group]))
+        Master("", kind, tuple(group), common_facts([one.frame for one in group]))
         for group in groups
     ]
     masters = [replace(master, name=_base_name(kind, master.facts)) for master in masters]

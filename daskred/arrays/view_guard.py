@@ -1,0 +1,188 @@
+"""What keeps a notebook from using masters and frames that do not belong together.
+
+Masters and opened frames carry what is known of them; arrays of which nobody knows anything are
+taken on trust. The words are those of the command line: ``Options(allow=("offset",))``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from daskred.arrays.view_nodes import Labelled
+from daskred.cameras.read import read_camera
+from daskred.cameras.rules import Camera, Criterion
+from daskred.fits.hdus import read_hdus
+from daskred.model.errors import RequestError
+from daskred.model.frame import Facts, Frame
+from daskred.model.plan import MasterKind
+from daskred.night.describe import telling_headers
+from daskred.night.facts import facts_of
+from daskred.night.groups import common_facts
+from daskred.night.times import date_text, span_of
+from daskred.options import Options
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+KIND = "kind"
+EXPOSURE = "exposure time"
+_PLAIN = ("exptime_s", "dark_time_s", "filter", "camera", "set_temp_c", "ccd_temp_c")
+
+
+@cache
+def _rules() -> Camera:
+    return read_camera()
+
+
+def attributes_of(kind: MasterKind, frames: Sequence[Frame]) -> dict[str, Any]:
+    """Return what is known of a master of some frames, as plain values."""
+    about: dict[str, Any] = {KIND: kind, "inputs": [frame.name for frame in frames]}
+    if span := span_of(frames):
+        about |= {"date_beg": date_text(span[0]), "date_end": date_text(span[1])}
+    return about | _as_attributes(common_facts(frames))
+
+
+def attributes_of_file(path: str) -> dict[str, Any]:
+    """Return what is known of a master that a run has written."""
+    name = Path(path).name.lower()
+    kinds = [kind for kind in ("bias", "dark", "flat") if name.startswith(f"master{kind}")]
+    if not kinds:
+        return {}
+    facts = facts_of(path, telling_headers(read_hdus(path)), _rules())
+    return {KIND: kinds[0], **_as_attributes(facts)}
+
+
+def _as_attributes(facts: Facts) -> dict[str, Any]:
+    known = {name: getattr(facts, name) for name in _PLAIN} | dict(facts.settings)
+    if facts.binning:
+        known["binning"] = "x".join(map(str, facts.binning))
+    return {name: value for name, value in known.items() if value is not None}
+
+
+def _facts(attributes: Mapping[str, Any]) -> Facts:
+    """Return what attributes, or the coordinates of one frame, tell."""
+    given = {name: attributes[name] for name in _PLAIN if attributes.get(name) not in (None, "")}
+    given = {n: float(v) if n.endswith(("_s", "_c")) else str(v) for n, v in given.items()}
+    given = {n: v for n, v in given.items() if not (isinstance(v, float) and np.isnan(v))}
+    binning = str(attributes.get("binning", "")).split("x")
+    if len(binning) == 2:
+        given["binning"] = (int(binning[0]), int(binning[1]))
+    names = {criterion.fact for criterion in _rules().criteria} - set(_PLAIN) - {"binning"}
+    settings = tuple((name, str(attributes[name])) for name in names if attributes.get(name))
+    return Facts(**given, settings=settings)
+
+
+def attributes_of_array(kind: MasterKind, stack: xr.DataArray) -> dict[str, Any]:
+    """Return what is known of a master of an array of frames: as much as its first one tells."""
+    known = _known(stack)
+    if not known:
+        return {}
+    names = [name for name, *_ in known]
+    return {KIND: kind, "inputs": names, **_as_attributes(known[0][2])}
+
+
+def is_known(given: Sequence[Frame] | xr.DataArray) -> bool:
+    """Whether anything is known of frames, as it is not of a mere array."""
+    return bool(_known(given))
+
+
+def check_inputs(kind: MasterKind, given: Sequence[Frame] | xr.DataArray, options: Options) -> None:
+    """Raise RequestError where frames of a master differ in what must agree.
+
+    Raises
+    ------
+    RequestError
+        Naming two frames and what they differ in.
+    """
+    known = _known(given)
+    for name, own_kind, _ in known:
+        if own_kind not in ("", "unknown", kind) and KIND not in options.allow:
+            text = f"{name} is no {kind} frame, but {own_kind}"
+            raise RequestError(f"master_{kind}: {text}; {_way_out(KIND)}")
+    criteria = [c for c in _rules().criteria if kind in c.frames and c.differs == "refuse"]
+    for name, _, facts in known[1:]:
+        first, _, usual = known[0]
+        if difference := _difference(usual, facts, criteria, kind == "dark", options):
+            text = f"{name} and {first} differ in {difference[1]}"
+            raise RequestError(f"master_{kind}: {text}; {_way_out(difference[0])}")
+
+
+def check_master(
+    role: str, master: Labelled, targets: Sequence[Frame] | xr.DataArray, options: Options
+) -> None:
+    """Raise RequestError where a master does not go with the frames that it shall calibrate.
+
+    Parameters
+    ----------
+    role
+        ``dark``, ``flat`` or ``bias``: what it is used as.
+    master
+        The master; one of which nobody knows anything is taken on trust.
+    targets
+        The frames.
+    options
+        What is allowed.
+    """
+    about = _attributes(master)
+    if KIND not in about:
+        return
+    kind = str(about[KIND])
+    if kind != role and not (role == "dark" and kind == "bias") and KIND not in options.allow:
+        raise RequestError(f"the {role} is a master {kind}; {_way_out(KIND)}")
+    own = _facts(about)
+    criteria = [c for c in _rules().criteria_of(kind) if c.differs == "refuse"]
+    for name, _, facts in _known(targets):
+        if difference := _difference(facts, own, criteria, kind == "dark", options):
+            text = f"the {role} does not go with {name}: it has {difference[1]}"
+            raise RequestError(f"{text}; {_way_out(difference[0])}")
+
+
+def _attributes(master: Labelled) -> Mapping[str, Any]:
+    if isinstance(master, Mapping) and not hasattr(master, "attrs"):  # of each image one
+        return _attributes(next(iter(master.values()))) if master else {}
+    attributes: Mapping[str, Any] = getattr(master, "attrs", {})
+    if KIND not in attributes and hasattr(master, "data_vars"):
+        return next((plane.attrs for plane in master.data_vars.values()), {})
+    return attributes
+
+
+def _known(given: Sequence[Frame] | xr.DataArray) -> list[tuple[str, str, Facts]]:
+    """Return name, kind and facts of each frame, as far as they are known."""
+    import xarray as xr
+
+    if not isinstance(given, xr.DataArray):
+        return [(frame.name, frame.kind, frame.facts) for frame in given]
+    if "file" not in given.coords or KIND not in given.coords:
+        return []
+    columns = {str(n): c.values for n, c in given.coords.items() if c.dims == ("frame",)}
+    rows = [
+        {name: column[n] for name, column in columns.items()} for n in range(given.sizes["frame"])
+    ]
+    return [(str(row["file"]), str(row[KIND]), _facts(row)) for row in rows]
+
+
+def _difference(
+    wanted: Facts, own: Facts, criteria: Iterable[Criterion], timed: bool, options: Options
+) -> tuple[str, str] | None:
+    """Return the first criterion in which two differ, and how."""
+    first, second = wanted.dark_exposure_s, own.dark_exposure_s
+    known = timed and first is not None and second is not None and EXPOSURE not in options.allow
+    if known and not _rules().same_exptime(first or 0.0, second or 0.0):
+        return EXPOSURE, f"{EXPOSURE} {second:g} s, not {first:g} s"
+    for criterion in criteria:
+        if criterion.name in options.allow:
+            continue
+        mine, theirs = wanted.value(criterion.fact), own.value(criterion.fact)
+        if criterion.distance(mine, theirs):
+            text = f"{criterion.name} {criterion.text(theirs)}, not {criterion.text(mine)}"
+            return criterion.name, text
+    return None
+
+
+def _way_out(name: str) -> str:
+    return f"Options(allow=({name!r},)) goes by it"
