@@ -66,6 +66,8 @@ class MasterFiles:
         Paths and factors whose sum is that level.
     contents
         For each of the masters used the digest of what it was made from.
+    window
+        Which part of larger masters is used: first row and column, rows and columns.
     """
 
     dark: str | None = None
@@ -77,6 +79,7 @@ class MasterFiles:
     zero: str | None = None
     zero_terms: tuple[tuple[str, float], ...] = ()
     contents: tuple[str, ...] = ()
+    window: tuple[int, int, int, int] | None = None
 
     def load(self, n_images: int, sigmas: bool = False) -> tuple[LoadedMasters, ...]:
         """Read the masters, once in each process; one entry for each image.
@@ -178,6 +181,14 @@ def read_images(path: str, plane: str = "") -> list[NDArray[Any]]:
     return pixels
 
 
+def _part_of(plane: NDArray[Any], window: tuple[int, int, int, int] | None) -> NDArray[Any]:
+    """Return the part of a master that lies under a subframe; all of one that is no larger."""
+    if window is None or plane.shape == window[2:]:
+        return plane
+    row, column, height, width = window
+    return np.ascontiguousarray(plane[row : row + height, column : column + width])
+
+
 @lru_cache(maxsize=1)
 def _load(files: MasterFiles, n_images: int, sigmas: bool) -> tuple[LoadedMasters, ...]:
     @cache
@@ -186,7 +197,7 @@ def _load(files: MasterFiles, n_images: int, sigmas: bool) -> tuple[LoadedMaster
 
     def one(path: str | None, number: int, plane: str = "") -> NDArray[Any] | None:
         found = images(path, plane) if path else []
-        return found[number] if found else None
+        return _part_of(found[number], files.window) if found else None
 
     loaded = []
     for number in range(n_images):

@@ -60,6 +60,9 @@ class Correction:
         The same for no exposure time, where there are terms and no bias.
     zero
         The master bias, whether or not it is subtracted: what lies above it makes photon noise.
+    window
+        Of a subframe, which part of masters of the whole detector is used: first row and column,
+        number of rows and of columns.
     """
 
     dark: str | None = None
@@ -69,6 +72,21 @@ class Correction:
     terms: tuple[tuple[str, float], ...] = ()
     zero_terms: tuple[tuple[str, float], ...] = ()
     zero: str | None = None
+    window: tuple[int, int, int, int] | None = None
+
+    @property
+    def section(self) -> str:
+        """The part of masters that is used, as IRAF writes it; empty for all of them.
+
+        Examples
+        --------
+        >>> Correction(window=(10, 20, 24, 32)).section
+        '[21:52,11:34]'
+        """
+        if self.window is None:
+            return ""
+        row, column, height, width = self.window
+        return f"[{column + 1}:{column + width},{row + 1}:{row + height}]"
 
     @property
     def masters(self) -> tuple[str, ...]:

@@ -2,15 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from daskred.cameras.rules import Camera, Criterion
 from daskred.kernels.line import line_factors
-from daskred.model.frame import Frame
+from daskred.model.frame import Facts, Frame
 from daskred.model.plan import Correction, Master, MasterKind, shape_text
 from daskred.night.times import Dates
 from daskred.options import Options
+
+WINDOW = "window"
+Layout = tuple[tuple[str, tuple[int, int]], ...]
+
+
+def window_in(target: Frame, layout: Layout, facts: Facts) -> tuple[int, int, int, int] | None:
+    """Return which part of larger frames a subframe is, where its header tells its place.
+
+    Only of science frames, and where nothing is binned: cameras count the place in pixels of either
+    kind.
+
+    Returns
+    -------
+    window
+        First row and column, rows and columns; None where it is none, or nobody can know.
+    """
+    place, whole = _corner(target.facts.value(WINDOW)), _corner(facts.value(WINDOW) or "0 0")
+    binned = target.facts.binning not in (None, (1, 1))
+    single = len(layout) == len(target.layout) == 1
+    if place is None or whole is None or binned or not single or target.kind != "science":
+        return None
+    (height, width), (full_height, full_width) = target.layout[0][1], layout[0][1]
+    column, row = place[0] - whole[0], place[1] - whole[1]
+    inside = 0 <= row <= full_height - height and 0 <= column <= full_width - width
+    return (row, column, height, width) if inside else None
+
+
+def _corner(text: object) -> tuple[int, int] | None:
+    """Return the column and row that a header tells as those of the first pixel."""
+    try:
+        column, row = (int(float(word)) for word in str(text).split())
+    except ValueError:
+        return None
+    return column, row
 
 
 class RefusedError(Exception):
@@ -56,9 +90,27 @@ class Shelf:
 
     def disagreement(self, target: Frame, master: Master) -> str | None:
         """Return the first criterion that keeps two from belonging together, or None."""
-        if target.layout != master.layout:
+        if (
+            target.layout != master.layout
+            and window_in(target, master.layout, master.facts) is None
+        ):
             return f"shape {shape_text(master.layout)}, not {shape_text(target.layout)}"
         return next(self._differences(target, master, "refuse"), None)
+
+    def window(self, target: Frame, names: Iterable[str]) -> tuple[int, int, int, int] | None:
+        """Return which part of larger masters a subframe is; None where none is larger.
+
+        Raises
+        ------
+        RefusedError
+            When it is another part of each.
+        """
+        known = {master.name: master for kind in self.masters.values() for master in kind}
+        larger = [known[name] for name in names if known[name].layout != target.layout]
+        windows = {window_in(target, master.layout, master.facts) for master in larger}
+        if len(windows) > 1:
+            raise RefusedError("is another part of each of its masters")
+        return windows.pop() if windows else None
 
     def worth_a_look(self, target: Frame, master: Master) -> list[str]:
         """Return in what a master differs from a frame that it calibrates all the same."""
@@ -67,6 +119,8 @@ class Shelf:
     def _differences(self, target: Frame, master: Master, differs: str) -> Iterator[str]:
         for criterion in self.criteria(master.kind):
             if criterion.differs != differs:
+                continue
+            if criterion.fact == WINDOW and target.layout != master.layout:
                 continue
             mine, other = (f.facts.value(criterion.fact) for f in (target, master))
             if criterion.distance(mine, other):
@@ -87,13 +141,13 @@ class Shelf:
             fitting = [m for m in self.masters[kind] if self.disagreement(target, m) is None]
             softly = [c for c in criteria if c.differs == "warn"]
 
-            def rank(master: Master) -> tuple[list[float], float, int]:
+            def rank(master: Master) -> tuple[bool, list[float], float, int]:
                 apart = [
                     c.distance(target.facts.value(c.fact), master.facts.value(c.fact))
                     for c in softly
                 ]
                 days = self.dates.days_between(night, self.night_of(master))
-                return apart, days, -len(master.inputs)
+                return master.layout != target.layout, apart, days, -len(master.inputs)
 
             self._found[key] = sorted(fitting, key=rank)
         return self._found[key]

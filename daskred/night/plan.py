@@ -23,7 +23,7 @@ from daskred.model.plan import (
     shape_text,
 )
 from daskred.night.groups import grouped, named
-from daskred.night.match import RefusedError, Shelf
+from daskred.night.match import WINDOW, RefusedError, Shelf, window_in
 from daskred.night.open import Night
 from daskred.night.times import ALL_ONE, dates_of
 from daskred.options import Options
@@ -49,9 +49,13 @@ def _of_science_layout(
 ) -> list[Frame]:
     """Return the calibration frames whose shape some science frame has; name the others."""
     layouts = {frame.layout for frame in science}
+    # One of each place on the detector will do.
+    places = {(frame.layout, frame.facts.value(WINDOW)): frame for frame in science}
+    windows = [frame for (_, place), frame in places.items() if place]
     kept = []
     for frame in frames:
-        if not layouts or frame.layout in layouts:
+        covers = any(window_in(one, frame.layout, frame.facts) for one in windows)
+        if not layouts or frame.layout in layouts or covers:
             kept.append(frame)
             continue
         shapes = ", ".join(sorted({shape_text(layout) for layout in layouts}))
@@ -162,7 +166,8 @@ def make_plan(night: Night, options: Options | None = None) -> Plan:
     for frame in science_frames:
         try:
             correction = shelf.dark_correction(frame)
-            flat = shelf.flat_for(frame)
+            correction = replace(correction, flat=shelf.flat_for(frame))
+            window = shelf.window(frame, correction.masters)
         except RefusedError as refusal:
             leave(frame, str(refusal))
             continue
@@ -171,7 +176,7 @@ def make_plan(night: Night, options: Options | None = None) -> Plan:
         if other is not frame:
             leave(frame, f"its product {product} would be that of {other.name}; rename one")
             continue
-        science.append(Science(frame, product, replace(correction, flat=flat)))
+        science.append(Science(frame, product, replace(correction, window=window)))
 
     masters = tuple(master for kind in shelf.masters.values() for master in kind)
     left_out.sort(key=lambda entry: entry.name)

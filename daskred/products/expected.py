@@ -56,6 +56,7 @@ def expected_products(plan: Plan, options: Options) -> Iterator[Expected]:
             names.append(correction.zero)
         terms = [(name, keys[name], factor) for name, factor in correction.terms]
         own = [[name and (name, keys[name]) for name in names], correction.dark_scale]
+        own += [correction.window] if correction.window else []
         return [*own, terms] if terms else own
 
     of_masters = options.that_change("masters")

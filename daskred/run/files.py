@@ -26,6 +26,7 @@ def files_of(out: Path, correction: Correction) -> MasterFiles:
         flat=path(correction.flat),
         scale=correction.dark_scale,
         terms=_weighted_files(out, correction.terms),
+        window=correction.window,
         written_ns=tuple(master_path(out, name).stat().st_mtime_ns for name in names),
     )
 

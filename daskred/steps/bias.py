@@ -9,7 +9,13 @@ from daskred.steps.step import Card, Recipe, Step
 
 
 def _cards(recipe: Recipe, counts: Mapping[str, int]) -> list[Card]:
-    return [Card("ZEROCOR", f"{recipe.correction.bias}.fits", "bias subtracted")]
+    return [
+        Card(
+            "ZEROCOR",
+            f"{recipe.correction.bias}.fits{recipe.correction.section}",
+            "bias subtracted",
+        )
+    ]
 
 
 STEP = Step(

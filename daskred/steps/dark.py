@@ -28,7 +28,9 @@ def _cards(recipe: Recipe, counts: Mapping[str, int]) -> list[Card]:
         if correction.dark_scale != 1 and correction.bias:
             cards.append(Card("ZEROCOR", f"{correction.bias}.fits", "bias of the dark"))
             scale = f" with scale={correction.dark_scale:.8g}"
-        cards.append(Card("DARKCOR", f"{correction.dark}.fits{scale}", "dark subtracted"))
+        cards.append(
+            Card("DARKCOR", f"{correction.dark}.fits{correction.section}{scale}", "dark subtracted")
+        )
     if correction.terms:
         cards.append(Card("DARKCOR", "straight line over exposure time", "through masters"))
         cards += [

@@ -22,7 +22,9 @@ def _add_variance(band: Band) -> None:
 
 
 def _cards(recipe: Recipe, counts: Mapping[str, int]) -> list[Card]:
-    return [Card("FLATCOR", f"{recipe.correction.flat}.fits", "divided by")]
+    return [
+        Card("FLATCOR", f"{recipe.correction.flat}.fits{recipe.correction.section}", "divided by")
+    ]
 
 
 STEP = Step(
