@@ -111,12 +111,12 @@ def coordinates_of(frames: Sequence[Frame]) -> Mapping[str, tuple[str, list[Any]
     # What criteria compare, as far as any header tells it.
     settings = dict.fromkeys(name for frame in frames for name, _ in frame.facts.settings)
     return {
-        **{n: ("frame", [str(f.facts.value(n) or "") for f in frames]) for n in settings},
         "file": ("frame", [frame.path for frame in frames]),
         "kind": ("frame", [frame.kind for frame in frames]),
         "exptime_s": ("frame", times),
         "filter": ("frame", [frame.facts.filter or "" for frame in frames]),
         "time": ("frame", [frame.facts.time_obs or "" for frame in frames]),
+        **{n: ("frame", [str(f.facts.value(n) or "") for f in frames]) for n in settings},
     }
 
 

@@ -200,7 +200,7 @@ def _is_setting(headers: Sequence[Header], header: Header, card: str, camera: Ca
 def _temperature(headers: Sequence[Header], camera: Camera, fact: str) -> float | None:
     for _, (value, *_) in _alternatives(headers, camera, fact):
         number = parse_number(value)
-        if number and number[1] in _DEGREES:
+        if number and number[1] in _DEGREES and number[0] > -_KELVIN:  # -999 means that nobody knew
             # No detector is hotter than boiling water: such numbers are kelvin.
             return number[0] if number[0] < 100 else number[0] - _KELVIN
     return None

@@ -168,6 +168,11 @@ HEADERS: list[tuple[str, str, Header]] = [
         "science",
         {"CREATOR": "Sequence Generator Pro", "IMAGETYP": "LIGHT", "EXPTIME": 9},
     ),
+    ("apt", "dark", {"SWCREATE": "Astro Photography Tool - APT", "IMAGETYP": "Dark", "EXPTIME": 9}),
+    ("prism", "dark", {"SWCREATE": "PRISM 10", "IMAGETYP": "dark", "EXPTIME": 9, "CVF": 1.2}),
+    ("seestar", "science", {"CREATOR": "ZWO Seestar S50", "IMAGETYP": "Light", "EXPTIME": 10}),
+    ("dwarf", "science", {"ORIGIN": "DWARFLAB", "IMAGETYP": "LIGHT", "EXPTIME": 15, "GAIN": 60}),
+    ("lco", "bias", {"ORIGIN": "LCOGT", "INSTRUME": "kb26", "OBSTYPE": "BIAS", "EXPTIME": 0.0}),
     ("theskyx", "dark", {"SWCREATE": "TheSkyX Version 10.5", "PICTTYPE": 3, "EXPTIME": 30}),
     ("voyager", "bias", {"SWCREATE": "Voyager 2.3", "IMAGETYP": "BIAS", "EXPTIME": 0.0}),
     ("astroimagej", "science", {"SWCREATE": "AstroImageJ", "IMAGETYP": "Light", "EXPTIME": 30}),
@@ -205,6 +210,14 @@ def test_a_header_tells_the_camera_and_what_it_means(
     assert frame.facts.exptime_s is not None
     if "EGAIN" not in cards and cards.get("GAIN", 0) > 2:
         assert frame.facts.gain_e_per_adu is None
+
+
+def test_a_temperature_that_nobody_knows_is_none(write: Write) -> None:
+    cards = {"HEAD": "DU8201_BV", "EXPOSURE": 1.0, "TEMP": -999.0, "UNSTTEMP": -69.5}
+    own = {**cards, "FRAME": "2021-05-05T02:00:00", "OBJECT": "WASP 12"}
+    (frame,) = open_night(write(own)).frames
+    assert frame.facts.ccd_temp_c == -69.5
+    assert frame.kind == "science"
 
 
 def test_every_camera_has_a_header() -> None:
