@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import cast
 
 from daskred.fits.hdus import Hdu, count
 from daskred.fits.header import Header
+from daskred.fits.names import plane_of
 from daskred.model.errors import FrameError
 from daskred.model.frame import Image
 
@@ -46,6 +48,8 @@ def images_of(path: str, hdus: Sequence[Hdu]) -> tuple[Image, ...]:
     """
     if len(hdus) == 1 and len(axes := _axes(path, hdus[0].header)) == 2 and 0 not in axes:
         return (_image(path, hdus[0], axes, ()),)  # nearly always
+    if (plane := plane_of(path)) is not None:
+        return (_plane(path, hdus[0], plane),)
     found = [hdu for hdu in hdus if _has_pixels(path, hdu)]
     flat = [hdu for hdu in found if len(_axes(path, hdu.header)) == 2]
     if found and (not flat or (found[0].index == 0 and found[0] is not flat[0])):
@@ -78,10 +82,23 @@ def _axes(path: str, header: Header) -> tuple[int, ...]:
     return tuple(axes)
 
 
+def exposures_in(path: str, hdus: Sequence[Hdu]) -> int:
+    """Return how many exposures a file holds whose primary image is a cube; 0 for other files.
+
+    Three planes are colours, and packed cubes are refused in words of their own.
+    """
+    axes = _axes(path, hdus[0].header)
+    is_cube = len(axes) == 3 and axes[2] > 1 and axes[2] != _COLOURS and 0 not in axes
+    return axes[2] if is_cube and plane_of(path) is None else 0
+
+
+_COLOURS = 3
+
+
 def _refusal(axes: tuple[int, ...]) -> str:
     """Say why pixels of other than two axes are no frame."""
     shape = " x ".join(map(str, reversed(axes)))
-    if len(axes) == 3 and axes[2] == 3:
+    if len(axes) == 3 and axes[2] == _COLOURS:
         return f"its pixels are three colours ({shape}): no raw frame; daskred takes raw pixels"
     if len(axes) == 3:
         return f"is a cube of {axes[2]} exposures ({shape}); a file holds one: split it"
@@ -110,6 +127,16 @@ def _of_detectors(path: str, flat: Sequence[Hdu]) -> list[Hdu]:
         if math.prod(_axes(path, hdu.header)) * _MUCH_SMALLER > largest
         and not (_bits(hdu) == 8 < bits)
     ]
+
+
+def _plane(path: str, hdu: Hdu, number: int) -> Image:
+    """Return the image of one exposure of a cube."""
+    axes = _axes(path, hdu.header)
+    if len(axes) != 3 or number >= axes[2]:
+        raise FrameError(path, f"its file has no exposure {number + 1} any more")
+    image = _image(path, hdu, axes[:2], ())
+    n_bytes = image.n_pixels * image.disk_dtype.itemsize
+    return replace(image, offset=image.offset + number * n_bytes)
 
 
 def _image(path: str, hdu: Hdu, axes: tuple[int, ...], taken: Collection[str]) -> Image:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from daskred.fits.checksum import sum_of_rows
 from daskred.fits.hdus import check_packing, frame_errors, opened
 from daskred.fits.isolation import isolated
+from daskred.fits.names import file_of
 from daskred.fits.storage import is_remote, open_file, read_range
 from daskred.kernels.scratch import scratch
 from daskred.model.errors import FrameError
@@ -160,7 +161,7 @@ def read_tiles(path: str, image: Image, start: int, stop: int) -> NDArray[Any]:
     """
     # Its pieces are many and small: from afar the whole file comes at once.
     with frame_errors(path):
-        file = io.BytesIO(_whole(path)) if is_remote(path) else path
+        file = io.BytesIO(_whole(path)) if is_remote(path) else file_of(path)
         if not is_remote(path):
             read_range(
                 path, 0, memoryview(bytearray(1))

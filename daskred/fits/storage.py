@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import Any, BinaryIO, TypeVar, cast
 
+from daskred.fits.names import file_of
 from daskred.model.errors import RequestError
 
 # Of requests for one range: networks stumble more often than disks do.
@@ -96,6 +97,7 @@ def tag_of(path: str) -> str:
     """Return what tells the states of a remote file apart; empty for a local one."""
     if not is_remote(path):
         return ""
+    path = file_of(path)
     with _reaching(path):
         facts = _system_of(path).info(path)
     return repr([facts.get(key) for key in ("ETag", "LastModified", "mtime", "size")])
@@ -108,7 +110,7 @@ def state_of(path: str) -> str:
     """
     if is_remote(path):
         return ""
-    status = os.stat(path)  # noqa: PTH116 - a str path is quicker
+    status = os.stat(file_of(path))  # noqa: PTH116 - a str path is quicker
     return f"{status.st_size} {status.st_mtime_ns} {status.st_ino}"
 
 
@@ -121,6 +123,7 @@ def open_file(path: str) -> BinaryIO:
         When that cannot be done; also for what is no regular file, as a pipe, which would wait for
         ever.
     """
+    path = file_of(path)
     if is_remote(path):
         with _reaching(path):
             file = _system_of(path).open(
@@ -174,6 +177,7 @@ def read_range(path: str, offset: int, buffer: memoryview) -> int:
     OSError
         When the file cannot be read, or its server does not serve ranges.
     """
+    path = file_of(path)
     if is_remote(path):
         data = _request(path, offset, offset + len(buffer))
         buffer[: len(data)] = data

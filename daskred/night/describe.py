@@ -6,25 +6,28 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import PurePath
 
 import numpy as np
 
 from daskred.cameras.rules import Camera
 from daskred.fits.hdus import Hdu, frame_errors, read_hdus
 from daskred.fits.header import Header, is_structural, keyword_of
-from daskred.fits.images import images_of
+from daskred.fits.images import exposures_in, images_of
+from daskred.fits.names import plane_of
 from daskred.fits.pixels import read_rows
 from daskred.fits.storage import state_of, tag_of
 from daskred.model.errors import FrameError
-from daskred.model.frame import Frame, Image
+from daskred.model.frame import Facts, Frame, Image
 from daskred.model.plan import LeftOut
 from daskred.model.readout import Readout
 from daskred.night.choices import Choices
-from daskred.night.facts import facts_of
+from daskred.night.facts import facts_of, parse_number, present
 from daskred.night.kinds import kind_of
 from daskred.night.processed import processed_sign
 from daskred.night.readout import readout_of
 from daskred.night.signs import signs_of, source_sign
+from daskred.night.times import date_text, mjd_of
 
 _SAMPLE_PIXELS = 1024
 _NONE = Choices()
@@ -43,7 +46,7 @@ def _own_digest(path: str, hdus: Sequence[Hdu], sample: bytes, prepared: Readout
         digest.update(repr(prepared).encode())
     for hdu in hdus:
         digest.update("".join(hdu.header.cards).encode("utf-8"))
-    digest.update(str(hdus[-1].end).encode())
+    digest.update(str((hdus[-1].end, plane_of(path))).encode())
     with frame_errors(path):
         digest.update(tag_of(path).encode())
     return digest.hexdigest()[:32]
@@ -71,12 +74,15 @@ class Description:
         A digest of its first pixels, to tell duplicates by.
     lamps
         The cards that say that a lamp is on.
+    n_exposures
+        Of a cube: how many frames the file holds, each to be described by itself.
     """
 
     frame: Frame | None
     left_out: LeftOut | None
     sample: bytes = b""
     lamps: frozenset[str] = frozenset()
+    n_exposures: int = 0
 
 
 def telling_headers(hdus: Sequence[Hdu]) -> list[Header]:
@@ -110,6 +116,8 @@ def describe(path: str, name: str, rules: Rules) -> Description:
         with frame_errors(path):
             state = state_of(path)  # before anything is read, so that no later change escapes
         hdus = read_hdus(path)
+        if n_exposures := exposures_in(path, hdus):
+            return Description(None, None, n_exposures=n_exposures)
         processed = processed_sign(name, telling_headers(hdus), rules.camera)
         if processed is None:
             return _describe(path, name, hdus, rules, state)
@@ -130,12 +138,14 @@ def _describe(path: str, name: str, hdus: Sequence[Hdu], rules: Rules, state: st
     headers = telling_headers(hdus)
     exptime_s, filter_name = choices.exptime_s(name, path), choices.filter(name, path)
     facts = facts_of(path, headers, camera, exptime_s, filter_name)
+    if (plane := plane_of(path)) is not None:
+        facts = replace(facts, time_obs=_time_of_plane(headers, facts, plane))
     sample = _sample(path, images[0])
     levels = tuple(card for cards in camera.facts["saturation_adu"] for card in cards)
     readout = readout_of(path, hdus, images, camera, facts)
     readout = _shared(replace(readout, level_cards=levels))
     is_prepared = _changes(readout)
-    above = path.removesuffix(name).rstrip("/").rpartition("/")[2]
+    above = str(PurePath(path).parents[name.count("/")].name)
     signs = signs_of(name, headers, facts.exptime_s, camera, rules.stuck)
     kind, reason = kind_of(name, signs, source_sign(above, camera))
     frame = Frame(
@@ -156,6 +166,19 @@ def _describe(path: str, name: str, hdus: Sequence[Hdu], rules: Rules, state: st
     )
     lamps = frozenset(sign.card for sign in signs if sign.card)
     return Description(frame, None, sample, lamps)
+
+
+# How long it takes from the begin of one exposure of a cube to that of the next, seconds.
+_CYCLES = ("KCT", "CYCLE", "FRAMETIM", "ACCTIME")
+
+
+def _time_of_plane(headers: Sequence[Header], facts: Facts, plane: int) -> str | None:
+    """Return when an exposure of a cube began."""
+    begin = mjd_of(facts.time_obs)
+    cycles = (parse_number(value) for card in _CYCLES for value in present(headers, card))
+    known = [number[0] for number in cycles if number and number[0] > 0]
+    cycle_s = known[0] if known else facts.exptime_s or 0.0
+    return facts.time_obs if begin is None else date_text(begin + plane * cycle_s / 86400)
 
 
 @lru_cache(maxsize=256)

@@ -10,6 +10,7 @@ from daskred.cameras.read import read_camera
 from daskred.cameras.recognise import recognise
 from daskred.cameras.rules import Camera
 from daskred.fits.hdus import read_hdus
+from daskred.fits.names import planes_of
 from daskred.fits.storage import is_remote, map_concurrently
 from daskred.model.errors import FrameError, RequestError
 from daskred.model.frame import Frame, Kind
@@ -162,19 +163,25 @@ def _descriptions(
 ) -> list[Description]:
     """Say what each file is; where lamps are on in frames without light, without these lamps."""
     rules = Rules(camera, choices)
-    descriptions = []
+    descriptions: list[Description] = []
+    places: list[tuple[str, str]] = []
     described = map_concurrently(
         lambda file: describe(*file, rules), files, (path for path, _ in files)
     )
     for number, description in enumerate(described, start=1):
         descriptions.append(description)
+        places.append(files[number - 1])
+        if description.n_exposures:
+            cube = planes_of(*files[number - 1], description.n_exposures)
+            descriptions[-1:] = [describe(*exposure, rules) for exposure in cube]
+            places[-1:] = cube
         if on_frame:
             on_frame(number, len(files))
     unlit = (d for d in descriptions if d.frame and d.frame.kind in ("bias", "dark"))
     stuck = frozenset[str]().union(*(description.lamps for description in unlit))
     again = [number for number, d in enumerate(descriptions) if d.lamps & stuck]
     for number in again:
-        descriptions[number] = describe(*files[number], replace(rules, stuck=stuck))
+        descriptions[number] = describe(*places[number], replace(rules, stuck=stuck))
     return descriptions
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from daskred.fits.names import file_of
 from daskred.fits.pixels import pixel_sum
 from daskred.fits.storage import is_remote
 from daskred.model.errors import FrameError, RequestError
@@ -133,7 +134,7 @@ def _changed_ns(path: str) -> int:
     if is_remote(path):
         return 0
     try:
-        return Path(path).stat().st_ctime_ns
+        return Path(file_of(path)).stat().st_ctime_ns
     except OSError as error:
         raise FrameError(path, f"cannot be read any more: {error.strerror}") from error
 

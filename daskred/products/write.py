@@ -15,6 +15,7 @@ from daskred.fits.header import (
     commentary,
     format_card,
 )
+from daskred.fits.names import plane_of
 from daskred.fits.pack import pack
 from daskred.fits.write import Bands, LateCards, write_atomically
 from daskred.model.checks import CHECKS
@@ -34,6 +35,13 @@ _N_FIGURES = sum(check.of == "science" for check in CHECKS)
 
 def _content_card(content: str) -> str:
     return format_card(CONTENT_CARD, content, "of all pixels it was made from")
+
+
+def _time_of(frame: Frame) -> list[str]:
+    """Return when an exposure of a cube began, whose header tells when the first one did."""
+    if plane_of(frame.path) is None or not frame.facts.time_obs:
+        return []
+    return [format_card("DATE-OBS", frame.facts.time_obs, "of this exposure of a cube")]
 
 
 def _bias_alone(recipe: Recipe) -> list[str]:
@@ -121,6 +129,7 @@ def write_calibrated(
         format_card(KEY_CARD, key, "made from these inputs"),
         *commentary("COMMENT", "Calibrated Science Frame"),
         *_bias_alone(recipe),
+        *_time_of(frame),
         *_signature(recipe.options.processed_by),
     ]
     units = lay_out(frame.path, read_hdus(frame.path), frame, pixels, cards, None, others=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from daskred.engine.executor import Executor
 from daskred.engine.progress import Progress
+from daskred.fits.names import file_of
 from daskred.model.errors import FrameError, RequestError
 from daskred.model.plan import MASTERS_FOLDER, Plan
 from daskred.model.receipt import Receipt
@@ -69,7 +70,8 @@ class Run:
         OSError
             When a product cannot be written.
         """
-        raw = {frame.path for frame in plan.frames} | {entry.path for entry in plan.left_out}
+        paths = [*(frame.path for frame in plan.frames), *(entry.path for entry in plan.left_out)]
+        raw = set(map(file_of, paths))
         self._ledger.expect(plan)
         self._check_places(plan)
         masters = tuple(self._masters.make(master) for master in plan.masters)

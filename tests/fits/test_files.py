@@ -12,9 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy import units as u
 from astropy.io import fits
+from astropy.time import Time
 
-from daskred import open_night, reduce_night
+from daskred import open_night, reduce_night, verify
 from tests.conftest import NightMaker, tree
 
 
@@ -151,9 +153,61 @@ def test_what_lies_beside_the_detectors_is_carried_along(
         assert np.array_equal(made[1].data, raw[1].data)
 
 
-def test_cubes_and_colours_are_refused_in_their_own_words(tmp_path: Path) -> None:
-    for n, name in ((3, "rgb"), (6, "cube")):
-        fits.PrimaryHDU(np.ones((n, 8, 8), "u2")).writeto(tmp_path / f"{name}.fits")
+def test_colours_and_packed_cubes_are_refused_in_their_own_words(tmp_path: Path) -> None:
+    fits.PrimaryHDU(np.ones((3, 8, 8), "u2")).writeto(tmp_path / "rgb.fits")
+    fits.CompImageHDU(np.ones((6, 8, 8), "u2")).writeto(tmp_path / "cube.fits.fz")
     told = {entry.name: entry.reason for entry in open_night(tmp_path).left_out}
     assert told["rgb.fits"].startswith("its pixels are three colours (3 x 8 x 8)")
-    assert told["cube.fits"].startswith("is a cube of 6 exposures (6 x 8 x 8)")
+    assert told["cube.fits.fz"].startswith("is a cube of 6 exposures (6 x 8 x 8)")
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("cards", [{}, {"KCT": 12.5}])
+def test_a_cube_is_as_many_frames_each_with_its_time(
+    make_night: NightMaker, tmp_path: Path, packed: bool, cards: dict[str, float]
+) -> None:
+    night = make_night.standard()
+    with fits.open(night / "s-0.fits") as hdus:
+        data, header = hdus[0].data, hdus[0].header
+    stack = np.stack([data + n for n in range(5)])
+    (night / "s-0.fits").unlink()
+    header.update({"DATE-OBS": "2020-01-01T00:59:55", **cards})
+    cube = night / "series.fits"
+    fits.PrimaryHDU(stack, header).writeto(cube)
+    if packed:
+        cube = night / "series.fits.gz"
+        cube.write_bytes(gzip.compress((night / "series.fits").read_bytes()))
+        (night / "series.fits").unlink()
+    before = cube.read_bytes()
+    out = tmp_path / "out"
+    summary = reduce_night(open_night(night), out)
+    assert not summary.failed
+    names = [f"series-{n:04d}c.fits" for n in range(1, 6)]
+    assert [receipt.product for receipt in summary.science] == ["s-1c.fits", *names]
+    dark = fits.getdata(out / "masters/MasterDark_10s.fits")
+    flat = fits.getdata(out / "masters/MasterFlat_V.fits")
+    cycle = cards.get("KCT", 10.0)
+    for number, name in enumerate(names):
+        expected = (stack[number].astype("f8") - dark) / flat
+        np.testing.assert_allclose(fits.getdata(out / name), expected, rtol=1e-6)
+        begin = Time("2020-01-01T00:59:55") + number * cycle * u.s
+        assert abs((Time(fits.getval(out / name, "DATE-OBS")) - begin).sec) < 0.01
+        assert fits.getheader(out / name)["NAXIS"] == 2
+    assert cube.read_bytes() == before
+    assert not verify(out).findings
+    assert not any(receipt.made for receipt in reduce_night(open_night(night), out).science)
+
+
+def test_darks_may_be_a_cube(make_night: NightMaker, tmp_path: Path) -> None:
+    night = make_night.standard()
+    stack = np.stack([fits.getdata(night / f"d10-{n}.fits") for n in range(3)])
+    header = fits.getheader(night / "d10-0.fits")
+    reduce_night(open_night(night), tmp_path / "single")
+    for n in range(3):
+        (night / f"d10-{n}.fits").unlink()
+    fits.PrimaryHDU(np.concatenate([stack, stack[:1] + 1]), header).writeto(night / "darks.fits")
+    summary = reduce_night(open_night(night, kinds=[("unknown", "darks-0004*")]), tmp_path / "cube")
+    assert summary.masters[0].n_inputs == 3
+    for name in ("masters/MasterDark_10s.fits", "s-0c.fits"):
+        single, cube = (fits.getdata(tmp_path / out / name) for out in ("single", "cube"))
+        np.testing.assert_array_equal(single, cube)

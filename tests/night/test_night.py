@@ -140,14 +140,14 @@ def test_broken_frames_do_not_stop_the_night(make_night: NightMaker) -> None:
     (folder / "garbage.fits").write_bytes(b"no FITS" * 1000)
     (folder / "short.fits").write_bytes((folder / "s-0.fits").read_bytes()[:2900])
     make_night.add("words.fits", "Dark Frame", 100, "long")
-    fits.PrimaryHDU(np.zeros((2, 3, 4), "u2")).writeto(folder / "cube.fits")
+    fits.PrimaryHDU(np.zeros((2, 2, 3, 4), "u2")).writeto(folder / "cube.fits")
     fits.PrimaryHDU().writeto(folder / "nothing.fits")
     night = open_night(folder)
     found = reasons(night)
     assert "not a FITS file" in found["garbage.fits"]
     assert "truncated" in found["short.fits"]
     assert "EXPTIME = 'long'" in found["words.fits"]
-    assert "is a cube of 2" in found["cube.fits"]
+    assert "4 axes" in found["cube.fits"]
     assert "no image" in found["nothing.fits"]
     assert all(entry.failed for entry in night.left_out)
     assert len(night.raw) == 4
