@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from daskred.arrays.masterfiles import LoadedMasters, Masters, read_images
+from daskred.arrays.masterfiles import LoadedMasters, Masters, part_of, read_images
 from daskred.arrays.sources import Source, check_unchanged
 from daskred.fits.hdus import read_first_header
 from daskred.fits.storage import state_of
@@ -216,7 +216,8 @@ class Calibrated:
         path = self._recipe.options.bad_pixels
         if path is None:
             return None
-        masks = _read_bad_pixels(path, _state_of(path))
+        window = self._recipe.correction.window
+        masks = tuple(part_of(m, window) for m in _read_bad_pixels(path, _state_of(path)))
         shapes = tuple(mask.shape for mask in masks)
         known = self._source.shapes if self._frame else (self._source.shapes[number],)
         if shapes != known:

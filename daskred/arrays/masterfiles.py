@@ -181,7 +181,7 @@ def read_images(path: str, plane: str = "") -> list[NDArray[Any]]:
     return pixels
 
 
-def _part_of(plane: NDArray[Any], window: tuple[int, int, int, int] | None) -> NDArray[Any]:
+def part_of(plane: NDArray[Any], window: tuple[int, int, int, int] | None) -> NDArray[Any]:
     """Return the part of a master that lies under a subframe; all of one that is no larger."""
     if window is None or plane.shape == window[2:]:
         return plane
@@ -197,7 +197,7 @@ def _load(files: MasterFiles, n_images: int, sigmas: bool) -> tuple[LoadedMaster
 
     def one(path: str | None, number: int, plane: str = "") -> NDArray[Any] | None:
         found = images(path, plane) if path else []
-        return _part_of(found[number], files.window) if found else None
+        return part_of(found[number], files.window) if found else None
 
     loaded = []
     for number in range(n_images):

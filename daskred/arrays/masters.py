@@ -7,6 +7,7 @@ it here.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -145,6 +146,8 @@ def usable_levels(
 def _unusable(found: Measured, limits: Mapping[str, float]) -> str:
     """Say why a frame is no flat; nothing where it is one."""
     light = found.light
+    if math.isnan(light.level):
+        return "has no pixel with a value"
     if not light.level > 0:
         return f"has no light: its level less the dark is {light.level:g} ADU"
     if found.saturated > MAX_SATURATED:

@@ -38,6 +38,7 @@ from daskred.arrays.view import (
     lazy,
     looks_layer,
     number_of,
+    places_of,
     token_of,
     unit_of,
 )
@@ -246,7 +247,11 @@ class _Graph:
             about = {"units": self.unit, "combine": options.combine, "n_frames": self.n_frames}
             about |= self.about
             planes[plane] = xr.DataArray(
-                data, dims=("y", "x"), name=f"master_{self.kind}", attrs=about
+                data,
+                dims=("y", "x"),
+                coords=places_of(self.shape),
+                name=f"master_{self.kind}",
+                attrs=about,
             )
         return planes["pixels"] if len(planes) == 1 else xr.Dataset(planes)
 

@@ -19,6 +19,7 @@ from daskred.cameras.rules import Camera, Criterion
 from daskred.fits.hdus import read_hdus
 from daskred.model.errors import RequestError
 from daskred.model.frame import Facts, Frame
+from daskred.model.option import nearest
 from daskred.model.plan import MasterKind
 from daskred.night.describe import telling_headers
 from daskred.night.facts import facts_of
@@ -99,6 +100,7 @@ def check_inputs(kind: MasterKind, given: Sequence[Frame] | xr.DataArray, option
     RequestError
         Naming two frames and what they differ in.
     """
+    _check_allowed(options)
     known = _known(given)
     for name, own_kind, _ in known:
         if own_kind not in ("", "unknown", kind) and KIND not in options.allow:
@@ -128,11 +130,17 @@ def check_master(
     options
         What is allowed.
     """
+    _check_allowed(options)
+    _check_places(role, master, targets)
     about = _attributes(master)
     if KIND not in about:
         return
     kind = str(about[KIND])
-    if kind != role and not (role == "dark" and kind == "bias") and KIND not in options.allow:
+    bias_alone = role == "dark" and kind == "bias"
+    if bias_alone and not options.missing_dark and KIND not in options.allow:
+        text = "the dark is a master bias; Options(missing_dark=True) subtracts it alone"
+        raise RequestError(text)
+    if kind != role and not bias_alone and KIND not in options.allow:
         raise RequestError(f"the {role} is a master {kind}; {_way_out(KIND)}")
     own = _facts(about)
     criteria = [c for c in _rules().criteria_of(kind) if c.differs == "refuse"]
@@ -140,6 +148,35 @@ def check_master(
         if difference := _difference(facts, own, criteria, kind == "dark", options):
             text = f"the {role} does not go with {name}: it has {difference[1]}"
             raise RequestError(f"{text}; {_way_out(difference[0])}")
+
+
+def _check_allowed(options: Options) -> None:
+    names = [KIND, EXPOSURE, *(criterion.name for criterion in _rules().criteria)]
+    for name in options.allow:
+        if name not in names:
+            raise RequestError(f"allow={name!r}: {nearest(name, names)}")
+
+
+def _check_places(role: str, master: Labelled, targets: Sequence[Frame] | xr.DataArray) -> None:
+    """Raise RequestError where pixels of a master and of frames do not lie at the same places."""
+    for axis in ("y", "x"):
+        places = [_places(labelled, axis) for labelled in (master, targets)]
+        if not any(place is None for place in places) and not np.array_equal(*places):
+            raise RequestError(f"the {role} and the frames do not lie on each other along {axis}")
+
+
+def _places(labelled: Any, axis: str) -> Any:
+    """Return where pixels lie along an axis; None of what does not tell it."""
+    known = hasattr(labelled, "coords") and axis in labelled.coords
+    return labelled.coords[axis].values if known else None
+
+
+def check_raw(science: xr.DataArray, masters: Iterable[str]) -> None:
+    """Raise RequestError where frames are calibrated already by such masters."""
+    for name in masters:
+        if science.attrs.get(name):
+            text = f"the frames are calibrated already: {name} {science.attrs[name]}"
+            raise RequestError(text)
 
 
 def _attributes(master: Labelled) -> Mapping[str, Any]:

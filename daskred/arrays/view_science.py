@@ -23,7 +23,7 @@ from daskred.arrays.view import (
     sources_of,
     token_of,
 )
-from daskred.arrays.view_guard import check_master
+from daskred.arrays.view_guard import check_master, check_raw
 from daskred.arrays.view_nodes import Labelled, check_noise, check_shapes, masters_node
 from daskred.engine.task import Key
 from daskred.fits.storage import state_of
@@ -134,6 +134,7 @@ def calibrate(
     masters = {name: master for name, master in given.items() if master is not None}
     for name, master in masters.items():
         check_shapes(name, {0: master}, [("", (science.sizes["y"], science.sizes["x"]))])
+    check_raw(science, (name for name in masters if name != "bias"))
     for name, master in masters.items():
         check_master(name, master, science, options)
     names = {n: _name_of(n, master) for n, master in masters.items() if n != "bias"}

@@ -21,6 +21,7 @@ from daskred.arrays.sources import check_unchanged
 from daskred.arrays.view import (
     lazy,
     opened_by,
+    places_of,
     task_of,
     token_of,
 )
@@ -30,6 +31,7 @@ from daskred.arrays.view_science import CALIBRATED
 from daskred.cameras.read import read_camera
 from daskred.cameras.rules import Camera
 from daskred.engine.task import Key
+from daskred.fits.hdus import read_first_header
 from daskred.fits.write import Bands, as_bands
 from daskred.model.errors import FrameError, FramesError, RequestError
 from daskred.model.frame import Frame
@@ -76,8 +78,11 @@ def open_master(path: str | Path, *, image: int | str = 0) -> xr.DataArray:
         raise RequestError(f"{path}: has no image {image!r}; there are {known}")
     number = names.index(image) if isinstance(image, str) else image
     pixels = read_images(str(path))[number]
+    if "CCDPROC" in read_first_header(str(path)):
+        raise RequestError(f"{path}: is a calibrated frame, and no master")
     about = attributes_of_file(str(path))
-    return xr.DataArray(pixels, dims=("y", "x"), name=Path(path).stem, attrs=about)
+    coords = places_of((pixels.shape[0], pixels.shape[1]))
+    return xr.DataArray(pixels, dims=("y", "x"), coords=coords, name=Path(path).stem, attrs=about)
 
 
 def write_frames(

@@ -329,8 +329,9 @@ def science_figures(
     Returns
     -------
     dict
-        ``level`` and ``noise`` in units of pixels; ``negative`` and ``saturated``, parts of the
-        pixels; ``residue``, how much of the hot pixels is left, or was taken too much.
+        ``level`` (NaN where no pixel has a value) and ``noise``, in units of pixels; ``negative``,
+        ``saturated``: parts of the pixels; ``residue``: how much of the hot pixels is left, or was
+        taken too much.
 
     Examples
     --------
@@ -342,20 +343,21 @@ def science_figures(
     finite = calibrated[np.isfinite(calibrated)]
     known = raw[np.isfinite(raw)] if raw.dtype.kind == "f" else raw.reshape(-1)
     if not finite.size or not known.size:
-        return {"level": 0.0, "noise": 0.0, "negative": 0.0, "saturated": 1.0, "residue": 0.0}
+        nothing = dict.fromkeys(("noise", "negative", "saturated", "residue"), 0.0)
+        return {"level": math.nan, **nothing}
+    noise = float(_spreads(_local(raw.astype("f4"))[np.newaxis])[0])
     return {
         "level": float(np.median(finite)),
         "noise": float(_spreads(_local(calibrated.astype("f4"))[np.newaxis])[0]),
         "negative": float(np.count_nonzero(finite < 0)) / finite.size,
         "saturated": float(np.count_nonzero(known == known.max())) / known.size,
-        "residue": 0.0 if hot_pixels is None else _residue(*hot_pixels),
+        "residue": 0.0 if hot_pixels is None else _residue(*hot_pixels, math.sqrt(2) * noise),
     }
 
 
-def _residue(raw: NDArray[Any], dark: NDArray[Any]) -> float:
+def _residue(raw: NDArray[Any], dark: NDArray[Any], noise: float) -> float:
     """Return what part of the hot pixels of a dark is left in a frame, or is missing in it."""
     left = raw - dark
-    noise = float(_spreads(left[np.newaxis])[0])
     hot = dark > _WARM * noise
     n_hot = np.count_nonzero(hot)
     if not noise > 0 or n_hot < _FEW_HOT:

@@ -130,12 +130,13 @@ class Choices:
         self, choices: Sequence[tuple[_Value, str]], name: str, path: str
     ) -> tuple[_Value, str] | None:
         """Return the last choice whose pattern a frame's path or name matches."""
-        for value, pattern in reversed(choices):
+        chosen = None
+        for value, pattern in choices:
             names = (name, path) if "/" in pattern else (PurePath(name).name,)
             if name == pattern or any(fnmatch(own, pattern) for own in names):
                 self._used.add((value, pattern))
-                return value, pattern
-        return None
+                chosen = value, pattern
+        return chosen
 
     @property
     def words(self) -> dict[str, tuple[str, ...]]:

@@ -116,6 +116,23 @@ class Shelf:
         """Return in what a master differs from a frame that it calibrates all the same."""
         return list(self._differences(target, master, "warn"))
 
+    def _allowing(self, target: Frame, masters: Iterable[Master]) -> str:
+        """Return the advice to go by the one criterion that keeps a master from a frame."""
+        for master in masters:
+            if target.layout != master.layout:
+                continue
+            differing = [
+                criterion.name
+                for criterion in self.criteria(master.kind)
+                if criterion.differs == "refuse"
+                and criterion.distance(
+                    target.facts.value(criterion.fact), master.facts.value(criterion.fact)
+                )
+            ]
+            if len(differing) == 1:
+                return f"--allow '{differing[0]}' uses {master.name}, "
+        return ""
+
     def _differences(self, target: Frame, master: Master, differs: str) -> Iterator[str]:
         for criterion in self.criteria(master.kind):
             if criterion.differs != differs:
@@ -188,7 +205,8 @@ class Shelf:
         flats = self.masters["flat"]
         same = [flat for flat in flats if flat.facts.filter == name]
         there_was = self.listed(same or flats, target)
-        raise RefusedError(f"needs {wanted}; {there_was}; --missing-flat goes without")
+        way_out = f"{self._allowing(target, same)}--missing-flat goes without"
+        raise RefusedError(f"needs {wanted}; {there_was}; {way_out}")
 
     def dark_correction(self, target: Frame) -> Correction:
         """Choose what is subtracted from a frame.
@@ -233,7 +251,10 @@ class Shelf:
             told = f"--exptime '{target.name}'=SECONDS tells it"
             text = "its header tells no exposure time, so no dark can be chosen"
             return f"{text}; {told}, {way_out}"
-        text = f"needs a dark of {exptime_s:g} s; {self.listed(self.masters['dark'], target)}"
+        darks = self.masters["dark"]
+        text = f"needs a dark of {exptime_s:g} s; {self.listed(darks, target)}"
+        of_time = [dark for dark in darks if self.camera.same_exptime(_time(dark), exptime_s)]
+        way_out = f"{self._allowing(target, of_time)}{way_out}"
         if len(usable) > 1 and exptime_s < max(time for time, _ in usable):
             text += ", and no bias to scale one by exposure time"
             way_out = f"--dark-model fits a line through them, {way_out}"

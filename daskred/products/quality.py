@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from daskred.fits.header import format_card
@@ -10,6 +11,7 @@ from daskred.model.errors import FrameError
 from daskred.model.frame import Frame
 from daskred.options import Options
 
+NO_VALUE = "has no pixel with a value"
 _WORDS = {
     "saturated": "{figure:.0%} of its pixels have the largest value: it is saturated, or empty",
     "wrapped": "{figure:.0f} of its pixels are far below zero: signed integers of 16 bits"
@@ -31,6 +33,8 @@ def figure_cards(figures: Mapping[str, float]) -> list[str]:
 def check_science(frame: Frame, figures: Mapping[str, float], options: Options) -> None:
     """Raise FrameError where a science frame cannot be one, or its dark is not its own."""
     limits = options.limits
+    if figures and math.isnan(figures["level"]):
+        raise FrameError(frame.path, NO_VALUE)
     for name, words in _WORDS.items():
         if name in limits and figures.get(name, 0.0) > limits[name]:
             text = words.format(figure=figures[name])

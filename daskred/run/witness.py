@@ -26,6 +26,7 @@ from daskred.model.plan import Master, Science
 from daskred.model.receipt import Receipt
 from daskred.night.describe import telling_headers
 from daskred.options import Options
+from daskred.products.quality import NO_VALUE
 
 # Of fewer frames nobody knows which is the odd one.
 _FEW_NEIGHBOURS = 3
@@ -80,11 +81,14 @@ def check_inputs(
     if options.scale != "none":
         limits = {}  # frames of other times, or of other light
     sample = _joined([tile.sample for tile in tiles])
+    frames = [member.frame for member in master.inputs]
+    blank = [f for f, own in zip(frames, sample, strict=True) if own.size and np.isnan(own).all()]
+    if blank:
+        raise FramesError(tuple(FrameError(frame.path, NO_VALUE) for frame in blank))
     if master.kind == "flat":
         verdicts = lit_verdicts(sample, levels, limits)
     else:
         verdicts = unlit_verdicts(sample, limits, _joined([tile.hot_pixels for tile in tiles]))
-    frames = [member.frame for member in master.inputs]
     errors: dict[str, FrameError] = {}
     for verdict in verdicts:
         worse = min if verdict.name == "pattern" else max

@@ -23,6 +23,8 @@ def opened(make_night: NightMaker) -> daskred.Night:
         make_night.add(f"f{n}.fits", "Flat", 9000, 3.0, FILTER="V", OFFSET=10)
         make_night.add(f"s{n}.fits", "Light", 500, 10.0, FILTER="V", OFFSET=10)
         make_night.add(f"o{n}.fits", "Dark", 100, 10.0, OFFSET=50)
+    for n in range(2):
+        make_night.add(f"b{n}.fits", "Bias", 100, 0.0, OFFSET=10)
     make_night.add("r.fits", "Light", 500, 10.0, FILTER="R", OFFSET=10)
     return daskred.open_night(make_night.folder)
 
@@ -84,6 +86,30 @@ MISTAKES: list[tuple[str, Callable[[daskred.Night], Any], str]] = [
         "filter V, not R",
     ),
     (
+        "a bias for a dark",
+        lambda night: daskred.calibrate(
+            science(night), daskred.master_bias(biases(night)), flat_of(night)
+        ),
+        "the dark is a master bias; Options(missing_dark=True) subtracts it alone",
+    ),
+    (
+        "a dark upside down",
+        lambda night: daskred.calibrate(
+            science(night), daskred.master_dark(darks(night, 10))[::-1], flat_of(night)
+        ),
+        "the dark and the frames do not lie on each other along y",
+    ),
+    (
+        "twice",
+        lambda night: twice(daskred.master_dark(darks(night, 10)), science(night)),
+        "the frames are calibrated already: dark master_dark",
+    ),
+    (
+        "a word that allows nothing",
+        lambda night: daskred.master_dark(darks(night, 10), options=Options(allow=("ofset",))),
+        "the nearest is offset",
+    ),
+    (
         "dark and flat exchanged",
         lambda night: daskred.calibrate(
             science(night), flat_of(night), daskred.master_dark(darks(night, 10))
@@ -91,6 +117,14 @@ MISTAKES: list[tuple[str, Callable[[daskred.Night], Any], str]] = [
         "the dark is a master flat",
     ),
 ]
+
+
+def biases(night: daskred.Night) -> list[daskred.Frame]:
+    return night.select("bias")
+
+
+def twice(dark: Any, frames: list[daskred.Frame]) -> Any:
+    return daskred.calibrate(daskred.calibrate(frames, dark), dark)
 
 
 def flat_of(night: daskred.Night) -> Any:
@@ -148,6 +182,9 @@ def test_masters_say_what_they_are(opened: daskred.Night, tmp_path: Path) -> Non
     assert (flat.attrs["kind"], flat.attrs["filter"]) == ("flat", "V")
     with pytest.raises(RequestError, match="filter V, not R"):
         daskred.calibrate(science(opened, "R"), daskred.master_dark(darks(opened, 10)), flat)
+    daskred.reduce_night(opened, tmp_path / "all")
+    with pytest.raises(RequestError, match="is a calibrated frame, and no master"):
+        daskred.open_master(tmp_path / "all" / "s0c.fits")
 
 
 def test_what_nobody_knows_anything_of_is_taken_on_trust(opened: daskred.Night) -> None:

@@ -148,6 +148,7 @@ def test_what_lies_beside_the_detectors_is_carried_along(
         fits.open(tmp_path / "out" / "s-0c.fits") as made,
         fits.open(make_night.folder / "s-0.fits") as raw,
     ):
+        assert not verify(tmp_path / "out").findings
         assert len(made) == 2
         assert made[1].header == raw[1].header
         assert np.array_equal(made[1].data, raw[1].data)

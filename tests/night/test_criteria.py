@@ -75,8 +75,10 @@ def test_a_dark_that_differs_is_not_used(add: Add, theirs: Cards, own: Cards, to
     add("d1", "dark", **theirs)
     add("d2", "dark", **theirs)
     night = add("s", "light", **own)
-    assert f"MasterDark_10s ({told})" in failures(plan_of(night, missing_flat=True))["s.fits"]
+    reason = failures(plan_of(night, missing_flat=True))["s.fits"]
+    assert f"MasterDark_10s ({told})" in reason
     name = told.split(f" {next(iter(theirs.values()))}")[0]
+    assert f"--allow '{name}' uses MasterDark_10s" in reason
     allowed = plan_of(night, missing_flat=True, allow=(name,))
     assert allowed.science[0].correction.dark == "MasterDark_10s"
 

@@ -13,25 +13,30 @@ from daskred import Options, make_plan, open_night, reduce_night, verify
 from tests.conftest import NightMaker
 
 SHAPE = (40, 60)
+PATTERN = np.rint(np.random.default_rng(1).normal(0, 40, SHAPE))
 
 
 @pytest.fixture
 def night(make_night: NightMaker) -> NightMaker:
     make_night.shape = SHAPE
-    pattern = np.random.default_rng(1).normal(0, 40, SHAPE)
     whole: dict[str, Any] = {"XORGSUBF": 0, "YORGSUBF": 0}
     for n in range(3):
         for name, kind, level, seconds in (("d", "Dark", 1000, 10.0), ("f", "Flat", 9000, 10.0)):
             path = make_night.add(f"{name}{n}.fits", kind, level, seconds, FILTER="V", **whole)
             with fits.open(path, mode="update") as hdus:
-                hdus[0].data = (hdus[0].data + np.rint(pattern)).astype("u2")
+                hdus[0].data = (hdus[0].data + PATTERN).astype("u2")
     return make_night
 
 
 def add(night: NightMaker, name: str, row: int, column: int, **cards: Any) -> Path:
     """Add a subframe of 16x24 pixels at a place."""
     at = {"XORGSUBF": column, "YORGSUBF": row, "FILTER": "V", "OBJECT": "M 31"}
-    return night.add(name, "Light", 1500, 10.0, shape=(16, 24), **{**at, **cards})
+    path = night.add(name, "Light", 1500, 10.0, shape=(16, 24), **{**at, **cards})
+    own = PATTERN[row : row + 16, column : column + 24]
+    if own.shape == (16, 24):
+        with fits.open(path, mode="update") as hdus:
+            hdus[0].data = (hdus[0].data + own).astype("u2")
+    return path
 
 
 @pytest.mark.parametrize("options", [Options(dtype="float64"), Options(dtype="float64", mask=True)])

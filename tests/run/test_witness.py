@@ -335,3 +335,34 @@ def test_integers_that_wrapped_are_named(make_night: NightMaker, tmp_path: Path)
     told = named(reduce_night(open_night(make_night.folder), tmp_path / "out"))
     assert set(told) == {"s-1.fits"}
     assert "1 of its pixels are far below zero" in told["s-1.fits"]
+
+
+def test_frames_without_any_value_are_named(make_night: NightMaker, tmp_path: Path) -> None:
+    make_night.standard()
+    blank = ("d10-1.fits", "f-1.fits", "s-1.fits")
+    for path in make_night.folder.glob("*.fits"):
+        with fits.open(path) as hdus:
+            data, header = hdus[0].data.astype("f4"), hdus[0].header
+        for card in ("BZERO", "BSCALE"):
+            header.remove(card, ignore_missing=True)
+        data[...] = np.nan if path.name in blank else data
+        fits.PrimaryHDU(data, header).writeto(path, overwrite=True)
+    told = named(reduce_night(open_night(make_night.folder), tmp_path / "out"))
+    assert told == dict.fromkeys(blank, "has no pixel with a value")
+
+
+@pytest.mark.parametrize("part", [0.002, 0.01, 0.05])
+@pytest.mark.parametrize("charge", [60.0, 1000.0])
+def test_a_science_frame_turned_is_noticed_by_few_and_by_many_hot_pixels(
+    make_night: NightMaker, tmp_path: Path, part: float, charge: float
+) -> None:
+    make_night.shape = (100, 100)
+    make_night.standard(n_each=5)
+    hot = charge * (np.random.default_rng(3).random((100, 100)) < part)
+    for path in [*make_night.folder.glob("d10*.fits"), *make_night.folder.glob("s-*.fits")]:
+        with fits.open(path, mode="update") as hdus:
+            data = hdus[0].data + hot
+            hdus[0].data = (data[::-1] if path.name == "s-1.fits" else data).astype("u2")
+    told = named(reduce_night(open_night(make_night.folder), tmp_path / "out"))
+    assert set(told) == {"s-1.fits"}
+    assert "hot pixels" in told["s-1.fits"]
