@@ -133,7 +133,10 @@ def write_calibrated(
         *_signature(recipe.options.processed_by),
     ]
     units = lay_out(frame.path, read_hdus(frame.path), frame, pixels, cards, None, others=True)
-    units += extension_units(planes, _unit_of(frame))
+    if beside := extension_units(planes, _unit_of(frame)):
+        # Before what is carried along, which may have the same names.
+        carried = [unit for unit in units if isinstance(unit, bytes)]
+        units = [*(unit for unit in units if not isinstance(unit, bytes)), *beside, *carried]
 
     def told_by_pixels() -> list[str]:
         figures = calibrated.figures

@@ -16,7 +16,7 @@ from astropy import units as u
 from astropy.io import fits
 from astropy.time import Time
 
-from daskred import open_night, reduce_night, verify
+from daskred import Options, open_night, reduce_night, verify
 from tests.conftest import NightMaker, tree
 
 
@@ -212,3 +212,17 @@ def test_darks_may_be_a_cube(make_night: NightMaker, tmp_path: Path) -> None:
     for name in ("masters/MasterDark_10s.fits", "s-0c.fits"):
         single, cube = (fits.getdata(tmp_path / out / name) for out in ("single", "cube"))
         np.testing.assert_array_equal(single, cube)
+
+
+def test_the_own_mask_comes_before_one_that_is_carried_along(
+    make_night: NightMaker, tmp_path: Path
+) -> None:
+    for path in make_night.standard().glob("*.fits"):
+        with fits.open(path, mode="append") as hdus:
+            hdus.append(fits.ImageHDU(np.full((8, 12), 77, "u1"), name="MASK"))
+    reduce_night(open_night(make_night.folder), tmp_path / "out", Options(mask=True))
+    with fits.open(tmp_path / "out" / "s-0c.fits") as hdus:
+        assert [hdu.name for hdu in hdus] == ["PRIMARY", "MASK", "MASK"]
+        assert not (hdus["MASK"].data == 77).any()
+        assert (hdus[2].data == 77).all()
+    assert not verify(tmp_path / "out").findings
