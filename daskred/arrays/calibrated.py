@@ -190,7 +190,7 @@ class Calibrated:
             places = places_of(self._source.shapes[number])
             raw = sample_of(pixels, start, places).reshape(-1, places.length)
             if masters.dark is not None:
-                asked = hot_rows(len(masters.dark), rows)
+                asked = hot_rows((masters.dark.shape[0], masters.dark.shape[1]), rows)
                 columns = masters.hot_columns[rows][asked]
                 below = excess(masters.dark[rows][asked], columns)
                 self._hot_pixels.append((excess(pixels[asked], columns), below))

@@ -100,7 +100,7 @@ class Stack:
         ]
         prepared = [np.dtype(options.dtype)] if len(plain) < len(frames) else []
         self.dtype = np.result_type(*set(plain), *prepared)
-        self.places = places_of(frames[0].layout[number][1]) if sampled else None
+        self.places = places_of(frames[0].layout[number][1], len(frames)) if sampled else None
         self._first_row = sum(shape[0] for _, shape in frames[0].layout[:number])
 
     def check_unchanged(self) -> None:
@@ -189,7 +189,7 @@ def reduce_band(
     if stack.places:
         sample = sample_of(block, rows.start, stack.places)
         if not darks:
-            asked = hot_rows(stack.shape[1], rows)
+            asked = hot_rows((stack.shape[1], stack.shape[2]), rows, stack.shape[0])
             hot_pixels = excess(block[:, asked], hottest(arrays[0][asked]))
         else:
             below = sample_of(blocks[1], rows.start, stack.places)[options["which"]]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 _N_ROWS = 12
 _N_PIECES = 24
 _PIECE = 16
+_MOST_PIXELS = 2**20  # of all frames of a master
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,10 @@ class Places:
 
 
 @lru_cache(maxsize=64)
-def places_of(shape: tuple[int, int]) -> Places:
-    """Return the places of a sample of an image of shape ``(y, x)``: pieces of some rows.
+def places_of(shape: tuple[int, int], n_frames: int = 1) -> Places:
+    """Return the places of a sample of images of shape ``(y, x)``: pieces of some rows.
+
+    Of very many frames each has fewer, so that all together stay small.
 
     Examples
     --------
@@ -45,6 +48,8 @@ def places_of(shape: tuple[int, int]) -> Places:
     height, width = shape
     n_rows, length = min(height, _N_ROWS), min(width, _PIECE)
     n_pieces = max(1, min(width // length, _N_PIECES))
+    n_rows = max(1, min(n_rows, _MOST_PIXELS // (n_frames * n_pieces * length)))
+    n_pieces = max(1, min(n_pieces, _MOST_PIXELS // (n_frames * n_rows * length)))
     rows = ((np.arange(n_rows) + 0.5) * height / n_rows).astype(int)
     columns = ((np.arange(n_pieces) + 0.5) * width / n_pieces - length / 2).astype(int)
     return Places(tuple(rows.tolist()), tuple(columns.tolist()), length)
@@ -83,15 +88,17 @@ _HOT_COLUMNS = 512
 _ASIDE = 2  # columns: of one colour, where a sensor has a pattern of colours
 
 
-def hot_rows(height: int, rows: slice) -> slice:
+def hot_rows(shape: tuple[int, int], rows: slice, n_frames: int = 1) -> slice:
     """Return which of some rows of an image, from the first of them, are asked for hot pixels.
 
     Examples
     --------
-    >>> hot_rows(2048, slice(6, 20))
-    slice(2, None, 4)
+    >>> hot_rows((2048, 2048), slice(6, 20)), hot_rows((2048, 2048), slice(6, 20), 1024)
+    (slice(2, None, 4), slice(2, None, 8))
     """
-    step = max(1, height // _HOT_ROWS)
+    height, width = shape
+    n_asked = min(height, _HOT_ROWS) * max(1, width // _HOT_COLUMNS)
+    step = max(1, height // _HOT_ROWS) * max(1, n_asked * n_frames // _MOST_PIXELS)
     return slice(-rows.start % step, None, step)
 
 
