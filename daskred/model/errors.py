@@ -52,3 +52,19 @@ class FramesError(DaskredError):
 
     def __str__(self) -> str:
         return "; ".join(map(str, self.errors))
+
+
+class FallsApartError(FramesError):
+    """The frames of a master are of two sorts.
+
+    Parameters
+    ----------
+    errors
+        As of `FramesError`.
+    cards
+        In which they differ.
+    """
+
+    def __init__(self, errors: tuple[FrameError, ...], cards: tuple[str, ...]) -> None:
+        super().__init__(errors)
+        self.cards = cards

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -79,6 +80,20 @@ class Night:
     def _lasts(self, frame: Frame, exptime_s: float) -> bool:
         own = frame.facts.exptime_s
         return own is not None and self.camera.same_exptime(own, exptime_s)
+
+    def telling_apart(self, card: str) -> Night:
+        """Open the night again, with a further card in which frames must agree.
+
+        What was settled by hand stays; what was left out for its pixels does not.
+        """
+        with contextlib.chdir(self.folder):
+            return open_night(
+                *self.sources,
+                camera=self.camera.telling_apart([card]),
+                kinds=self.choices.kinds,
+                exptimes=self.choices.exptimes,
+                filters=self.choices.filters,
+            )
 
     def without(self, errors: Iterable[FrameError]) -> Night:
         """Return the night with further frames left out, since their pixels cannot be used."""

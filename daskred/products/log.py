@@ -164,6 +164,14 @@ class LoggedProgress:
         """Tell the user."""
         self._progress.say(message)
 
+    def tell_apart(self, card: str, paths: Sequence[str]) -> None:
+        """Tell that frames turned out to be of two sorts, which a card tells apart."""
+        self._log.write("told apart", card=card, paths=list(paths))
+        self.say(
+            f"{len(paths)} frames, as {Path(paths[0]).name}, are of two sorts, which {card} tells"
+            " apart: each gets a master of its own"
+        )
+
 
 def read_log(out: Path) -> Iterator[dict[str, Any]]:
     """Yield the records of all runs into a folder; a line that a crash has cut is passed over."""

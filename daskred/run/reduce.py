@@ -20,7 +20,8 @@ from daskred.arrays.calibrated import check_science_options
 from daskred.engine.executor import Executor, Workers, active_client, open_pool
 from daskred.engine.progress import Progress, Silent
 from daskred.fits.write import TEMPORARY_MARK
-from daskred.model.errors import FrameError, FramesError, RequestError, RunError
+from daskred.model.errors import FallsApartError, FrameError, FramesError, RequestError, RunError
+from daskred.model.frame import Kind
 from daskred.model.plan import MASTERS_FOLDER, LeftOut, Plan
 from daskred.model.receipt import Receipt
 from daskred.night.open import Night
@@ -159,7 +160,7 @@ def reduce_night(
         try:
             _remove_parts(out, plan)
             guard.touch()
-            plan, masters, science = _carried_out(run, night, plan, options)
+            plan, masters, science = _carried_out(run, night, plan, options, told)
             named = _worth_a_look(plan, (masters, science), options, executor, told)
             for text in named:
                 log.write("worth a look", text=text)
@@ -295,20 +296,50 @@ def _interrupted(run: Run, out: Path) -> str:
 
 
 def _carried_out(
-    run: Run, night: Night, plan: Plan, options: Options
+    run: Run, night: Night, plan: Plan, options: Options, told: LoggedProgress
 ) -> tuple[Plan, tuple[Receipt, ...], tuple[Receipt, ...]]:
     """Carry out a plan, and make it again without the frames that turn out to be unusable."""
+    lost: list[FrameError] = []
     while True:
         try:
             return plan, *run.carry_out(plan)
         except (FrameError, FramesError) as error:
-            night = _without(night, error)
+            apart = _told_apart(night, error, lost, told)
+            if apart is None:
+                lost += error.errors if isinstance(error, FramesError) else [error]
+                night = _without(night, error)
+            else:
+                night = apart
             plan = make_plan(night, options)
         except OSError as error:
             raise RunError(
                 f"stopped: {error.filename or 'a product'}: {error.strerror or error};"
                 " what is done stays, the same command goes on from there"
             ) from error
+
+
+def _told_apart(
+    night: Night, error: FrameError | FramesError, lost: Sequence[FrameError], told: LoggedProgress
+) -> Night | None:
+    """Return the night with a master of each sort of frames; None where nothing tells them apart.
+
+    It is the first card in which they differ, if all frames that may need them have it too.
+    """
+    if not isinstance(error, FallsApartError):
+        return None
+    known = [criterion.name for criterion in night.camera.criteria]
+    for card in error.cards:
+        if card in known:
+            continue
+        again = night.telling_apart(card).without(lost)
+        needing = [frame for kind in _NEEDING for frame in again.select(kind)]
+        if all(frame.facts.value(card) is not None for frame in needing):
+            told.tell_apart(card, [e.path for e in error.errors])
+            return again
+    return None
+
+
+_NEEDING: tuple[Kind, ...] = ("bias", "dark", "flat", "science")
 
 
 def plan_memory(plan: Plan, options: Options, on_cluster: bool = False) -> Budget:

@@ -219,7 +219,8 @@ def _planned(
     try:
         with contextlib.chdir(folder):  # where its sources were named
             rules = replace(read_camera(camera), detector=detector)
-            rules = rules.telling_apart(options.tell_apart)
+            cards = [record["card"] for record in later if record["event"] == "told apart"]
+            rules = rules.telling_apart([*options.tell_apart, *cards])
             night = open_night(
                 *sources, camera=rules, kinds=kinds, exptimes=exptimes, filters=filters
             )

@@ -20,7 +20,7 @@ from daskred.fits.storage import is_remote
 from daskred.fits.sums import wrong_raw_sum
 from daskred.kernels.witness import Verdict, lit_verdicts, unlit_verdicts
 from daskred.model.checks import BY_NAME, SUMS
-from daskred.model.errors import FrameError, FramesError
+from daskred.model.errors import FallsApartError, FrameError, FramesError
 from daskred.model.frame import Frame
 from daskred.model.plan import Master, Science
 from daskred.model.receipt import Receipt
@@ -73,7 +73,8 @@ def check_inputs(
     Raises
     ------
     FramesError
-        Naming the frames that do not belong to the others; or all, where nobody can tell which.
+        Naming the frames that do not belong to the others; or all, where nobody can tell which:
+        then it is a `FallsApartError`.
     """
     limits = {n: value for n, value in options.limits.items() if BY_NAME[n].of == "inputs"}
     if options.scale != "none" or options.zero_level != "none":
@@ -90,11 +91,17 @@ def check_inputs(
     else:
         verdicts = unlit_verdicts(sample, limits, _joined([tile.hot_pixels for tile in tiles]))
     errors: dict[str, FrameError] = {}
+    apart: tuple[str, ...] | None = None
     for verdict in verdicts:
         worse = min if verdict.name == "pattern" else max
         figures[verdict.name] = worse(figures.get(verdict.name, verdict.worst), verdict.worst)
         for error in _errors(master.name, frames, verdict):
             errors.setdefault(error.path, error)
+        if apart is None and 2 * len(verdict.parts[0]) <= len(frames):
+            sides = [[frames[n] for n in part] for part in verdict.parts[:2]]
+            apart = tuple(_cards_between(sides[1], sides[0])) if len(verdict.parts) == 2 else ()
+    if apart is not None:
+        raise FallsApartError(tuple(errors.values()), apart)
     if errors:
         raise FramesError(tuple(errors.values()))
 
@@ -141,19 +148,29 @@ def _told(verdict: Verdict, number: int, usual: Sequence[int]) -> str:
 
 def _differing(frames: Sequence[Frame], others: Sequence[Frame]) -> str:
     """Say in which cards some frames differ from others, where both agree among themselves."""
+    found = [
+        f"{k} = {v!r}, not {usual!r}" for k, (v, usual) in _cards_between(frames, others).items()
+    ]
+    return f"; it differs in {', '.join(found[:_MOST_CARDS])}" if found else ""
+
+
+def _cards_between(
+    frames: Sequence[Frame], others: Sequence[Frame]
+) -> dict[str, tuple[Value, Value]]:
+    """Return the cards in which some frames differ from others, and both values."""
     try:
         own = [_cards_of(frame) for frame in frames[:_MOST_OTHERS]]
         theirs = [_cards_of(frame) for frame in others[:_MOST_OTHERS]]
     except FrameError:
-        return ""
-    found = []
+        return {}
+    found: dict[str, tuple[Value, Value]] = {}
     for keyword, value in own[0].items():
         values = {repr(cards.get(keyword)) for cards in theirs}
         if len(values) == 1 and {repr(cards.get(keyword)) for cards in own} == {repr(value)}:
             usual = theirs[0].get(keyword)
             if usual != value:
-                found.append(f"{keyword} = {value!r}, not {usual!r}")
-    return f"; it differs in {', '.join(found[:_MOST_CARDS])}" if found else ""
+                found[keyword] = value, usual
+    return found
 
 
 def _cards_of(frame: Frame) -> dict[str, Value]:

@@ -13,9 +13,10 @@ import pytest
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from daskred import Options, RequestError, Summary, open_night, reduce_night, simulate
+from daskred import Options, RequestError, Summary, open_night, reduce_night, simulate, verify
 from daskred.model.checks import BY_NAME, CHECKS
 from daskred.model.mask import SATURATED
+from daskred.night.open import camera_of
 from daskred.products.log import LOG_NAME
 from tests.conftest import NightMaker, tree
 
@@ -180,24 +181,64 @@ def test_a_frame_that_does_not_belong_is_told_with_the_cards_in_which_it_differs
     assert "DQOFFSET" not in header
 
 
-def test_a_group_that_falls_apart_is_a_question(make_night: NightMaker, tmp_path: Path) -> None:
+def two_sorts(night: NightMaker, **cards: Any) -> None:
     for n in range(6):
-        make_night.add(f"b{n}.fits", "Bias", 100 + 100 * (n % 2), 0.0, shape=(40, 60), KNOB=n % 2)
+        own = {keyword: value[n % 2] for keyword, value in cards.items()}
+        night.add(f"b{n}.fits", "Bias", 100 + 100 * (n % 2), 0.0, shape=(40, 60), **own)
+
+
+def test_a_group_that_falls_apart_is_made_as_two_where_a_card_tells_them_apart(
+    make_night: NightMaker, tmp_path: Path
+) -> None:
+    two_sorts(make_night, KNOB=(3, 7))
+    for n, knob in enumerate((3, 7, 7)):
+        level = 400 + 100 * (knob == 7)
+        make_night.add(f"s{n}.fits", "Light", level, 0.0, shape=(40, 60), KNOB=knob)
+    for n in range(3):
+        for kind, level in (("Flat", 9000),):
+            make_night.add(f"f{n}.fits", kind, level, 0.0, shape=(40, 60), KNOB=3)
+    make_night.add("s.fits", "Light", 400, 5.0, shape=(40, 60), KNOB=3)
+    night = open_night(make_night.folder, kinds=[("science", "s*.fits"), ("flat", "f*.fits")])
+    out = tmp_path / "out"
+    summary = reduce_night(night, out, Options(missing_flat=True))
+    assert [receipt.n_inputs for receipt in summary.masters[:2]] == [3, 3]
+    assert {r.product for r in summary.masters[:2]} == {
+        "masters/MasterBias_3.fits",
+        "masters/MasterBias_7.fits",
+    }
+    used = {item.frame.name: item.correction.bias for item in summary.plan.science}
+    assert used["s0.fits"] == used["s.fits"] == "MasterBias_3"
+    assert used["s1.fits"] == used["s2.fits"] == "MasterBias_7"
+    assert not summary.failed
+    assert not verify(out).findings
+    again = reduce_night(night, out, Options(missing_flat=True))
+    assert not any(receipt.made for receipt in again.science)
+
+
+def test_a_group_that_falls_apart_is_a_question_where_no_card_tells_them_apart(
+    make_night: NightMaker, tmp_path: Path
+) -> None:
+    two_sorts(make_night)
     options = Options(masters_only=True)
-    night = open_night(make_night.folder)
-    with pytest.raises(RequestError):
-        reduce_night(night, tmp_path / "none", Options())
-    summary = reduce_night(night, tmp_path / "out", options)
+    summary = reduce_night(open_night(make_night.folder), tmp_path / "out", options)
     assert len(summary.failed) == 6
     text = summary.failed[0].reason
     assert "fall apart into 2 groups by their offset" in text
-    assert "it differs in KNOB = 1, not 0; --tell-apart CARD" in text
-    from daskred.night.open import camera_of
+    assert "--kind unknown='PATTERN' leaves some out" in text
 
+
+def test_a_group_is_not_divided_by_a_card_that_science_frames_do_not_have(
+    make_night: NightMaker, tmp_path: Path
+) -> None:
+    two_sorts(make_night, KNOB=(3, 7))
+    make_night.add("s.fits", "Light", 400, 5.0, shape=(40, 60))
+    options = Options(missing_flat=True)
+    summary = reduce_night(open_night(make_night.folder), tmp_path / "out", options)
+    text = named(summary)["b0.fits"]
+    assert "it differs in KNOB = 7, not 3; --tell-apart CARD" in text
     apart = options.but(tell_apart=("KNOB",))
     night = open_night(make_night.folder, camera=camera_of(apart, [make_night.folder]))
     summary = reduce_night(night, tmp_path / "two", apart)
-    assert not summary.failed
     assert [receipt.n_inputs for receipt in summary.masters] == [3, 3]
 
 
