@@ -42,7 +42,7 @@ def _rules() -> Camera:
 
 def attributes_of(kind: MasterKind, frames: Sequence[Frame]) -> dict[str, Any]:
     """Return what is known of a master of some frames, as plain values."""
-    about: dict[str, Any] = {KIND: kind, "inputs": [frame.name for frame in frames]}
+    about: dict[str, Any] = {KIND: kind, "inputs": "\n".join(frame.name for frame in frames)}
     if span := span_of(frames):
         about |= {"date_beg": date_text(span[0]), "date_end": date_text(span[1])}
     return about | _as_attributes(common_facts(frames))
@@ -84,7 +84,7 @@ def attributes_of_array(kind: MasterKind, stack: xr.DataArray) -> dict[str, Any]
     if not known:
         return {}
     names = [name for name, *_ in known]
-    return {KIND: kind, "inputs": names, **_as_attributes(known[0][2])}
+    return {KIND: kind, "inputs": "\n".join(names), **_as_attributes(known[0][2])}
 
 
 def is_known(given: Sequence[Frame] | xr.DataArray) -> bool:

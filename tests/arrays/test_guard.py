@@ -173,7 +173,10 @@ def test_masters_say_what_they_are(opened: daskred.Night, tmp_path: Path) -> Non
     assert dark.attrs["kind"] == "dark"
     assert dark.attrs["exptime_s"] == 10.0
     assert dark.attrs["offset"] == "10"
-    assert dark.attrs["inputs"] == ["d10-0.fits", "d10-1.fits", "d10-2.fits"]
+    assert dark.attrs["inputs"] == "d10-0.fits\nd10-1.fits\nd10-2.fits"
+    dark.to_netcdf(tmp_path / "dark.nc", engine="scipy")  # which takes plain values only
+    with xr.open_dataarray(tmp_path / "dark.nc", engine="scipy") as again:
+        assert again.attrs["kind"] == "dark"
     assert dark.attrs["date_beg"] < dark.attrs["date_end"]
     assert flat_of(opened).attrs["filter"] == "V"
     daskred.reduce_night(opened, tmp_path / "out", Options(masters_only=True))
