@@ -215,8 +215,7 @@ def _difference(
         if criterion.name in options.allow:
             continue
         mine, theirs = wanted.value(criterion.fact), own.value(criterion.fact)
-        if criterion.distance(mine, theirs):
-            text = f"{criterion.name} {criterion.text(theirs)}, not {criterion.text(mine)}"
+        if text := criterion.difference(mine, theirs):
             return criterion.name, text
     return None
 

@@ -179,6 +179,18 @@ class Criterion:
         text = f"{value:g}" if isinstance(value, float) else str(value)
         return f"{text} {self.unit}" if self.unit else text
 
+    def difference(self, wanted: Any, found: Any) -> str:
+        """Say in what a value differs from the one that is wanted; nothing where they agree.
+
+        Examples
+        --------
+        >>> Criterion("offset", "offset", frozenset(), frozenset()).difference("50", "10")
+        'offset 10, not 50'
+        """
+        if not self.distance(wanted, found):
+            return ""
+        return f"{self.name} {self.text(found)}, not {self.text(wanted)}"
+
     def key(self, value: Any) -> Any:
         """Return a value as it is compared: numbers as numbers, texts without case and blanks."""
         if self.exact or value is None or isinstance(value, tuple):

@@ -264,7 +264,7 @@ def lit_verdicts(
     local = ratios[:, pieces] - smooth[..., np.newaxis]
     spreads = _spreads(local) * math.sqrt(n_frames / (n_frames - 1))
     # As photons have it, or faint frames by the noise of reading.
-    noise = spreads * np.minimum(np.sqrt(usual), np.where(usual < 1, usual, np.sqrt(usual)))
+    noise = spreads * np.where(usual < 1, usual, np.sqrt(usual))
     quiet = float(np.median(noise))
     if not quiet > 0:
         return []

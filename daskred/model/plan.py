@@ -75,6 +75,11 @@ class Correction:
     window: tuple[int, int, int, int] | None = None
 
     @property
+    def is_bias_alone(self) -> bool:
+        """Whether a bias is subtracted, and no dark."""
+        return bool(self.bias and not self.dark and not self.terms)
+
+    @property
     def section(self) -> str:
         """The part of masters that is used, as IRAF writes it; empty for all of them.
 

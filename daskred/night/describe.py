@@ -12,7 +12,7 @@ import numpy as np
 
 from daskred.cameras.rules import Camera
 from daskred.fits.hdus import Hdu, frame_errors, read_hdus
-from daskred.fits.header import Header, is_structural, keyword_of
+from daskred.fits.header import COMMENTARY, Header, Value, is_structural, keyword_of
 from daskred.fits.images import exposures_in, images_of
 from daskred.fits.names import plane_of
 from daskred.fits.pixels import read_rows
@@ -108,6 +108,22 @@ class Rules:
     camera: Camera
     choices: Choices = _NONE
     stuck: frozenset[str] = frozenset()
+
+
+def telling_cards(path: str) -> dict[str, Value]:
+    """Return what the cards of a file say of its exposure, and not of how its pixels lie.
+
+    Raises
+    ------
+    FrameError
+        When it cannot be read.
+    """
+    return {
+        keyword: header.get(keyword)
+        for header in telling_headers(read_hdus(path))
+        for keyword in header.keywords
+        if keyword not in COMMENTARY and not is_structural(keyword)
+    }
 
 
 def describe(path: str, name: str, rules: Rules) -> Description:

@@ -11,13 +11,12 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from daskred.cameras.rules import Camera
-from daskred.fits.hdus import read_hdus
-from daskred.fits.header import COMMENTARY, Value, is_structural
+from daskred.fits.header import Value
 from daskred.fits.pixels import read_rows
 from daskred.model.errors import FrameError
 from daskred.model.frame import Frame
 from daskred.model.plan import LeftOut
-from daskred.night.describe import telling_headers
+from daskred.night.describe import telling_cards
 
 
 def _pixels_digest(frame: Frame) -> str:
@@ -35,13 +34,8 @@ def _pixels_digest(frame: Frame) -> str:
 
 def _cards_of(frame: Frame, camera: Camera) -> dict[str, Value]:
     """Return what a frame's cards say of the exposure, without those of the file."""
-    unsaid = {*COMMENTARY, *camera.kind_cards["name"], "DATE", "EXTNAME", "EXTVER", "CONTINUE"}
-    return {
-        keyword: header.get(keyword)
-        for header in telling_headers(read_hdus(frame.path))
-        for keyword in header.keywords
-        if keyword not in unsaid and not is_structural(keyword)
-    }
+    unsaid = {*camera.kind_cards["name"], "DATE", "EXTNAME", "EXTVER", "CONTINUE"}
+    return {card: value for card, value in telling_cards(frame.path).items() if card not in unsaid}
 
 
 def _same_exposure(first: Mapping[str, Value], second: Mapping[str, Value]) -> bool:

@@ -95,7 +95,7 @@ class Shelf:
             and window_in(target, master.layout, master.facts) is None
         ):
             return f"shape {shape_text(master.layout)}, not {shape_text(target.layout)}"
-        return next(self._differences(target, master, "refuse"), None)
+        return next((text for _, text in self._differences(target, master, "refuse")), None)
 
     def window(self, target: Frame, names: Iterable[str]) -> tuple[int, int, int, int] | None:
         """Return which part of larger masters a subframe is; None where none is larger.
@@ -114,34 +114,30 @@ class Shelf:
 
     def worth_a_look(self, target: Frame, master: Master) -> list[str]:
         """Return in what a master differs from a frame that it calibrates all the same."""
-        return list(self._differences(target, master, "warn"))
+        return [text for _, text in self._differences(target, master, "warn")]
 
     def _allowing(self, target: Frame, masters: Iterable[Master]) -> str:
         """Return the advice to go by the one criterion that keeps a master from a frame."""
         for master in masters:
             if target.layout != master.layout:
                 continue
-            differing = [
-                criterion.name
-                for criterion in self.criteria(master.kind)
-                if criterion.differs == "refuse"
-                and criterion.distance(
-                    target.facts.value(criterion.fact), master.facts.value(criterion.fact)
-                )
-            ]
+            differing = [criterion for criterion, _ in self._differences(target, master, "refuse")]
             if len(differing) == 1:
-                return f"--allow '{differing[0]}' uses {master.name}, "
+                return f"--allow '{differing[0].name}' uses {master.name}, "
         return ""
 
-    def _differences(self, target: Frame, master: Master, differs: str) -> Iterator[str]:
+    def _differences(
+        self, target: Frame, master: Master, differs: str
+    ) -> Iterator[tuple[Criterion, str]]:
+        """Yield the criteria in which a master differs from a frame, and how."""
         for criterion in self.criteria(master.kind):
             if criterion.differs != differs:
                 continue
             if criterion.fact == WINDOW and target.layout != master.layout:
                 continue
             mine, other = (f.facts.value(criterion.fact) for f in (target, master))
-            if criterion.distance(mine, other):
-                yield f"{criterion.name} {criterion.text(other)}, not {criterion.text(mine)}"
+            if text := criterion.difference(mine, other):
+                yield criterion, text
 
     def matching(self, kind: MasterKind, target: Frame) -> list[Master]:
         """Return the masters of a kind that agree with a frame, the best first.

@@ -210,13 +210,19 @@ def _camera_text(camera: Camera) -> str:
     return f"{camera.source} ({camera.name}){because}"
 
 
+def _corrected(
+    masters: Sequence[Master], science: Sequence[Science]
+) -> list[tuple[Frame, Correction]]:
+    """Return every frame that is used, and what calibrates it."""
+    uses = [(i.frame, i.correction) for master in masters for i in master.inputs]
+    return uses + [(entry.frame, entry.correction) for entry in science]
+
+
 def _without_darks(masters: Sequence[Master], science: Sequence[Science]) -> list[str]:
     """Say which frames are less a bias alone, since there is no dark."""
-    uses = [(i.frame, i.correction) for master in masters for i in master.inputs]
-    uses += [(entry.frame, entry.correction) for entry in science]
     alone: dict[str, list[Frame]] = {}
-    for frame, correction in uses:
-        if correction.bias and not correction.dark and not correction.terms:
+    for frame, correction in _corrected(masters, science):
+        if correction.bias and correction.is_bias_alone:
             alone.setdefault(correction.bias, []).append(frame)
     return [
         f"{name} alone is subtracted, no dark: dark current stays ({_named(frames)})"
@@ -235,15 +241,13 @@ def _of_single_frames(masters: Sequence[Master]) -> list[str]:
 def _unlike(shelf: Shelf, masters: Sequence[Master], science: Sequence[Science]) -> list[str]:
     """Say which masters differ from what they calibrate, and which are of another night."""
     by_name = {master.name: master for master in masters}
-    uses = [(i.frame, i.correction) for master in masters for i in master.inputs]
-    uses += [(entry.frame, entry.correction) for entry in science]
     found: dict[tuple[str, str], list[Frame]] = {}
-    for frame, correction in uses:
+    for frame, correction in _corrected(masters, science):
         for name in dict.fromkeys(correction.masters):
             master = by_name[name]
             for difference in shelf.worth_a_look(frame, master):
                 found.setdefault((name, f"differs in {difference}"), []).append(frame)
-            night, own = shelf.dates.night_of(master.inputs[0].frame), shelf.dates.night_of(frame)
+            night, own = shelf.night_of(master), shelf.dates.night_of(frame)
             if shelf.dates.days_between(night, own) and night is not None and own is not None:
                 dates = shelf.dates.date(night), shelf.dates.date(own)
                 text = f"is of {dates[0]}, the nearest that there is to {dates[1]}"

@@ -45,8 +45,7 @@ def _time_of(frame: Frame) -> list[str]:
 
 
 def _bias_alone(recipe: Recipe) -> list[str]:
-    correction = recipe.correction
-    alone = correction.bias and not correction.dark and not correction.terms
+    alone = recipe.correction.is_bias_alone
     return commentary("COMMENT", "no dark: the bias alone was subtracted") if alone else []
 
 

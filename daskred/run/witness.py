@@ -14,8 +14,7 @@ from daskred.arrays.frames import TASK_PIXELS, frame_tasks, frames_in
 from daskred.arrays.tiles import Tile
 from daskred.engine.executor import Executor
 from daskred.engine.progress import Progress
-from daskred.fits.hdus import read_hdus
-from daskred.fits.header import COMMENTARY, Value, is_structural
+from daskred.fits.header import Value
 from daskred.fits.storage import is_remote
 from daskred.fits.sums import wrong_raw_sum
 from daskred.kernels.witness import Verdict, lit_verdicts, unlit_verdicts
@@ -24,7 +23,7 @@ from daskred.model.errors import FallsApartError, FrameError, FramesError
 from daskred.model.frame import Frame
 from daskred.model.plan import Master, Science
 from daskred.model.receipt import Receipt
-from daskred.night.describe import telling_headers
+from daskred.night.describe import telling_cards
 from daskred.options import Options
 from daskred.products.quality import NO_VALUE
 
@@ -174,14 +173,8 @@ def _cards_between(
 
 
 def _cards_of(frame: Frame) -> dict[str, Value]:
-    return {
-        keyword: header.get(keyword)
-        for header in telling_headers(read_hdus(frame.path))
-        for keyword in header.keywords
-        if keyword not in COMMENTARY
-        and not is_structural(keyword)
-        and not _OF_TIME.fullmatch(keyword)
-    }
+    cards = telling_cards(frame.path)
+    return {card: value for card, value in cards.items() if not _OF_TIME.fullmatch(card)}
 
 
 def standing_out(
