@@ -127,13 +127,9 @@ _WHERE = ("processes", "threads", "scheduler")
 
 def opened(arguments: argparse.Namespace, options: Options) -> Night:
     """Open the night that the arguments name."""
-    from daskred.night.choices import parse_exptimes, parse_filters, parse_kinds
+    from daskred.night.choices import Choices
     from daskred.night.open import camera_of, open_night
 
-    return open_night(
-        *arguments.night,
-        camera=camera_of(options, arguments.night),
-        kinds=parse_kinds(options.kind),
-        exptimes=parse_exptimes(options.exptime),
-        filters=parse_filters(options.filter),
-    )
+    words = {"kind": options.kind, "exptime": options.exptime, "filter": options.filter}
+    camera = camera_of(options, arguments.night)
+    return open_night(*arguments.night, camera=camera, **Choices.of(words).arguments)

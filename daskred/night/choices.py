@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import PurePath
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from daskred.model.errors import RequestError
 from daskred.model.frame import KINDS, Kind
@@ -111,6 +111,20 @@ class Choices:
     ) -> None:
         self.kinds, self.exptimes, self.filters = tuple(kinds), tuple(exptimes), tuple(filters)
         self._used: set[object] = set()
+
+    @classmethod
+    def of(cls, words: Mapping[str, Iterable[str]]) -> Choices:
+        """Parse what the options of their names say; see `words`."""
+        return cls(
+            parse_kinds(words["kind"]),
+            parse_exptimes(words["exptime"]),
+            parse_filters(words["filter"]),
+        )
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Those of `open_night`."""
+        return {"kinds": self.kinds, "exptimes": self.exptimes, "filters": self.filters}
 
     def kind(self, name: str, path: str) -> tuple[Kind, str] | None:
         """Return the kind of a frame, and the pattern that settles it."""

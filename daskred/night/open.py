@@ -90,9 +90,7 @@ class Night:
             return open_night(
                 *self.sources,
                 camera=self.camera.telling_apart([card]),
-                kinds=self.choices.kinds,
-                exptimes=self.choices.exptimes,
-                filters=self.choices.filters,
+                **self.choices.arguments,
             )
 
     def without(self, errors: Iterable[FrameError]) -> Night:

@@ -20,7 +20,7 @@ from daskred.fits.storage import is_remote
 from daskred.fits.sums import wrong_sum
 from daskred.model.errors import FrameError, RequestError
 from daskred.model.plan import Plan
-from daskred.night.choices import parse_exptimes, parse_filters, parse_kinds
+from daskred.night.choices import Choices
 from daskred.night.configuration import find_configuration
 from daskred.night.open import open_night, recognised_camera
 from daskred.night.plan import make_plan
@@ -204,9 +204,7 @@ def _planned(
     try:
         options = Options(**request["options"])
         detector = DetectorRules.of(request["detector"])
-        choices = request["choices"]
-        kinds = parse_kinds(choices["kind"])
-        exptimes, filters = parse_exptimes(choices["exptime"]), parse_filters(choices["filter"])
+        choices = Choices.of(request["choices"])
         sources, folder, camera = request["sources"], request["folder"], request["camera"]
         lost = {
             record["path"]: FrameError(record["path"], record["reason"])
@@ -221,9 +219,7 @@ def _planned(
             rules = replace(read_camera(camera), detector=detector)
             cards = [record["card"] for record in later if record["event"] == "told apart"]
             rules = rules.telling_apart([*options.tell_apart, *cards])
-            night = open_night(
-                *sources, camera=rules, kinds=kinds, exptimes=exptimes, filters=filters
-            )
+            night = open_night(*sources, camera=rules, **choices.arguments)
     except (OSError, RequestError) as error:
         text = f"{out}: the night that its last run used cannot be opened any more: {error}"
         raise RequestError(text) from error
