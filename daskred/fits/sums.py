@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import BinaryIO
 
 from daskred.fits.checksum import add_checksums, checksum_of
-from daskred.fits.hdus import opened, read_hdus
+from daskred.fits.hdus import Hdu, opened, read_hdus
 
 
 def wrong_sum(path: str) -> str:
@@ -20,16 +20,14 @@ def wrong_sum(path: str) -> str:
     with opened(path) as (file, _):
         for hdu in hdus:
             where = f" of HDU {hdu.index}" if hdu.index else ""
-            file.seek(hdu.start)
-            header_sum = _sum_of_next(file, hdu.data_start - hdu.start)
-            data_sum = _sum_of_next(file, hdu.end - hdu.data_start)
+            data_sum, is_total_right = _sums_of(file, hdu)
             if hdu.index and not {"CHECKSUM", "DATASUM"} & set(hdu.header.keywords):
                 continue  # it was copied from its frame to the byte, which had no sums
             if "CHECKSUM" not in hdu.header or "DATASUM" not in hdu.header:
                 return f"has no CHECKSUM or DATASUM{where}"
             if str(hdu.header.get("DATASUM")) != str(data_sum):
                 return f"its pixels{where} are not those that were written: DATASUM is wrong"
-            if add_checksums(header_sum, data_sum) not in (0, 0xFFFFFFFF):
+            if not is_total_right:
                 return f"its header{where} is not the one that was written: CHECKSUM is wrong"
         if file.read(1):
             return "has bytes behind its end"
@@ -51,15 +49,23 @@ def wrong_raw_sum(path: str) -> str:
             told = str(hdu.header.get("DATASUM") or "").strip()
             if not told and "CHECKSUM" not in hdu.header:
                 continue
-            file.seek(hdu.start)
-            header_sum = _sum_of_next(file, hdu.data_start - hdu.start)
-            data_sum = _sum_of_next(file, hdu.end - hdu.data_start)
+            data_sum, is_total_right = _sums_of(file, hdu)
             if told and told != str(data_sum):
                 wrong.append(f"DATASUM of HDU {hdu.index}")
-            elif "CHECKSUM" in hdu.header:
-                total = add_checksums(header_sum, data_sum)
-                wrong += [f"CHECKSUM of HDU {hdu.index}"] if total not in (0, 0xFFFFFFFF) else []
+            elif "CHECKSUM" in hdu.header and not is_total_right:
+                wrong.append(f"CHECKSUM of HDU {hdu.index}")
     return " and ".join(wrong)
+
+
+def _sums_of(file: BinaryIO, hdu: Hdu) -> tuple[int, bool]:
+    """Return the sum of an HDU's data, and whether that of the whole HDU is as CHECKSUM makes it.
+
+    The file is left where the HDU ends.
+    """
+    file.seek(hdu.start)
+    header_sum = _sum_of_next(file, hdu.data_start - hdu.start)
+    data_sum = _sum_of_next(file, hdu.end - hdu.data_start)
+    return data_sum, add_checksums(header_sum, data_sum) in (0, 0xFFFFFFFF)
 
 
 def _sum_of_next(file: BinaryIO, n_bytes: int) -> int:

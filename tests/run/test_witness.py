@@ -314,8 +314,12 @@ def test_flats_are_measured_where_they_are_lit(
     assert np.median(master[np.broadcast_to(lit, SHAPE)]) == pytest.approx(1, rel=0.01)
 
 
+@pytest.mark.parametrize(
+    ("place", "sum_card"),
+    [(2880 + 11, "DATASUM"), (60, "CHECKSUM")],  # a pixel, and the comment of the first card
+)
 def test_raw_files_whose_own_sums_are_wrong_are_named(
-    make_night: NightMaker, tmp_path: Path
+    make_night: NightMaker, tmp_path: Path, place: int, sum_card: str
 ) -> None:
     make_night.standard()
     for path in make_night.folder.glob("*.fits"):
@@ -323,11 +327,11 @@ def test_raw_files_whose_own_sums_are_wrong_are_named(
             hdus[0].data  # noqa: B018 - read before it is written again
             hdus.writeto(path, overwrite=True, checksum=True)
     damaged = bytearray((make_night.folder / "s-0.fits").read_bytes())
-    damaged[2880 + 11] ^= 1
+    damaged[place] ^= 1
     (make_night.folder / "s-0.fits").write_bytes(damaged)
     summary = reduce_night(open_night(make_night.folder), tmp_path / "out")
     assert not summary.failed
-    text = "s-0.fits: its DATASUM of HDU 0 is wrong; was it changed, or damaged?"
+    text = f"s-0.fits: its {sum_card} of HDU 0 is wrong; was it changed, or damaged?"
     assert summary.named == (text,)
     options = Options(unchecked=("sums",), overwrite=True)
     assert reduce_night(open_night(make_night.folder), tmp_path / "out", options).named == ()
