@@ -68,8 +68,8 @@ class Calibrated:
         raw, calibrated = (np.concatenate(parts) for parts in zip(*self._samples, strict=True))
         hot_pixels = None
         if self._hot_pixels:
-            own, darks = (np.concatenate(parts) for parts in zip(*self._hot_pixels, strict=True))
-            hot_pixels = own, darks
+            excess, dark = (np.concatenate(parts) for parts in zip(*self._hot_pixels, strict=True))
+            hot_pixels = excess, dark
         odd = {"wrapped": 0.0, "clipped": 0.0, **self._source.oddities}
         return {**science_figures(raw, calibrated, hot_pixels), **odd}
 

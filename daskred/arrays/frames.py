@@ -71,14 +71,14 @@ def frame_tasks(
         has returned; the last returns a list with an entry for each item.
     """
 
-    def task(start: int, own: tuple[Any, ...], own_paths: tuple[str, ...]) -> Task:
+    def task(start: int, batch: tuple[Any, ...], batch_paths: tuple[str, ...]) -> Task:
         graph: dict[Key, tuple[Any, ...]] = {}
         key: Key = ()
         for number, work in enumerate(works):
             before = (key,) if key else ()
             key = (name, number, start)
-            graph[key] = (partial(work, own), *before)
-        return Task(key, graph, own, own_paths, partial(task, start))
+            graph[key] = (partial(work, batch), *before)
+        return Task(key, graph, batch, batch_paths, partial(task, start))
 
     for start in range(0, len(items), n_per_task):
         block = slice(start, start + n_per_task)
@@ -157,13 +157,15 @@ def measure_source(source: Source, masters: Masters, method: str, lit: bool) -> 
     sample = scratch("sample of a level", (n_sampled,), "f8")
     n_saturated = taken = 0
     raw: list[NDArray[Any]] = []
-    for number, own in enumerate(masters.load(len(source.shapes))):
+    for number, planes in enumerate(masters.load(len(source.shapes))):
         for start, pixels, full in source.bands(number, saturated=True, every=step):
             # The rows that the whole image's sample has, whatever the height of bands.
             first = start + -start % step
             rows = slice(first, first + len(pixels) * step, step)
             less = sample[taken : taken + pixels.size].reshape(pixels.shape)
-            np.subtract(pixels, 0.0 if own.dark is None else own.dark[rows], out=less, dtype="f8")
+            np.subtract(
+                pixels, 0.0 if planes.dark is None else planes.dark[rows], out=less, dtype="f8"
+            )
             if lit and pixels.dtype.kind in "iu":
                 raw.append(pixels.reshape(-1).copy())
             if full is not None:
@@ -221,7 +223,7 @@ def write_jobs(
     jobs: Sequence[WriteJob], calibrated: Sequence[CalibratedPixels]
 ) -> list[Receipt | FrameError]:
     """Write calibrated frames: for each a receipt, or why it cannot be used."""
-    return [_written(job, own) for job, own in zip(jobs, calibrated, strict=True)]
+    return [_written(job, frame) for job, frame in zip(jobs, calibrated, strict=True)]
 
 
 def _written(job: WriteJob, calibrated: CalibratedPixels) -> Receipt | FrameError:

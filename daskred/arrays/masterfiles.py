@@ -162,9 +162,9 @@ class LoadedMasters:
 def data_images(path: str, plane: str = "") -> list[Image]:
     """Return the images of a file; of a product those that are data, or planes of a name."""
     return [
-        one
-        for one in images_of(path, read_hdus(path))
-        if (one.name.partition(",")[0] == plane if plane else not is_extension(one.name))
+        image
+        for image in images_of(path, read_hdus(path))
+        if (image.name.partition(",")[0] == plane if plane else not is_extension(image.name))
     ]
 
 
@@ -195,23 +195,23 @@ def _load(files: MasterFiles, n_images: int, sigmas: bool) -> tuple[LoadedMaster
     def images(path: str, plane: str = "") -> list[NDArray[Any]]:
         return read_images(path, plane)
 
-    def one(path: str | None, number: int, plane: str = "") -> NDArray[Any] | None:
+    def plane_of(path: str | None, number: int, plane: str = "") -> NDArray[Any] | None:
         found = images(path, plane) if path else []
         return part_of(found[number], files.window) if found else None
 
     loaded = []
     for number in range(n_images):
-        flat = one(files.flat, number)
-        dark = files.subtracted(partial(one, number=number))
+        flat = plane_of(files.flat, number)
+        dark = files.subtracted(partial(plane_of, number=number))
         dark_variance = flat_sigma = zero = None
         if sigmas:
-            uncertainty = partial(one, number=number, plane="UNCERT")
+            uncertainty = partial(plane_of, number=number, plane="UNCERT")
             dark_variance = files.subtracted(uncertainty, variance=True)
-            flat_sigma = one(files.flat, number, "UNCERT")
-            zero = one(files.zero, number)
+            flat_sigma = plane_of(files.flat, number, "UNCERT")
+            zero = plane_of(files.zero, number)
             if files.zero_terms:
                 at_zero = MasterFiles(terms=files.zero_terms)
-                zero = at_zero.subtracted(partial(one, number=number))
+                zero = at_zero.subtracted(partial(plane_of, number=number))
         loaded.append(
             LoadedMasters(
                 dark=dark,

@@ -61,10 +61,10 @@ class MasterLevel:
         if not self.parts:
             return self.whole
         levels = np.full(shape, self.whole)
-        for image, place, own in self.parts:
+        for image, place, level in self.parts:
             if image == number:
                 rows = slice(*np.clip(np.array(place.rows) - first_row, 0, shape[0]).tolist())
-                levels[rows, slice(*place.columns)] = own
+                levels[rows, slice(*place.columns)] = level
         return levels
 
     def divide(self, band: NDArray[Any], number: int, first_row: int) -> NDArray[Any]:
@@ -171,7 +171,7 @@ def usable_looks(looks: Sequence[Look | FrameError | None]) -> list[Look | None]
     FramesError
         Naming the frames that cannot be read.
     """
-    if errors := tuple(one for one in looks if isinstance(one, FrameError)):
+    if errors := tuple(look for look in looks if isinstance(look, FrameError)):
         raise FramesError(errors)
     return [look for look in looks if not isinstance(look, FrameError)]
 
@@ -181,10 +181,10 @@ def _by(way: str, frames: Sequence[Frame], levels: Sequence[float]) -> list[floa
     found: list[float] = []
     errors = []
     for number, frame in enumerate(frames):
-        own = levels[number] if way == "level" else frame.facts.exptime_s or 0.0
-        found.append(own)
-        if not own > 0:
-            text = f"its {way} is {own:g}, by which frames cannot be scaled or weighted"
+        size = levels[number] if way == "level" else frame.facts.exptime_s or 0.0
+        found.append(size)
+        if not size > 0:
+            text = f"its {way} is {size:g}, by which frames cannot be scaled or weighted"
             errors.append(FrameError(frame.path, text))
     if errors:
         raise FramesError(tuple(errors))
@@ -245,10 +245,10 @@ def tile_options(
     if flat:
         return {**common, **lit}
     if options.zero_level == "level":
-        common["zeros"] = [own - levels[0] for own in levels]
+        common["zeros"] = [level - levels[0] for level in levels]
     if options.scale != "none":
-        own = _by(options.scale, frames, levels)
-        common["scales"] = [one / own[0] for one in own]
+        sizes = _by(options.scale, frames, levels)
+        common["scales"] = [size / sizes[0] for size in sizes]
     return common
 
 
@@ -277,7 +277,7 @@ def noise_of(kind: MasterKind, frames: Sequence[Frame], zero: Masters | None) ->
         return floor, 0.0, 0.0
     if kind == "flat" or readout.is_above_bias:
         return floor, slope, 0.0
-    planes = [one.dark for one in zero.load(len(readout.shapes))] if zero else []
+    planes = [image.dark for image in zero.load(len(readout.shapes))] if zero else []
     known = [plane.reshape(-1) for plane in planes if plane is not None]
     if not known:
         text = "has neither overscan nor bias, without which nobody knows its signal: --reject"
@@ -335,12 +335,12 @@ def rows_of_level(readout: Readout, options: Options) -> int:
     return sampling_step(n_pixels, options.normalize)
 
 
-def _positive(own: float, refuse: FramesError) -> float:
-    if own > 0:
-        return own
+def _positive(level: float, refuse: FramesError) -> float:
+    if level > 0:
+        return level
     raise FramesError(
         tuple(
-            FrameError(error.path, f"{error.reason}: its level is {own:g}")
+            FrameError(error.path, f"{error.reason}: its level is {level:g}")
             for error in refuse.errors
         )
     )

@@ -67,8 +67,8 @@ class MasterNoise:
             part = part * float(len(w) * (w**2).sum() / w.sum() ** 2)
         zeros = np.zeros_like(value)
         if not self.levels:
-            one = value / np.maximum(n_used, 1) if self.method == "sum" else value
-            above = one - self._band(self.zero, value, number, first_row)
+            mean = value / np.maximum(n_used, 1) if self.method == "sum" else value
+            above = mean - self._band(self.zero, value, number, first_row)
             if self.zero is None and not self.readout.is_above_bias:
                 above = zeros
             return _root(part * self._variance(above, number, first_row))
@@ -79,8 +79,8 @@ class MasterNoise:
         if self.zero is None and not self.readout.is_above_bias:
             current = zeros
         floor = self._variance(zeros, number, first_row)
-        own_level = self.level.of(number, first_row, value.shape)
-        lit = value * own_level
+        level = self.level.of(number, first_row, value.shape)
+        lit = value * level
         if self.method == "sum":
             lit = lit / np.maximum(n_used, 1)
         photons = self._variance(lit, number, first_row) - floor
@@ -89,7 +89,7 @@ class MasterNoise:
         variance += second * self._band(self.dark, value, number, first_row, "UNCERT")
         # The level itself is as uncertain as a median of all pixels.
         variance += value**2 * (np.pi / 2 * self._typical(first, second) / self._n_pixels)
-        return _root(variance / own_level**2)
+        return _root(variance / level**2)
 
     def _typical(self, first: float, second: float) -> float:
         """Return the variance of a pixel of the master whose response is that of most."""

@@ -134,13 +134,13 @@ class PreparedSource:
         n_rows = 2 * band_rows(self.shapes[number])
         try:
             for first in range(0, len(pixels), n_rows):
-                own = slice(first, first + n_rows)
+                band = slice(first, first + n_rows)
                 row = start + first * every
                 self._held.clear()  # other sources of this thread use the same memory
                 for which, amplifier in amplifiers:
-                    self._read_part(which, amplifier, row, pixels[own], saturated[own], every)
+                    self._read_part(which, amplifier, row, pixels[band], saturated[band], every)
                 if every == 1 and not self._readout.needs_look:
-                    self._add_up(number, row, row + len(pixels[own]))
+                    self._add_up(number, row, row + len(pixels[band]))
         except ValueError as error:
             raise FrameError(self._frame.path, str(error)) from error
 

@@ -95,7 +95,7 @@ class PlainSource:
     ) -> Iterator[Piece]:
         """Yield the bands of an image, or every so many of its rows."""
         image = self._frame.images[number]
-        first = sum(one.shape[0] for one in self._frame.images[:number])
+        first = sum(image.shape[0] for image in self._frame.images[:number])
         limit = None
         if saturated:  # where nothing is prepared, one amplifier is all of an image
             amplifiers = self._frame.readout.amplifiers

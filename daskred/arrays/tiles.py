@@ -140,16 +140,16 @@ class Stack:
                         out[full] = np.nan
                     return 0 if looks[number] else source.raw_sum
                 image = self._images[number]
-                own = out if image.dtype == self.dtype else np.empty(out.shape, image.dtype)
-                read_rows(self._paths[number], image, rows.start, rows.stop, own)
+                raw = out if image.dtype == self.dtype else np.empty(out.shape, image.dtype)
+                read_rows(self._paths[number], image, rows.start, rows.stop, raw)
             except FrameError as error:
                 return error
-            if own is not out:
-                out[...] = own
-            return sum_of_rows(own, self._first_row + rows.start)  # while they are in the cache
+            if raw is not out:
+                out[...] = raw
+            return sum_of_rows(raw, self._first_row + rows.start)  # while they are in the cache
 
         found = list(map_concurrently(read, enumerate(block), self._paths))
-        if errors := tuple(one for one in found if isinstance(one, FrameError)):
+        if errors := tuple(result for result in found if isinstance(result, FrameError)):
             raise FramesError(errors)
         return block, [result for result in found if isinstance(result, int)]
 
@@ -231,7 +231,7 @@ def _write_tile(rasters: Sequence[Raster], rows: slice, tile: Tile) -> tuple[sli
 
 
 def written_tiles(
-    stack: Stack, number: int, n_rows: int, rasters: Sequence[Raster], *how: Any
+    stack: Stack, number: int, n_rows: int, rasters: Sequence[Raster], *reduction: Any
 ) -> Iterator[Task]:
     """Put a writing task behind each tile; it returns the band's rows, and the tile without arrays.
 
@@ -247,7 +247,7 @@ def written_tiles(
         The further arguments of `tile_graph`, from ``reduce`` on.
     """
     for rows in tile_rows(n_rows, stack.shape[1]):
-        key, graph = tile_graph("master", stack, number, rows, *how)
+        key, graph = tile_graph("master", stack, number, rows, *reduction)
         written = ("written", *key)
         yield Task(written, {**graph, written: (partial(_write_tile, rasters, rows), key)})
 

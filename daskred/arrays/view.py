@@ -140,9 +140,9 @@ def _open_block(frames: Sequence[Frame], options: Options) -> list[Opened]:
 def _opened_pixels(number: int, dtype: Any, opened: Sequence[Opened]) -> NDArray[Any]:
     """Return an image of opened frames as an array ``(frame, y, x)``."""
     block = np.empty((len(opened), *opened[0].source.shapes[number]), dtype)
-    for own, (source, frame) in zip(block, opened, strict=True):
+    for pixels_of_frame, (source, frame) in zip(block, opened, strict=True):
         for start, pixels, _ in source.bands(number, saturated=False):
-            own[start : start + len(pixels)] = pixels
+            pixels_of_frame[start : start + len(pixels)] = pixels
         if frame:
             check_unchanged(frame)
     return block
@@ -249,7 +249,7 @@ def looks_layer(frames: Sequence[Frame], token: str) -> tuple[Layer, Any]:
 
 
 def _all_looks(*blocks: Sequence[Any]) -> list[Any]:
-    return usable_looks([one for block in blocks for one in block])
+    return usable_looks([look for block in blocks for look in block])
 
 
 def cut_into_rows(stack: Stack) -> list[slice]:

@@ -100,7 +100,7 @@ def _tile_options(
 ) -> dict[str, Any]:
     """Return what the reduction of a tile has to know, of frames whose levels were measured."""
     flat = kind == "flat"
-    found = [one for block in measured for one in block]
+    found = [measurement for block in measured for measurement in block]
     levels = usable_levels(frames, found, flat, options.limits) if found else []
     noise = noise_of(kind, frames, zero) if options.reject == "noise" else None
     which = [0] * len(frames) if flat else []
@@ -111,7 +111,7 @@ def _as_list(*parts: Any) -> list[Any]:
     return list(parts)
 
 
-def _own_level(
+def _level_of_master(
     readout: Readout,
     options: Options,
     precision: str,
@@ -122,9 +122,9 @@ def _own_level(
     """Return what a master flat is divided by, of all tiles of all its images."""
     images, first = [], 0
     for n in n_bands:
-        own = tiles[first : first + n]
+        image_tiles = tiles[first : first + n]
         images.append(
-            np.concatenate([tile.arrays[0].astype(precision, copy=False) for tile in own])
+            np.concatenate([tile.arrays[0].astype(precision, copy=False) for tile in image_tiles])
         )
         first += n
     step = 1 if options.normalize_amplifiers else rows_of_level(readout, options)
@@ -311,12 +311,12 @@ def master_of_frames(
             " give a dark for each, as dark={name: dark, ...}"
         )
     masters = masters_node(
-        {place: (own, None, None) for place, own in darks_of.items()}, layer, graph.needs
+        {place: (dark, None, None) for place, dark in darks_of.items()}, layer, graph.needs
     )
     zeros = None
     if zeros_of:
         zeros = masters_node(
-            {place: (own, None, None) for place, own in zeros_of.items()}, layer, graph.needs
+            {place: (zero, None, None) for place, zero in zeros_of.items()}, layer, graph.needs
         )
     more, looks = looks_layer(frames, token)
     layer |= more
@@ -332,23 +332,23 @@ def master_of_frames(
         layer[darks] = (_as_list, masters)
     all_tiles: list[list[tuple[slice, Key]]] = []
     # A flat's own level is that of all its images.
-    for one in range(len(frames[0].layout)) if flat else (number,):
-        known: Key = ("options", token, one)
-        layer[known] = (partial(_tile_options, kind, one, frames, options), zeros, *measured)
-        stack = Stack(frames, one, options)
+    for image in range(len(frames[0].layout)) if flat else (number,):
+        known: Key = ("options", token, image)
+        layer[known] = (partial(_tile_options, kind, image, frames, options), zeros, *measured)
+        stack = Stack(frames, image, options)
         all_tiles.append([])
         for rows in cut_into_rows(stack):
             reduce = reduction_of(kind, options)
-            key, tile = tile_graph(token, stack, one, rows, reduce, looks, darks, known)
+            key, tile = tile_graph(token, stack, image, rows, reduce, looks, darks, known)
             layer[key] = (partial(_rounded, graph.precision, stack), tile[key])
             all_tiles[-1].append((rows, key))
     graph.tiles = all_tiles[number if flat else 0]
     if flat:
         graph.level = ("level", token)
-        n_bands = [len(own) for own in all_tiles]
+        n_bands = [len(tiles) for tiles in all_tiles]
         paths = [frame.path for frame in frames]
-        level_work = partial(_own_level, readout, options, graph.precision, paths, n_bands)
-        layer[graph.level] = (level_work, *(key for own in all_tiles for _, key in own))
+        level_work = partial(_level_of_master, readout, options, graph.precision, paths, n_bands)
+        layer[graph.level] = (level_work, *(key for tiles in all_tiles for _, key in tiles))
     if options.uncertainty:
         graph.noise = ("noise", token)
         noise_work = partial(_noise, readout, options.combine)
@@ -417,7 +417,7 @@ def _master_of_array(
         graph.level = ("level", token)
         n_bands = [len(graph.tiles)]
         paths = [f"{n_frames} frames of an array"]
-        level_work = partial(_own_level, readout, options, graph.precision, paths, n_bands)
+        level_work = partial(_level_of_master, readout, options, graph.precision, paths, n_bands)
         layer[graph.level] = (level_work, *(key for _, key in graph.tiles))
     return graph.labelled()
 
@@ -426,10 +426,10 @@ def _array_options(
     kind: MasterKind, n_frames: int, precision: str, options: Options, *measured: Sequence[Any]
 ) -> dict[str, Any]:
     """Return what the reduction of a tile of an array has to know."""
-    levels = [one.light.level for block in measured for one in block]
-    for place, own in enumerate(levels):
-        if not own > 0:
-            text = f"has no light: its level less the dark is {own:g} ADU"
+    levels = [measurement.light.level for block in measured for measurement in block]
+    for place, level in enumerate(levels):
+        if not level > 0:
+            text = f"has no light: its level less the dark is {level:g} ADU"
             raise FrameError(f"frame {place} of the array", text)
     lit = {"which": [0] * n_frames, "levels": levels, "precision": precision}
     if options.plain_median:

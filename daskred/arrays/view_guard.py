@@ -102,9 +102,9 @@ def check_inputs(kind: MasterKind, given: Sequence[Frame] | xr.DataArray, option
     """
     _check_allowed(options)
     known = _known(given)
-    for name, own_kind, _ in known:
-        if own_kind not in ("", "unknown", kind) and KIND not in options.allow:
-            text = f"{name} is no {kind} frame, but {own_kind}"
+    for name, known_kind, _ in known:
+        if known_kind not in ("", "unknown", kind) and KIND not in options.allow:
+            text = f"{name} is no {kind} frame, but {known_kind}"
             raise RequestError(f"master_{kind}: {text}; {_way_out(KIND)}")
     criteria = [c for c in _rules().criteria if kind in c.frames and c.differs == "refuse"]
     for name, _, facts in known[1:]:
@@ -142,10 +142,10 @@ def check_master(
         raise RequestError(text)
     if kind != role and not bias_alone and KIND not in options.allow:
         raise RequestError(f"the {role} is a master {kind}; {_way_out(KIND)}")
-    own = _facts(about)
+    theirs = _facts(about)
     criteria = [c for c in _rules().criteria_of(kind) if c.differs == "refuse"]
     for name, _, facts in _known(targets):
-        if difference := _difference(facts, own, criteria, kind == "dark", options):
+        if difference := _difference(facts, theirs, criteria, kind == "dark", options):
             text = f"the {role} does not go with {name}: it has {difference[1]}"
             raise RequestError(f"{text}; {_way_out(difference[0])}")
 
@@ -204,17 +204,17 @@ def _known(given: Sequence[Frame] | xr.DataArray) -> list[tuple[str, str, Facts]
 
 
 def _difference(
-    wanted: Facts, own: Facts, criteria: Iterable[Criterion], timed: bool, options: Options
+    wanted: Facts, found: Facts, criteria: Iterable[Criterion], timed: bool, options: Options
 ) -> tuple[str, str] | None:
     """Return the first criterion in which two differ, and how."""
-    first, second = wanted.dark_exposure_s, own.dark_exposure_s
+    first, second = wanted.dark_exposure_s, found.dark_exposure_s
     known = timed and first is not None and second is not None and EXPOSURE not in options.allow
     if known and not _rules().same_exptime(first or 0.0, second or 0.0):
         return EXPOSURE, f"{EXPOSURE} {second:g} s, not {first:g} s"
     for criterion in criteria:
         if criterion.name in options.allow:
             continue
-        mine, theirs = wanted.value(criterion.fact), own.value(criterion.fact)
+        mine, theirs = wanted.value(criterion.fact), found.value(criterion.fact)
         if text := criterion.difference(mine, theirs):
             return criterion.name, text
     return None

@@ -32,12 +32,12 @@ def plane_of(master: Labelled | None, name: str = "pixels") -> Any:
     if isinstance(master, xr.Dataset):
         if name in master:
             return master[name].data
-        own = [str(other) for other in master if str(other) not in _BESIDE]
+        variables = [str(other) for other in master if str(other) not in _BESIDE]
         if name != "pixels":
             return None
-        if len(own) != 1:  # a file that was opened again has its own name for the pixels
-            raise RequestError(f"a dataset has no variable 'pixels', but {', '.join(own)}")
-        return master[own[0]].data
+        if len(variables) != 1:  # a file that was opened again has its own name for the pixels
+            raise RequestError(f"a dataset has no variable 'pixels', but {', '.join(variables)}")
+        return master[variables[0]].data
     return master.data if master is not None and name == "pixels" else None
 
 

@@ -149,24 +149,24 @@ def calibrate(
     token = token_of(opened.name, node, options.given, names, state)
     keys: list[Key] = []
     work = partial(_calibrate_block, correction, options)
-    for place, own in enumerate(opened.tasks):
+    for place, opening in enumerate(opened.tasks):
         keys.append((CALIBRATED, token, place))
-        layer[keys[-1]] = (work, own, node)
+        layer[keys[-1]] = (work, opening, node)
     wanted: dict[str, str] = {"pixels": options.dtype}
     wanted |= {"mask": "u1"} if options.mask else {}
     wanted |= {"uncertainty": "f4"} if options.uncertainty else {}
     planes = {}
     for plane, plane_dtype in wanted.items():
         name = f"{CALIBRATED}-{token}-{number}-{plane}"
-        own_layer = dict(layer)
+        plane_layer = dict(layer)
         for place in range(len(keys)):
             arrays: Any = ("arrays", token, place)
-            own_layer[arrays] = (partial(_as_arrays, number), layer[keys[place]])
+            plane_layer[arrays] = (partial(_as_arrays, number), layer[keys[place]])
             # A block that only one array needs is one task.
-            task = arrays if len(wanted) > 1 else own_layer[arrays]
-            own_layer[(name, place, 0, 0)] = (getitem, task, plane)
+            task = arrays if len(wanted) > 1 else plane_layer[arrays]
+            plane_layer[(name, place, 0, 0)] = (getitem, task, plane)
         chunks = (tuple(opened.lengths), *((size,) for size in science.shape[1:]))
-        planes[plane] = science.copy(data=lazy(name, own_layer, chunks, plane_dtype, needs))
+        planes[plane] = science.copy(data=lazy(name, plane_layer, chunks, plane_dtype, needs))
         planes[plane].attrs.setdefault("units", "adu")
         planes[plane].attrs |= names
     return planes["pixels"] if len(planes) == 1 else xr.Dataset(planes)

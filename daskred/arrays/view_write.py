@@ -143,7 +143,7 @@ def write_frames(
 
     is_mosaic = isinstance(calibrated, Mapping) and not isinstance(calibrated, xr.Dataset)
     names = list(map(str, calibrated)) if is_mosaic else None
-    images = [_planes_of(one) for one in (calibrated.values() if is_mosaic else [calibrated])]
+    images = [_planes_of(array) for array in (calibrated.values() if is_mosaic else [calibrated])]
     if not images or images[0]["pixels"].sizes.get("frame") == 0:
         raise RequestError("no frames to write")
     first = images[0]["pixels"]
@@ -173,15 +173,15 @@ def write_frames(
     places = [(number, plane) for number, image in enumerate(stacks) for plane in image]
     start = 0
     for place, n_frames in enumerate(lengths):
-        own = tuple(jobs[start : start + n_frames])
+        batch = tuple(jobs[start : start + n_frames])
         if untouched:
-            layer[(name, place)] = (partial(write_jobs, own), untouched.keys[place])
+            layer[(name, place)] = (partial(write_jobs, batch), untouched.keys[place])
         else:
             blocks = [(stack.name, place, 0, 0) for stack in needs]
-            layer[(name, place)] = (partial(_write_arrays, own, places), *blocks)
+            layer[(name, place)] = (partial(_write_arrays, batch, places), *blocks)
         start += n_frames
     written = lazy(name, layer, (lengths,), object, needs)
-    found = [one for block in dask.compute(*written.to_delayed().tolist()) for one in block]
+    found = [receipt for block in dask.compute(*written.to_delayed().tolist()) for receipt in block]
     if errors := tuple(result for result in found if isinstance(result, FrameError)):
         raise FramesError(errors)
     return found
@@ -196,10 +196,12 @@ def _planes_of(labelled: Labelled) -> dict[str, xr.DataArray]:
     if not isinstance(labelled, xr.Dataset):
         raise RequestError("only arrays (frame, y, x), and datasets of such, can be written")
     beside = {name: labelled[name] for name in ("mask", "uncertainty") if name in labelled}
-    own = [name for name in labelled if name not in beside]
-    if "pixels" not in labelled and len(own) != 1:
-        raise RequestError(f"a dataset has no variable 'pixels', but {', '.join(map(str, own))}")
-    return {"pixels": labelled["pixels" if "pixels" in labelled else own[0]], **beside}
+    variables = [name for name in labelled if name not in beside]
+    if "pixels" not in labelled and len(variables) != 1:
+        raise RequestError(
+            f"a dataset has no variable 'pixels', but {', '.join(map(str, variables))}"
+        )
+    return {"pixels": labelled["pixels" if "pixels" in labelled else variables[0]], **beside}
 
 
 class _Untouched(NamedTuple):
@@ -253,9 +255,9 @@ def _check_whole(stacks: Sequence[Mapping[str, da.Array]], frame: Frame) -> None
     """Raise RequestError where arrays are parts of their frames."""
     for stack, (name, shape) in zip(stacks, frame.layout, strict=True):
         if stack["pixels"].shape[1:] != shape:
-            own = "x".join(map(str, stack["pixels"].shape[1:]))
+            found = "x".join(map(str, stack["pixels"].shape[1:]))
             raise RequestError(
-                f"the array has {own} pixels, image {name!r} of its frames {shape[0]}x{shape[1]}:"
+                f"the array has {found} pixels, image {name!r} of its frames {shape[0]}x{shape[1]}:"
                 " coordinates in their headers would be wrong; write whole frames"
             )
 
@@ -339,8 +341,8 @@ def _jobs(
             raise RequestError(str(error)) from error
         (out / product).parent.mkdir(parents=True, exist_ok=True)
         recipe = Recipe(frame.readout, correction, options)
-        own = replace(frame, name=name)
-        jobs.append(WriteJob(own, out / product, product, recipe, key))
+        renamed = replace(frame, name=name)
+        jobs.append(WriteJob(renamed, out / product, product, recipe, key))
     if len({job.product for job in jobs}) < len(jobs):
         raise RequestError("two frames would become one product; write them to different folders")
     return jobs

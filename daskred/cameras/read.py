@@ -117,8 +117,8 @@ def _checked_criteria(source: str, table: Mapping[str, Any]) -> list[str]:
                 raise RequestError(f"{source}: {key} = {value!r} in [[criterion]] must be {needed}")
         if "name" not in entry or ("fact" not in entry and entry["name"] not in known):
             raise RequestError(f"{source}: a [[criterion]] needs a name, and a new one a fact")
-    own = [entry["fact"] for entry in given if "fact" in entry]
-    return [*(entry["fact"] for entry in known.values()), *own]
+    new = [entry["fact"] for entry in given if "fact" in entry]
+    return [*(entry["fact"] for entry in known.values()), *new]
 
 
 def _criteria(entries: Sequence[Mapping[str, Any]]) -> tuple[Criterion, ...]:
@@ -147,7 +147,7 @@ def _check_detector(source: str, table: Mapping[str, Any]) -> None:
         if not sound and not number:
             raise RequestError(f"{source}: {key} in [detector] must be a {wanted.__name__}")
     amplifiers = table.get("amplifier", [])
-    if not isinstance(amplifiers, list) or not all(isinstance(one, dict) for one in amplifiers):
+    if not isinstance(amplifiers, list) or not all(isinstance(table, dict) for table in amplifiers):
         raise RequestError(f"{source}: amplifiers are tables: [[amplifier]]")
     keys = [field.name for field in fields(AmplifierRule)]
     for amplifier in amplifiers:
@@ -158,8 +158,8 @@ def _check_detector(source: str, table: Mapping[str, Any]) -> None:
         if "data" not in amplifier:
             raise RequestError(f"{source}: an [[amplifier]] needs data, a section")
         for key, value in amplifier.items():
-            needed, is_one = _AMPLIFIER_VALUES[key]
-            if not is_one(value):
+            needed, is_valid = _AMPLIFIER_VALUES[key]
+            if not is_valid(value):
                 text = f"{key} = {value!r} in [[amplifier]] must be {needed}"
                 raise RequestError(f"{source}: {text}")
     rows = detector.get("crosstalk", [])
@@ -183,8 +183,8 @@ def _is_string(value: Any) -> bool:
     return isinstance(value, str)
 
 
-def _are(is_one: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, list) and all(map(is_one, value))
+def _are(is_valid: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, list) and all(map(is_valid, value))
 
 
 def _is_rising_table(value: Any) -> bool:
@@ -213,7 +213,7 @@ def _is_kinds(value: Any) -> bool:
     return isinstance(value, list) and all(entry in ("bias", "dark", "flat") for entry in value)
 
 
-def _is_one_of(*choices: str) -> tuple[str, Callable[[Any], bool]]:
+def _choice_of(*choices: str) -> tuple[str, Callable[[Any], bool]]:
     return f"one of {', '.join(choices)}", lambda value: value in choices
 
 
@@ -226,8 +226,8 @@ _CRITERION_VALUES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "unit": ("a text", _is_string),
     "turn": ("a number that is not negative", lambda v: _is_number(v) and v >= 0),
     "exact": ("true or false", lambda value: isinstance(value, bool)),
-    "absent": _is_one_of("agrees", "differs"),
-    "differs": _is_one_of("refuse", "warn"),
+    "absent": _choice_of("agrees", "differs"),
+    "differs": _choice_of("refuse", "warn"),
 }
 
 
@@ -299,8 +299,8 @@ def _camera(source: str, table: Mapping[str, Any]) -> Camera:
         filter_words=re.compile("|".join(f"(?:{word})" for word in table["filters"]["words"])),
         detector=DetectorRules.of(table["detector"]),
         amplifiers=tuple(
-            AmplifierRule(**{key: frozen(value) for key, value in one.items()})
-            for one in table.get("amplifier", ())
+            AmplifierRule(**{key: frozen(value) for key, value in amplifier.items()})
+            for amplifier in table.get("amplifier", ())
         ),
     )
 
@@ -343,7 +343,8 @@ def read_camera(path: str | Path | None = None) -> Camera:
         return _camera("the default camera", table)
     shipped = str(path) in shipped_cameras()
     try:
-        own = shipped_table(str(path)) if shipped else tomllib.loads(Path(path).read_text("utf-8"))
+        text = "" if shipped else Path(path).read_text("utf-8")
+        given = shipped_table(str(path)) if shipped else tomllib.loads(text)
     except (OSError, UnicodeDecodeError) as error:
         names = ", ".join(shipped_cameras())
         raise RequestError(
@@ -352,8 +353,8 @@ def read_camera(path: str | Path | None = None) -> Camera:
     except tomllib.TOMLDecodeError as error:
         raise RequestError(f"camera file {path}: is no TOML: {error}") from error
     source = f"camera file {path}"
-    _check(source, own)
-    for key, value in own.items():
+    _check(source, given)
+    for key, value in given.items():
         if key in ("recognise", "program"):
             continue  # which are asked before a camera is chosen
         if key in ("processed", "criterion"):

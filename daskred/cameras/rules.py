@@ -156,13 +156,13 @@ class Criterion:
         if first is None or second is None:
             apart = self.absent == "differs" and first is not second
             return math.inf if apart else 0.0
-        one, other = self.key(first), self.key(second)
-        if isinstance(one, float) and isinstance(other, float):
-            apart_by = abs(one - other)
+        first_key, second_key = self.key(first), self.key(second)
+        if isinstance(first_key, float) and isinstance(second_key, float):
+            apart_by = abs(first_key - second_key)
             if self.turn:
                 apart_by = min(apart_by % self.turn, -apart_by % self.turn)
             return 0.0 if apart_by <= self.tolerance else apart_by
-        return 0.0 if one == other else math.inf
+        return 0.0 if first_key == second_key else math.inf
 
     def text(self, value: Any) -> str:
         """Return a value as people write it.

@@ -180,9 +180,11 @@ def print_characterization(found: Characterization) -> None:
         ("dark current (electrons per second)", "dark_e_per_s", "{:.4f}"),
         ("hot pixels", "hot_fraction", "{:.3%}"),
     )
-    table = Table("", *(escape(one.name) for one in found.amplifiers), title_justify="left")
+    table = Table(
+        "", *(escape(amplifier.name) for amplifier in found.amplifiers), title_justify="left"
+    )
     for title, name, style in rows:
-        values = [getattr(one, name) for one in found.amplifiers]
+        values = [getattr(amplifier, name) for amplifier in found.amplifiers]
         table.add_row(title, *("-" if v is None else style.format(v) for v in values))
     for amplifier in found.amplifiers[:1]:
         for number, (time_s, _) in enumerate(amplifier.linearity):

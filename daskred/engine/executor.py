@@ -132,7 +132,7 @@ class Executor:
                 except BrokenExecutor as error:
                     dead.append((attempt, error))
                 except FramesError as error:
-                    broken |= {one.path: one for one in error.errors}
+                    broken |= {broken_file.path: broken_file for broken_file in error.errors}
                 else:
                     yield attempt.task, result
             if dead:

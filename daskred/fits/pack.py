@@ -78,8 +78,8 @@ def _write_tiles(plain: Path, target: Path, packing: Packing) -> None:
         fits.open(plain, memmap=False) as hdus,
     ):
         packed: list[Any] = []
-        for hdu, own in zip(hdus, read_hdus(str(plain)), strict=True):
-            header = _printable(own.header)
+        for hdu, plain_hdu in zip(hdus, read_hdus(str(plain)), strict=True):
+            header = _printable(plain_hdu.header)
             if not hdu.is_image or hdu.data is None:
                 packed.append(hdu if packed else fits.PrimaryHDU(header=header))
                 continue

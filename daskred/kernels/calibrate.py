@@ -81,9 +81,9 @@ def divisor(flat: Pixels, in_place: bool = False) -> Pixels:
     >>> divisor(np.array([1.0, 0.0, -0.1]))
     array([ 1., nan, nan])
     """
-    own = flat if in_place else flat.copy()
-    own[~(flat > 0)] = np.nan
-    return own
+    divisor = flat if in_place else flat.copy()
+    divisor[~(flat > 0)] = np.nan
+    return divisor
 
 
 def subtract_dark(pixels: NDArray[Any], dark: Pixels, out: Pixels) -> None:

@@ -47,22 +47,22 @@ def inside(
     values: Ordered, low: Places, high: Places, bounds: tuple[Values, Values]
 ) -> tuple[Places, Places]:
     """Draw an interval in to bounds; where nothing would stay, it is left as it is."""
-    own_low = np.maximum(low, values.below(bounds[0]))
-    own_high = np.minimum(high, values.below(bounds[1], or_equal=True))
-    empty = own_high <= own_low
-    return np.where(empty, low, own_low), np.where(empty, high, own_high)
+    new_low = np.maximum(low, values.below(bounds[0]))
+    new_high = np.minimum(high, values.below(bounds[1], or_equal=True))
+    empty = new_high <= new_low
+    return np.where(empty, low, new_low), np.where(empty, high, new_high)
 
 
 def clipped(values: Ordered, n_rounds: int, bounds_of: Bounds) -> tuple[Places, Places]:
     """Return the ranks of the values that stay within bounds, which follow from those that stay."""
     low, high = np.zeros(values.n_pixels, np.intp), values.n_good.copy()
-    active, own = np.arange(values.n_pixels), values
+    active, changing = np.arange(values.n_pixels), values
     changed = active
     for _ in range(n_rounds):
         if changed is not active:  # only pixels that have lost values may lose more
-            active, own = active[changed], own.only(changed)
-        bounds = bounds_of(own, low[active], high[active])
-        low_now, high_now = inside(own, low[active], high[active], bounds)
+            active, changing = active[changed], changing.only(changed)
+        bounds = bounds_of(changing, low[active], high[active])
+        low_now, high_now = inside(changing, low[active], high[active], bounds)
         changed = np.flatnonzero((low_now != low[active]) | (high_now != high[active]))
         if not changed.size:
             break

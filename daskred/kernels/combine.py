@@ -67,12 +67,12 @@ def combined_tile(
     plain = method == "median" and rejection.method == "none" and not (zeros or scales)
     parts = []
     for rows in _chunks(tile.shape):
-        own = tile[:, rows]
-        if plain and _all_good(own, limits):
-            parts.append(_of_all(median_over_frames(own), len(tile)))
+        strip = tile[:, rows]
+        if plain and _all_good(strip, limits):
+            parts.append(_of_all(median_over_frames(strip), len(tile)))
             continue
-        one = combine_frames(
-            own,
+        combined = combine_frames(
+            strip,
             method,
             rejection,
             zeros=zeros,
@@ -82,7 +82,7 @@ def combined_tile(
             noise=noise,
             precision=precision,
         )
-        parts.append((one.value, one.n_used, one.n_rejected))
+        parts.append((combined.value, combined.n_used, combined.n_rejected))
     return _joined(parts)
 
 
@@ -124,20 +124,20 @@ def combined_flat_tile(
         noise = noise[0] / level**2, noise[1] / level, 0.0
     plain = method == "median" and rejection.method == "none"
     for rows in _chunks(tile.shape):
-        own, planes = tile[:, rows], darks[:, rows]
-        if plain and _all_good(own, limits):
-            value = flat_tile(own, planes, which=which, levels=levels, precision=precision)
+        strip, planes = tile[:, rows], darks[:, rows]
+        if plain and _all_good(strip, limits):
+            value = flat_tile(strip, planes, which=which, levels=levels, precision=precision)
             parts.append(_of_all(value, len(tile)))
             continue
-        lit = np.empty(own.shape)
-        for row, raw, plane, level, limit in zip(lit, own, which, levels, limits, strict=True):
+        lit = np.empty(strip.shape)
+        for row, raw, plane, level, limit in zip(lit, strip, which, levels, limits, strict=True):
             np.subtract(raw, planes[plane], out=row)
             row /= level
             row[raw >= limit] = np.nan
-        one = combine_frames(
+        combined = combine_frames(
             lit, method, rejection, weights=weights, noise=noise, precision=precision
         )
-        parts.append((one.value, one.n_used, one.n_rejected))
+        parts.append((combined.value, combined.n_used, combined.n_rejected))
     return _joined(parts)
 
 
@@ -150,4 +150,4 @@ def _chunks(shape: tuple[int, ...]) -> Iterator[slice]:
 def _joined(parts: Sequence[Tiles]) -> Tiles:
     if len(parts) == 1:
         return parts[0]
-    return tuple(np.concatenate(own) for own in zip(*parts, strict=True))
+    return tuple(np.concatenate(pieces) for pieces in zip(*parts, strict=True))

@@ -261,8 +261,8 @@ def light_of(values: NDArray[Any], method: str) -> Light:
     noise = 1.0484 * float(np.median(steps)) if steps.size else 0.0  # of a Gaussian's |difference|
     dim = np.count_nonzero(sample < _DIM * bright) / sample.size
     if bright <= 0 or dim < _MANY_DIM or method == "exact-mode":
-        own = METHODS[method](flat)
-        return Light(own, float(np.count_nonzero(sample > _LIT * own)) / sample.size, noise)
+        level = METHODS[method](flat)
+        return Light(level, float(np.count_nonzero(sample > _LIT * level)) / sample.size, noise)
     lit = flat[flat > _LIT * bright]
     return Light(METHODS[method](lit), lit.size / flat.size, noise)
 

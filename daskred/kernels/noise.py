@@ -95,10 +95,10 @@ def noise_terms(amplifier: Amplifier, readout: Readout) -> tuple[float, float]:
     gain, noise = amplifier.gain_e_per_adu, amplifier.read_noise_e
     if not gain or not noise:
         raise ValueError(f"gain and read noise of amplifier {amplifier.name!r} are not known")
-    own = 1 + overscan_part(amplifier, readout.overscan)
+    share = 1 + overscan_part(amplifier, readout.overscan)
     if readout.unit == "electron":
-        return own * noise**2, 1.0
-    return own * (noise / gain) ** 2, 1 / gain
+        return share * noise**2, 1.0
+    return share * (noise / gain) ** 2, 1 / gain
 
 
 def signal_variance(
@@ -134,17 +134,17 @@ def signal_variance(
     array([[66.]])
     """
     variance = np.empty(signal.shape) if out is None else out
-    amplifiers = [one for one in readout.amplifiers if one.target == target]
+    amplifiers = [amplifier for amplifier in readout.amplifiers if amplifier.target == target]
     if len(amplifiers) > 1:
         variance[...] = np.nan  # between amplifiers, where nobody reads
     for amplifier in amplifiers:
         floor, slope = noise_terms(amplifier, readout)
         rows = _rows_within(amplifier.place, first_row, len(signal))
         columns = slice(*amplifier.place.columns)
-        own = variance[rows, columns]
-        np.maximum(signal[rows, columns], 0.0, out=own, casting="same_kind")
-        own *= slope
-        own += floor
+        part = variance[rows, columns]
+        np.maximum(signal[rows, columns], 0.0, out=part, casting="same_kind")
+        part *= slope
+        part += floor
     return variance
 
 

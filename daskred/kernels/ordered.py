@@ -39,20 +39,20 @@ class Ordered:
 
     def below(self, bound: Values, or_equal: bool = False) -> Places:
         """Return how many values are below a bound, or equal to it."""
-        own = bound.astype(self.ordered.dtype)
-        if own.dtype != bound.dtype:
+        converted = bound.astype(self.ordered.dtype)
+        if converted.dtype != bound.dtype:
             # Compared in their own type, which is several times faster, and none on the wrong side.
-            rounded = own.astype(bound.dtype)
+            rounded = converted.astype(bound.dtype)
             wrong = rounded > bound if or_equal else rounded < bound
-            step = np.nextafter(own, -np.inf if or_equal else np.inf, dtype=own.dtype)
-            own = np.where(wrong, step, own)
+            step = np.nextafter(converted, -np.inf if or_equal else np.inf, dtype=converted.dtype)
+            converted = np.where(wrong, step, converted)
         compare = np.less_equal if or_equal else np.less
         found = np.empty(self.n_pixels, "?")
         total: Places = np.zeros(self.n_pixels, np.intp)
         for start in range(0, self.n_frames, 255):
             count = np.zeros(self.n_pixels, "u1")
             for row in self.ordered[start : start + 255]:
-                compare(row, own, out=found)
+                compare(row, converted, out=found)
                 np.add(count, found.view("u1"), out=count)
             total += count
         return total
@@ -68,9 +68,9 @@ class Ordered:
             return self._sums(low, high)
         # Few pixels have lost values; those of the others are known.
         first, second = (total.copy() for total in self._all_sums)
-        own = self.only(cut)
-        own.origin = self.origin[cut]
-        first[cut], second[cut] = own._sums(low[cut], high[cut])
+        part = self.only(cut)
+        part.origin = self.origin[cut]
+        first[cut], second[cut] = part._sums(low[cut], high[cut])
         return first, second
 
     def _sums(self, low: Places, high: Places) -> tuple[Values, Values]:
@@ -117,8 +117,8 @@ class Ordered:
         n = np.maximum(high - low, 1)
         if low.max(initial=0) == 0 and high.min(initial=0) == self.n_frames:
             ranks = {(self.n_frames - 1) // 2, self.n_frames // 2}
-            own = [self._deviation_of_all(centre, rank) for rank in ranks]
-            return np.asarray(SIGMA_OF_MAD * np.mean(own, axis=0))
+            deviations = [self._deviation_of_all(centre, rank) for rank in ranks]
+            return np.asarray(SIGMA_OF_MAD * np.mean(deviations, axis=0))
         split = np.clip(self.below(centre), low, high)
         lower = self._rank_of_two(low, split, high, centre, (n - 1) // 2)
         upper = self._rank_of_two(low, split, high, centre, n // 2)

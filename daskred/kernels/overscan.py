@@ -23,9 +23,9 @@ def _clipped_mean(strip: NDArray[Any]) -> Levels:
     pixels = strip.astype("f8")
     kept = np.isfinite(pixels)
     for _ in range(_MOST_ROUNDS):
-        own = np.where(kept, pixels, np.nan)
-        centre = np.nanmedian(own, axis=1, keepdims=True)
-        deviation = np.nanstd(own, axis=1, keepdims=True)
+        known = np.where(kept, pixels, np.nan)
+        centre = np.nanmedian(known, axis=1, keepdims=True)
+        deviation = np.nanstd(known, axis=1, keepdims=True)
         now = kept & (np.abs(pixels - centre) <= _CLIP_SIGMA * deviation)
         if (now == kept).all():
             break

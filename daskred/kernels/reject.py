@@ -173,12 +173,12 @@ def combine_frames(
 
     def fill(rows: Values, where: slice) -> None:
         for number, (row, raw) in enumerate(zip(rows, pixels[:, where], strict=True)):
-            own: Values = raw
+            values: Values = raw
             if zeros:
-                own = np.subtract(own, zeros[number], dtype="f8")
+                values = np.subtract(values, zeros[number], dtype="f8")
             if scales:
-                own = np.divide(own, scales[number], dtype="f8")
-            row[...] = own
+                values = np.divide(values, scales[number], dtype="f8")
+            row[...] = values
             finite = np.isfinite(row, out=scratch("finite row", row.shape, "?"))
             if not finite.all():
                 row[~finite] = np.inf
@@ -189,8 +189,8 @@ def combine_frames(
 
     for start in range(0, n_pixels, width):
         where = slice(start, min(start + width, n_pixels))
-        n_own = where.stop - start
-        rows = scratch("combined rows", (n_frames + 1, width), dtype)[:, :n_own]
+        n_columns = where.stop - start
+        rows = scratch("combined rows", (n_frames + 1, width), dtype)[:, :n_columns]
         fill(rows[:-1], where)
         values = Ordered(_sorted(rows))
         with np.errstate(invalid="ignore"):  # of pixels without any value

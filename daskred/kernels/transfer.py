@@ -87,9 +87,9 @@ def transfer_points(first: Pixels, second: Pixels) -> TransferPoints:
     signals, variances = [], []
     for y in range(0, first.shape[0] - BLOCK // 2, BLOCK):
         for x in range(0, first.shape[1] - BLOCK // 2, BLOCK):
-            own = difference[y : y + BLOCK, x : x + BLOCK]
+            block = difference[y : y + BLOCK, x : x + BLOCK]
             lit = first[y : y + BLOCK, x : x + BLOCK]
-            known = np.isfinite(own)
+            known = np.isfinite(block)
             if np.count_nonzero(known) < known.size / 2:
                 continue
             typical = float(np.median(lit[known]))
@@ -99,7 +99,7 @@ def transfer_points(first: Pixels, second: Pixels) -> TransferPoints:
                 continue  # as at the end of a slit: noise of several levels is no noise of one
             signals.append(float(np.mean(lit[known])))
             # Of a level ratio r, photons make (1 + r) times the variance, and the rest 1 + r**2.
-            variances.append(_clipped_variance(own) / (1 + ratio))
+            variances.append(_clipped_variance(block) / (1 + ratio))
     return TransferPoints(np.array(signals), np.array(variances))
 
 
@@ -131,7 +131,7 @@ def fit_gain(points: Sequence[TransferPoints], read_noise_adu: float) -> Gain | 
         Of single pixels.
     """
     signal = np.concatenate([pair.signal for pair in points])
-    variance = np.concatenate([one.variance for one in points]) - read_noise_adu**2
+    variance = np.concatenate([pair.variance for pair in points]) - read_noise_adu**2
     good = np.isfinite(variance) & (signal > 0) & (variance > 0)
     signal, variance = signal[good], variance[good]
     if len(signal) < 4:

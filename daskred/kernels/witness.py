@@ -115,14 +115,14 @@ def _slopes(local: NDArray[Any], pattern: NDArray[Any], noise: float) -> tuple[A
     tells nothing.
     """
     known = np.isfinite(pattern) & (np.abs(pattern) < _HOT * noise)
-    own = pattern[known]
-    power = float(np.sum(own * own))
-    by_noise = own.size * math.pi / 2 * noise**2 / len(local)
-    if own.size < _FEW_PIXELS or power <= _REAL * by_noise:
+    expected = pattern[known]
+    power = float(np.sum(expected * expected))
+    by_noise = expected.size * math.pi / 2 * noise**2 / len(local)
+    if expected.size < _FEW_PIXELS or power <= _REAL * by_noise:
         return np.ones(len(local)), math.inf
     values = local[:, known]
-    values = np.where(np.abs(values) < _HOT * noise, values, own)
-    slopes = np.einsum("ip,p->i", values, own) / power
+    values = np.where(np.abs(values) < _HOT * noise, values, expected)
+    slopes = np.einsum("ip,p->i", values, expected) / power
     usual = float(np.median(slopes))
     return (slopes / usual if usual > 0 else slopes), noise / math.sqrt(power)
 
@@ -270,7 +270,7 @@ def lit_verdicts(
         return []
     shapes = _shapes(smooth, pieces)
     floor = _CERTAIN * 1.25 * float(np.median(spreads)) / math.sqrt(samples.shape[-1])
-    own, pattern = _relative(samples[:, pieces]), _relative(middle[pieces])
+    relative, pattern = _relative(samples[:, pieces]), _relative(middle[pieces])
 
     def shape(limit: float) -> Verdict:
         return _stepwise("shape", shapes, max(limit, floor))
@@ -279,7 +279,7 @@ def lit_verdicts(
         limits,
         {
             "shape": shape,
-            "pattern": lambda limit: _pattern(own, pattern, float(np.median(spreads)), limit),
+            "pattern": lambda limit: _pattern(relative, pattern, float(np.median(spreads)), limit),
             "scatter": lambda limit: _scatter(noise, quiet, local[0].size, limit),
         },
     )

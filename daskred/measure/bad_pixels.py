@@ -248,10 +248,10 @@ def _mark_nonlinear(
         mask[np.isfinite(ratio) & ((ratio < least) | (ratio > most))] |= NONLINEAR
 
 
-def _lit(one: Input, out: Path) -> Images:
+def _lit(flat: Input, out: Path) -> Images:
     """Read a flat, less its dark."""
-    images = read_frame(one.frame, EXACT)[0]
-    files_of(out, one.correction).subtract_from(images)
+    images = read_frame(flat.frame, EXACT)[0]
+    files_of(out, flat.correction).subtract_from(images)
     return images
 
 

@@ -95,13 +95,13 @@ def characterize(
         raise RequestError("the night has frames of several detectors or readouts; name one's")
     for name in (RESULTS, DARK_MODEL):
         check_ours(Path(out) / name)
-    own = Path(out) / MEASURED_FOLDER
-    summary = reduce_night(night, own, options, progress)
+    measured = Path(out) / MEASURED_FOLDER
+    summary = reduce_night(night, measured, options, progress)
     plan = summary.plan
     missing: list[str] = []
     noises = _read_noises(plan, readout, missing, progress)
-    points, levels = _transfer(plan, readout, own, missing, progress)
-    rates = _dark_model(plan, readout, own, missing)
+    points, levels = _transfer(plan, readout, measured, missing, progress)
+    rates = _dark_model(plan, readout, measured, missing)
     numbers = []
     for which, amplifier in enumerate(readout.amplifiers):
         name = amplifier.name or "image"
@@ -163,7 +163,7 @@ def _read_noises(
         progress.advance(1)
     progress.end()
     means = np.sqrt(np.nanmean(np.square(noises), axis=0)).tolist()
-    return [own if np.isfinite(own) else None for own in means]
+    return [mean if np.isfinite(mean) else None for mean in means]
 
 
 def _transfer(
@@ -181,19 +181,19 @@ def _transfer(
         text = "its flats have neither overscan, bias nor dark, so that their signal is not known"
         missing.append(f"gain: {text}")
         return points, levels
-    most_times = max(flats, key=lambda one: (len(_times(one)), len(one.inputs)))
+    most_times = max(flats, key=lambda flat: (len(_times(flat)), len(flat.inputs)))
     progress.begin("Photon transfer", sum(len(flat.inputs) for flat in flats), "flats")
     for master in flats:
         inputs = list(master.inputs)[: 2 * _MOST_PAIRS]
-        inputs.sort(key=lambda one: one.frame.facts.exptime_s or 0.0)
+        inputs.sort(key=lambda member: member.frame.facts.exptime_s or 0.0)
         parts = []
         for member in inputs:
             files = files_of(out, member.correction)
             parts.append((member.frame.facts.exptime_s, _parts(member.frame, readout, files)))
             progress.advance(1)
-            for name, own in zip(names, parts[-1][1], strict=True):
+            for name, pixels in zip(names, parts[-1][1], strict=True):
                 if parts[-1][0] and master is most_times:
-                    levels[name].append((parts[-1][0], float(np.nanmedian(own))))
+                    levels[name].append((parts[-1][0], float(np.nanmedian(pixels))))
             if len(parts) == 2:
                 (first_s, first), (second_s, second) = parts
                 if first_s == second_s:
@@ -247,7 +247,7 @@ def _linearity(levels: Sequence[tuple[float, float]]) -> tuple[tuple[float, floa
     times = sorted({time for time, _ in levels})
     if len(times) < 3:
         return ()
-    means = [float(np.nanmean([level for time, level in levels if time == own])) for own in times]
+    means = [float(np.nanmean([level for t, level in levels if t == time])) for time in times]
     slope = float(np.dot(times, means) / np.dot(times, times))
     return tuple((t, m / (slope * t) - 1) for t, m in zip(times, means, strict=True))
 
@@ -281,7 +281,7 @@ def _dark_model(
     weights = [len(by_time[time].inputs) for time in times]
     biases, rates = [], []
     for number in range(len(readout.shapes)):
-        bias, rate = fit_rate([own[number].astype("f8") for own in planes], times, weights)
+        bias, rate = fit_rate([image[number].astype("f8") for image in planes], times, weights)
         biases.append(bias)
         rates.append(rate)
     cards = [
@@ -291,12 +291,12 @@ def _dark_model(
     ]
     units: list[Any] = []
     for number, (bias, rate) in enumerate(zip(biases, rates, strict=True)):
-        own = [format_card("BUNIT", "adu/s"), *cards]
+        named = [format_card("BUNIT", "adu/s"), *cards]
         if number:
-            own = [format_card("EXTNAME", "RATE"), format_card("EXTVER", number + 1), *own]
-        units.append((Header(tuple(own)), as_bands(rate.astype("f4"))))
+            named = [format_card("EXTNAME", "RATE"), format_card("EXTVER", number + 1), *named]
+        units.append((Header(tuple(named)), as_bands(rate.astype("f4"))))
         names = [format_card("EXTNAME", "BIAS"), format_card("EXTVER", number + 1)]
-        own = [*names, format_card("BUNIT", "adu")]
-        units.append((Header(tuple(own)), as_bands(bias.astype("f4"))))
+        named = [*names, format_card("BUNIT", "adu")]
+        units.append((Header(tuple(named)), as_bands(bias.astype("f4"))))
     write_atomically(out.parent / DARK_MODEL, units)
     return rates

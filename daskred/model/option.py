@@ -90,9 +90,9 @@ class Option:
             given = [value] if isinstance(value, str) else value
             if not isinstance(given, list | tuple) or not all(isinstance(v, str) for v in given):
                 raise RequestError(f"{self.name} = {value!r}: is a text, or a list of texts")
-            for one in given:
-                if self.choices and one not in self.choices:
-                    raise RequestError(f"{self.flag} {one}: {nearest(one, self.choices)}")
+            for entry in given:
+                if self.choices and entry not in self.choices:
+                    raise RequestError(f"{self.flag} {entry}: {nearest(entry, self.choices)}")
             return tuple(given)
         if self.choices:
             if value not in self.choices:
@@ -123,7 +123,7 @@ class Option:
         ['--unit', 'electron']
         """
         if self.several:
-            return [word for one in value for word in (self.flag, str(one))]
+            return [word for entry in value for word in (self.flag, str(entry))]
         if self.is_switch:
             return [self.flag if value else f"--no-{self.name.replace('_', '-')}"]
         text = str(value)

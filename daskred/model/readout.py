@@ -95,8 +95,8 @@ def parse_section(text: str, shape: tuple[int, int] | None = None) -> Section | 
     """
     if shape is not None and (starred := _STARRED.fullmatch(text)):
         ranges = [
-            own if "*" not in own else f"1:{length}"
-            for own, length in zip(starred.groups(), (shape[1], shape[0]), strict=True)
+            axis if "*" not in axis else f"1:{length}"
+            for axis, length in zip(starred.groups(), (shape[1], shape[0]), strict=True)
         ]
         text = f"[{','.join(ranges)}]"
     match = _SECTION.fullmatch(text)
@@ -231,12 +231,14 @@ class Readout:
     def keeps_rows(self) -> bool:
         """Whether each row of each image that comes out is that row of the file's image."""
         same = all(
-            one.target == one.image
-            and one.data.rows == one.place.rows == (0, self.raw_shapes[one.image][0])
-            and not one.place.flips[0]
-            for one in self.amplifiers
+            amplifier.target == amplifier.image
+            and amplifier.data.rows == amplifier.place.rows
+            and amplifier.data.rows == (0, self.raw_shapes[amplifier.image][0])
+            and not amplifier.place.flips[0]
+            for amplifier in self.amplifiers
         )
-        return same and {one.image for one in self.amplifiers} == set(range(len(self.raw_shapes)))
+        images = {amplifier.image for amplifier in self.amplifiers}
+        return same and images == set(range(len(self.raw_shapes)))
 
     @property
     def needs_look(self) -> bool:
@@ -266,5 +268,5 @@ class Readout:
             or self.bleed_rows > 0
             or self.unit == "electron"
             or self.shapes != raw_shapes
-            or any(one.overscan and self.overscan for one in self.amplifiers)
+            or any(amplifier.overscan and self.overscan for amplifier in self.amplifiers)
         )

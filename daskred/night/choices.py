@@ -147,7 +147,7 @@ class Choices:
         chosen = None
         for value, pattern in choices:
             names = (name, path) if "/" in pattern else (PurePath(name).name,)
-            if name == pattern or any(fnmatch(own, pattern) for own in names):
+            if name == pattern or any(fnmatch(name_of_frame, pattern) for name_of_frame in names):
                 self._used.add((value, pattern))
                 chosen = value, pattern
         return chosen

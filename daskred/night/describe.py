@@ -40,7 +40,7 @@ _MEANINGS = {
 }
 
 
-def _own_digest(path: str, hdus: Sequence[Hdu], sample: bytes, prepared: Readout | None) -> str:
+def _digest_of(path: str, hdus: Sequence[Hdu], sample: bytes, prepared: Readout | None) -> str:
     digest = hashlib.sha256(sample)
     if prepared:
         digest.update(repr(prepared).encode())
@@ -171,7 +171,7 @@ def _describe(path: str, name: str, hdus: Sequence[Hdu], rules: Rules, state: st
         facts=facts,
         kind=kind,
         reason=reason,
-        digest=_own_digest(path, hdus, sample, readout if is_prepared else None),
+        digest=_digest_of(path, hdus, sample, readout if is_prepared else None),
         n_cards=sum(
             not is_structural(keyword_of(card)) for hdu in hdus for card in hdu.header.cards
         ),

@@ -51,7 +51,7 @@ def draft_camera(paths: Sequence[str]) -> str:
     if not samples:
         raise RequestError(f"no FITS frame can be read of {', '.join(paths)}")
     name, headers, shapes = samples[0]
-    everything = [header for _, own, _ in samples for header in own]
+    everything = [header for _, image_headers, _ in samples for header in image_headers]
     lines = [
         "# Rules of a new camera, on top of the common ones; `daskred reduce NIGHT --camera FILE`.",
         f"# Drafted from {', '.join(sample[0] for sample in samples)}.",
@@ -92,10 +92,10 @@ def _fact_lines(headers: Sequence[Header], camera: Camera) -> list[str]:
 
 def _detector_lines(headers: Sequence[Header], shapes: Sequence[str]) -> list[str]:
     """Return what sections are told, and a table to fill in where none are."""
-    own = headers[-len(shapes) :]
+    image_headers = headers[-len(shapes) :]
     lines = [f"# {len(shapes)} image{'s'[: len(shapes) > 1]}: {shapes[0]}."]
     told = False
-    for number, header in enumerate(own):
+    for number, header in enumerate(image_headers):
         for card in ("TRIMSEC", "DATASEC", "BIASSEC", "DETSEC", "CCDSEC"):
             value = header.get(card)
             if isinstance(value, str):

@@ -85,7 +85,7 @@ def duplicates(frames: Sequence[tuple[Frame, bytes]], camera: Camera) -> Iterato
                 yield LeftOut(frame.path, frame.name, error.reason, failed=True)
                 continue
             earlier = kept.setdefault(digest, [])
-            original = next((f for f, own in earlier if _same_exposure(cards, own)), None)
+            original = next((f for f, known in earlier if _same_exposure(cards, known)), None)
             if original is None:
                 earlier.append((frame, cards))
             else:

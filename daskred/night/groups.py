@@ -102,7 +102,7 @@ def named(
     Those of the first night are named as if there were no other; others add their date.
     """
     masters = [
-        Master("", kind, tuple(group), common_facts([one.frame for one in group]))
+        Master("", kind, tuple(group), common_facts([member.frame for member in group]))
         for group in groups
     ]
     masters = [replace(master, name=_base_name(kind, master.facts)) for master in masters]

@@ -78,8 +78,8 @@ class Night:
         ]
 
     def _lasts(self, frame: Frame, exptime_s: float) -> bool:
-        own = frame.facts.exptime_s
-        return own is not None and self.camera.same_exptime(own, exptime_s)
+        frame_exptime_s = frame.facts.exptime_s
+        return frame_exptime_s is not None and self.camera.same_exptime(frame_exptime_s, exptime_s)
 
     def telling_apart(self, card: str) -> Night:
         """Open the night again, with a further card in which frames must agree.

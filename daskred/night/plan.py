@@ -54,14 +54,14 @@ def _of_science_layout(
     windows = [frame for (_, place), frame in places.items() if place]
     kept = []
     for frame in frames:
-        covers = any(window_in(one, frame.layout, frame.facts) for one in windows)
+        covers = any(window_in(window, frame.layout, frame.facts) for window in windows)
         if not layouts or frame.layout in layouts or covers:
             kept.append(frame)
             continue
         shapes = ", ".join(sorted({shape_text(layout) for layout in layouts}))
-        own = shape_text(frame.layout)
-        text = f"its shape is {own}, that of the night's science frames is {shapes}"
-        if own == shapes:
+        shape = shape_text(frame.layout)
+        text = f"its shape is {shape}, that of the night's science frames is {shapes}"
+        if shape == shapes:
             text = "its images have other names than those of the night's science frames"
         left_out.append(LeftOut(frame.path, frame.name, text, failed=True))
     return kept
@@ -78,11 +78,11 @@ def _of_other_sections(frames: Sequence[Frame], camera: Camera) -> dict[str, str
         groups.setdefault((frame.layout, common), []).append(frame)
     others: dict[str, str] = {}
     for group in groups.values():
-        told = [one.preparation.geometry if one.preparation else "all of it" for one in group]
+        told = [frame.preparation.geometry if frame.preparation else "all of it" for frame in group]
         usual = Counter(told).most_common(1)[0][0]
-        for frame, own in zip(group, told, strict=True):
-            if own != usual:
-                text = f"its sections ({own}) are not those of the other frames ({usual})"
+        for frame, sections in zip(group, told, strict=True):
+            if sections != usual:
+                text = f"its sections ({sections}) are not those of the other frames ({usual})"
                 others[frame.path] = text
     return others
 
@@ -247,9 +247,9 @@ def _unlike(shelf: Shelf, masters: Sequence[Master], science: Sequence[Science])
             master = by_name[name]
             for difference in shelf.worth_a_look(frame, master):
                 found.setdefault((name, f"differs in {difference}"), []).append(frame)
-            night, own = shelf.night_of(master), shelf.dates.night_of(frame)
-            if shelf.dates.days_between(night, own) and night is not None and own is not None:
-                dates = shelf.dates.date(night), shelf.dates.date(own)
+            night, wanted = shelf.night_of(master), shelf.dates.night_of(frame)
+            if shelf.dates.days_between(night, wanted) and night is not None and wanted is not None:
+                dates = shelf.dates.date(night), shelf.dates.date(wanted)
                 text = f"is of {dates[0]}, the nearest that there is to {dates[1]}"
                 found.setdefault((name, text), []).append(frame)
     return [f"{name} {text} ({_named(frames)})" for (name, text), frames in sorted(found.items())]

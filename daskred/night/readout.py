@@ -77,13 +77,13 @@ def readout_of(
         names, n_targets = ("",), 1
     shapes = []
     for target in range(n_targets):
-        own = [amplifier.place for amplifier in amplifiers if amplifier.target == target]
-        if not own:
+        places = [amplifier.place for amplifier in amplifiers if amplifier.target == target]
+        if not places:
             raise FrameError(path, f"the camera's rules have no amplifier for {names[target]!r}")
-        shapes.append((max(s.rows[1] for s in own), max(s.columns[1] for s in own)))
-        for one, other in combinations(own, 2):
-            if one.overlaps(other):
-                raise FrameError(path, f"two amplifiers are to lie at {one} and {other}")
+        shapes.append((max(s.rows[1] for s in places), max(s.columns[1] for s in places)))
+        for first, second in combinations(places, 2):
+            if first.overlaps(second):
+                raise FrameError(path, f"two amplifiers are to lie at {first} and {second}")
     overscan = None
     if rules.overscan != "none":
         overscan = Overscan(
@@ -200,8 +200,8 @@ def _placed(
     for amplifier, rule in zip(amplifiers, rules, strict=True):
         place = amplifier.place
         if rule.place is None:
-            own = [other.data for other in amplifiers if other.image == amplifier.image]
-            top, left = min(s.rows[0] for s in own), min(s.columns[0] for s in own)
+            sections = [other.data for other in amplifiers if other.image == amplifier.image]
+            top, left = min(s.rows[0] for s in sections), min(s.columns[0] for s in sections)
             place = _moved(amplifier.data, -top, -left)
         elif place.shape != amplifier.data.shape:
             text = f"amplifier {amplifier.name!r} has data {amplifier.data} and place {place}"
@@ -274,10 +274,10 @@ def _assembled(
         places.append(Section(rows, columns, on_detector.flips))
     top, left = min(s.rows[0] for s in places), min(s.columns[0] for s in places)
     moved = []
-    for one, place in zip(amplifiers, places, strict=True):
+    for amplifier, place in zip(amplifiers, places, strict=True):
         rows = (place.rows[0] - top, place.rows[1] - top)
         columns = (place.columns[0] - left, place.columns[1] - left)
-        moved.append(_with_place(one, Section(rows, columns, place.flips), 0))
+        moved.append(_with_place(amplifier, Section(rows, columns, place.flips), 0))
     return moved
 
 

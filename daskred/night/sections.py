@@ -41,8 +41,8 @@ def saturation_of(headers: Sequence[Header], camera: Camera, image: Image) -> fl
 
 def headers_of(hdus: Sequence[Hdu], image: Image) -> list[Header]:
     """Return the headers that tell of an image: its own, then the primary one."""
-    own = next(hdu.header for hdu in hdus if hdu.index == image.hdu)
-    return [own] if image.hdu == 0 else [own, hdus[0].header]
+    header = next(hdu.header for hdu in hdus if hdu.index == image.hdu)
+    return [header] if image.hdu == 0 else [header, hdus[0].header]
 
 
 def section_of(

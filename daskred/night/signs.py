@@ -129,12 +129,12 @@ def read_words(text: str, camera: Camera) -> Reading:
     strange: list[str] = []
     symbols = 0
     for run, parts in runs_of(text):
-        own = camera.groups_of(run)
+        run_groups = camera.groups_of(run)
         for part in parts:
             groups |= camera.groups_of(part)
-        groups |= own
+        groups |= run_groups
         symbols += run in camera.elements
-        if not own:
+        if not run_groups:
             strange += [part for part in parts if not camera.groups_of(part)]
     if symbols > 1 or (symbols and symbols == len(runs_of(text)) and not re.search(r"\d", text)):
         groups.add("elements")
@@ -259,16 +259,16 @@ def lamp_signs(
 def _name_signs(name: str, headers: Sequence[Header], camera: Camera) -> Iterator[Sign]:
     """Yield what the names of the file and of its nearest telling folder say."""
     path = PurePosixPath(name)
-    own_names = [(f"the file name {path.name!r}", path.name.split(".")[0] or path.name)]
-    own_names += [
+    names = [(f"the file name {path.name!r}", path.name.split(".")[0] or path.name)]
+    names += [
         (f"{card} = {value!r}", re.split(r"[/\\]", value)[-1])
         for card, value in texts_of(headers, camera.kind_cards["name"])
     ]
-    for text, own_name in own_names:
-        reading = read_words(own_name, camera)
+    for text, name in names:
+        reading = read_words(name, camera)
         if sign := _sign(text, reading.groups - {"exposure"}, "name"):
             yield replace(sign, foreign=reading.unknown)
-        elif any(target.fullmatch(part) for target in camera.targets for part in _pieces(own_name)):
+        elif any(target.fullmatch(part) for target in camera.targets for part in _pieces(name)):
             yield Sign(f"{text} names a target", ALL, "science", "target")
     for folder in reversed(path.parent.parts):
         if sign := _folder_sign(folder, camera):

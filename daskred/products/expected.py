@@ -56,9 +56,9 @@ def expected_products(plan: Plan, options: Options) -> Iterator[Expected]:
         if uncertain:
             names.append(correction.zero)
         terms = [(name, keys[name], factor) for name, factor in correction.terms]
-        own = [[name and (name, keys[name]) for name in names], correction.dark_scale]
-        own += [correction.window] if correction.window else []
-        return [*own, terms] if terms else own
+        known = [[name and (name, keys[name]) for name in names], correction.dark_scale]
+        known += [correction.window] if correction.window else []
+        return [*known, terms] if terms else known
 
     of_masters = options.that_change("masters")
     of_flats = options.that_change("masters", "flats")
@@ -88,8 +88,8 @@ def expected_products(plan: Plan, options: Options) -> Iterator[Expected]:
             master.product,
             keys[master.name],
             master.name,
-            tuple(one.frame for one in master.inputs),
-            masters_of(master.needs, [one.correction for one in master.inputs], uncertain),
+            tuple(member.frame for member in master.inputs),
+            masters_of(master.needs, [member.correction for member in master.inputs], uncertain),
         )
     if options.masters_only:
         return
@@ -168,7 +168,7 @@ def is_up_to_date(expected: Expected, out: Path) -> bool:
     """
     path = out / expected.product
     masters = [master_path(out, name) for name in expected.masters]
-    if not has_key(expected, out) or not all(one.exists() for one in masters):
+    if not has_key(expected, out) or not all(master.exists() for master in masters):
         return False
     if path.stat().st_mtime_ns >= changed_ns(expected, out):
         return True

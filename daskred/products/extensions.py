@@ -59,7 +59,7 @@ def legend_cards() -> list[str]:
 def extension_units(planes: Sequence[Extension], unit: str) -> list[Unit]:
     """Return the units of planes, in the order of their names and numbers."""
     units: list[Unit] = []
-    for plane in sorted(planes, key=lambda one: (EXTENSIONS.index(one.name), one.number)):
+    for plane in sorted(planes, key=lambda plane: (EXTENSIONS.index(plane.name), plane.number)):
         cards = [
             format_card("EXTNAME", plane.name),
             format_card("EXTVER", plane.number + 1),

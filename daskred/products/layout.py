@@ -155,7 +155,7 @@ def lay_out(
     if len(pixels) < len(images):
         return _assembled_units(path, hdus, frame, pixels[0], new, unit, others)
     by_hdu = {
-        image.hdu: (n, own) for n, (image, own) in enumerate(zip(images, pixels, strict=True))
+        image.hdu: (n, planes) for n, (image, planes) in enumerate(zip(images, pixels, strict=True))
     }
     packed = _is_packed_primary(images)
     units: list[Unit] = []
@@ -163,11 +163,11 @@ def lay_out(
         if packed and hdu.index != images[0].hdu:
             continue
         if hdu.index in by_hdu:
-            number, own = by_hdu[hdu.index]
+            number, planes = by_hdu[hdu.index]
             header = _kept(hdu.header, images[number].compressed, readout, anew)
             header = _moved(header, frame, number)
             header = _with_unit(header, "adu" if unit is None else unit, replace=unit is not None)
-            units.append((header.plus(new), own))
+            units.append((header.plus(new), planes))
             new = []
         elif hdu.index == 0:
             units.append((_kept(hdu.header, False, readout, anew).plus(new), None))

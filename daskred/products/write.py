@@ -246,7 +246,7 @@ def write_master(
     ]
     if master.kind == "flat":
         cards.append(format_card("NORMALIZ", options.normalize, "how levels were measured"))
-    if len({one.correction for one in master.inputs}) == 1:  # the same was subtracted from all
+    if len({member.correction for member in master.inputs}) == 1:  # all had the same subtracted
         cards += step_cards(recipe, "band", {})
     if span := span_of(frames):
         cards += [

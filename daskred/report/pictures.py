@@ -124,7 +124,7 @@ def characterization_picture(found: Characterization) -> Figure:
             if not points:
                 continue
             signal = np.concatenate([pair.signal for pair in points])
-            variance = np.concatenate([one.variance for one in points])
+            variance = np.concatenate([amplifier.variance for amplifier in points])
             (dots,) = axes.plot(signal, variance, ".", markersize=2, alpha=0.5)
             if amplifier.gain_e_per_adu:
                 x = np.linspace(0, signal.max(), 50)
@@ -143,7 +143,7 @@ def characterization_picture(found: Characterization) -> Figure:
         axes.set_title("dark current (ADU/s)")
         figure.colorbar(image, ax=axes, shrink=0.85)
         axes = figure.add_subplot(1, n_panels, next(panel))
-        values = np.concatenate([one[np.isfinite(one)] for one in found.rates])
+        values = np.concatenate([rates[np.isfinite(rates)] for rates in found.rates])
         axes.hist(np.clip(values, *np.percentile(values, [0.01, 99.99])), bins=200, log=True)
         axes.set(title="pixels by dark current", xlabel="ADU/s", ylabel="pixels")
     if any(amplifier.linearity for amplifier in found.amplifiers):

@@ -169,7 +169,7 @@ def budget(
     """
     limit = limit_bytes or available_bytes() // 2
     needs = needs or Needs()
-    own = _of_worker(frames, needs)
+    per_worker = _of_worker(frames, needs)
     # One row of all frames of one exposure is the least that a median needs.
     widest = max(
         (i.shape[1] * max(i.dtype.itemsize, needs.dtype_bytes) for f in frames for i in f.images),
@@ -177,13 +177,13 @@ def budget(
     )
     least_tile = widest * most_inputs
     base = PROCESS_BYTES + FRAME_BYTES * len(frames)
-    least = base + own + least_tile
+    least = base + per_worker + least_tile
     if least > limit:
         raise RequestError(
             f"--memory: {limit // MB} MB are too little for this night;"
             f" {-(-least // MB)} MB would do"
         )
-    fitting = max(1, min(n_workers, (limit - base) // (own + least_tile)))
-    tile = min((limit - base) // fitting - own, MOST_TILE_BYTES)
+    fitting = max(1, min(n_workers, (limit - base) // (per_worker + least_tile)))
+    tile = min((limit - base) // fitting - per_worker, MOST_TILE_BYTES)
     tile = max(tile, least_tile)
-    return Budget(base + fitting * (own + tile), fitting, tile)
+    return Budget(base + fitting * (per_worker + tile), fitting, tile)

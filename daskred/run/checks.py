@@ -131,7 +131,7 @@ def check_same_night(out: Path, night: Night, plan: Plan, options: Options) -> N
     if not runs:
         return
     earlier, now = set(runs[-1].get("roots", ())), roots_of(night)
-    if any(_is_below(one, other) or _is_below(other, one) for one in earlier for other in now):
+    if any(_is_below(then, root) or _is_below(root, then) for then in earlier for root in now):
         return
     for expected in expected_products(plan, options):
         if (out / expected.product).exists() and not has_key(expected, out):

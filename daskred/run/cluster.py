@@ -49,10 +49,12 @@ def _versions() -> dict[str, str]:
 
 def _look(needs: Needs, versions: dict[str, str], dask_worker: Any = None) -> str:
     """Run on a worker: say what it lacks, or nothing."""
-    own = _versions()
+    installed = _versions()
     for name, wanted in versions.items():
-        if own[name] != wanted:
-            return f"has {name} {own[name]}, and this program {wanted}; install the same there"
+        if installed[name] != wanted:
+            return (
+                f"has {name} {installed[name]}, and this program {wanted}; install the same there"
+            )
     try:
         read_range(needs.frame, 0, memoryview(bytearray(80)))
     except OSError as error:

@@ -78,7 +78,7 @@ class Combined:
 
     def remove(self) -> None:
         """Remove the rasters."""
-        for raster in (*self.rasters, *(one for pair in self.counts for one in pair)):
+        for raster in (*self.rasters, *(raster for pair in self.counts for raster in pair)):
             raster.remove()
 
     def bands(self, number: int, dtype: str, on_bad: Callable[[int], None]) -> Bands:
@@ -163,7 +163,7 @@ class Combiner:
                 _Numbered(work),
             )
             for task, results in self.executor.run(tasks):
-                found |= {n: one for (n, _), one in zip(task.items, results, strict=True)}
+                found |= {n: result for (n, _), result in zip(task.items, results, strict=True)}
                 self.progress.advance(len(results))
         finally:
             self.progress.end()
@@ -184,13 +184,13 @@ class Combiner:
             by_correction.setdefault(member.correction, []).append(number)
         measured: list[Any] = [None] * len(frames)
         for correction, numbers in by_correction.items():
-            own = [(frames[n], looks[n]) for n in numbers]
+            pairs = [(frames[n], looks[n]) for n in numbers]
             work = _Measure(self.files(correction), self.options, master.kind == "flat")
             title = f"Levels of {master.name}"
-            found = self._per_frame(title, own, [frames[n] for n in numbers], work)
+            found = self._per_frame(title, pairs, [frames[n] for n in numbers], work)
             for number, result in zip(numbers, found, strict=True):
                 measured[number] = result
-        originals = [one.frame for one in master.inputs]
+        originals = [member.frame for member in master.inputs]
         return usable_levels(originals, measured, master.kind == "flat", self.options.limits)
 
     def _noise(self, master: Master) -> Noise | None:
@@ -213,7 +213,7 @@ class Combiner:
         darks = [self.files(way) for way in ways]
         which = [ways.index(correction) for correction in corrections] if ways else []
         noise = self._noise(master)
-        originals = [one.frame for one in master.inputs]
+        originals = [member.frame for member in master.inputs]
         weights = weights_of(originals, levels, self.options)
         combined = Combined([], [0] * len(frames), weights=tuple(weights))
         reduce = reduction_of(master.kind, self.options)
@@ -223,15 +223,15 @@ class Combiner:
                 options = tile_options(
                     master.kind, number, originals, self.options, levels, which, noise
                 )
-                how = (reduce, list(looks), darks, options)
-                rasters, sums, samples = self._image(master, number, stack, *how)
+                reduction = (reduce, list(looks), darks, options)
+                rasters, sums, samples = self._image(master, number, stack, *reduction)
                 combined.rasters.append(rasters[0])
                 if len(rasters) > 1:
                     combined.counts.append(rasters[1:])
                 if samples:
                     check_inputs(master, samples, levels, self.options, combined.figures)
-                for place, own in enumerate(sums):
-                    combined.sums[place] = (combined.sums[place] + own) % 2**64
+                for place, part in enumerate(sums):
+                    combined.sums[place] = (combined.sums[place] + part) % 2**64
             for place, look in enumerate(looks):
                 if look:
                     combined.sums[place] = look.raw_sum

@@ -226,8 +226,8 @@ def _executor(
     """Start workers here, or look at those of the cluster."""
     workers = workers_of(options)
     if client is None:
-        own = replace(workers, count=min(workers.number, memory.n_workers))
-        return Executor(open_pool(own), workers.time_limit_s)
+        affordable = replace(workers, count=min(workers.number, memory.n_workers))
+        return Executor(open_pool(affordable), workers.time_limit_s)
     from daskred.engine.cluster import ClusterPool
     from daskred.run.cluster import check_workers
 
@@ -352,8 +352,8 @@ def plan_memory(plan: Plan, options: Options, on_cluster: bool = False) -> Budge
     """
     frames = [item.frame for item in plan.science]
     frames += [member.frame for master in plan.masters for member in master.inputs]
-    corrections = [one.correction for one in plan.science]
-    corrections += [one.correction for master in plan.masters for one in master.inputs]
+    corrections = [item.correction for item in plan.science]
+    corrections += [item.correction for master in plan.masters for item in master.inputs]
     return budget(
         frames,
         max((len(master.inputs) for master in plan.masters), default=1),
@@ -370,7 +370,7 @@ def _without(night: Night, error: FrameError | FramesError) -> Night:
     """Return the night without frames that failed; what is no raw frame stops the run."""
     errors = error.errors if isinstance(error, FramesError) else (error,)
     usable = {frame.path for frame in night.raw}
-    for one in errors:
-        if one.path not in usable:
-            raise RunError(f"stopped: {one}") from one
+    for error in errors:
+        if error.path not in usable:
+            raise RunError(f"stopped: {error}") from error
     return night.without(errors)

@@ -182,16 +182,16 @@ def verify(
                     findings[name] = _finding(name, Path(path), text, raw)
             progress.advance(len(reasons))
         progress.end()
-        standing = {name for name, _ in products}
+        products_found = {name for name, _ in products}
         for product in expected:
-            if product.product not in standing:
+            if product.product not in products_found:
                 findings[product.product] = Finding(product.product, "is missing")
             elif product.product not in findings and not is_up_to_date(product, out):
                 findings[product.product] = Finding(
                     product.product, _OLDER if has_key(product, out) else _OTHER
                 )
     found = tuple(findings[name] for name in sorted(findings))
-    others = sorted(standing - {one.product for one in expected} - findings.keys())
+    others = sorted(products_found - {entry.product for entry in expected} - findings.keys())
     frames = tuple((entry.name, entry.reason) for entry in plan.left_out if entry.failed)
     mend = _mending(out, request, options, found)
     return Verification(out, len(expected), found, tuple(others), frames, mend)

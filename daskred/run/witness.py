@@ -82,7 +82,9 @@ def check_inputs(
         limits = {}  # frames of other times, or of other light
     sample = _joined([tile.sample for tile in tiles])
     frames = [member.frame for member in master.inputs]
-    blank = [f for f, own in zip(frames, sample, strict=True) if own.size and np.isnan(own).all()]
+    blank = [
+        f for f, part in zip(frames, sample, strict=True) if part.size and np.isnan(part).all()
+    ]
     if blank:
         raise FramesError(tuple(FrameError(frame.path, NO_VALUE) for frame in blank))
     if master.kind == "flat":
@@ -138,10 +140,10 @@ def _errors(name: str, frames: Sequence[Frame], verdict: Verdict) -> list[FrameE
 
 def _told(verdict: Verdict, number: int, usual: Sequence[int]) -> str:
     """Say what is wrong with a frame."""
-    own = sorted(verdict.figures[n] for n in usual)
+    figures = sorted(verdict.figures[n] for n in usual)
     figure = verdict.figures[number]
     if verdict.name in ("offset", "shape"):
-        figure -= own[len(own) // 2]
+        figure -= figures[len(figures) // 2]
     return _WORDS[verdict.name].format(figure=figure)
 
 
@@ -158,14 +160,14 @@ def _cards_between(
 ) -> dict[str, tuple[Value, Value]]:
     """Return the cards in which some frames differ from others, and both values."""
     try:
-        own = [_cards_of(frame) for frame in frames[:_MOST_OTHERS]]
+        ours = [_cards_of(frame) for frame in frames[:_MOST_OTHERS]]
         theirs = [_cards_of(frame) for frame in others[:_MOST_OTHERS]]
     except FrameError:
         return {}
     found: dict[str, tuple[Value, Value]] = {}
-    for keyword, value in own[0].items():
+    for keyword, value in ours[0].items():
         values = {repr(cards.get(keyword)) for cards in theirs}
-        if len(values) == 1 and {repr(cards.get(keyword)) for cards in own} == {repr(value)}:
+        if len(values) == 1 and {repr(cards.get(keyword)) for cards in ours} == {repr(value)}:
             usual = theirs[0].get(keyword)
             if usual != value:
                 found[keyword] = value, usual

@@ -18,9 +18,9 @@ def _work(whole: Whole, recipe: Recipe) -> int:
     from daskred.kernels.cosmics import find_cosmics
 
     readout = recipe.readout
-    own = [amplifier for amplifier in readout.amplifiers if amplifier.target == whole.number]
-    noise = float(np.median([one.read_noise_e or _USUAL_READ_NOISE_E for one in own]))
-    gain = float(np.median([one.gain_e_per_adu or 1.0 for one in own]))
+    amplifiers = [a for a in readout.amplifiers if a.target == whole.number]
+    noise = float(np.median([a.read_noise_e or _USUAL_READ_NOISE_E for a in amplifiers]))
+    gain = float(np.median([a.gain_e_per_adu or 1.0 for a in amplifiers]))
     gain = 1.0 if readout.unit == "electron" else gain
     hit, cleaned = find_cosmics(whole.value, whole.mask != 0, gain, noise)
     whole.mask[hit] |= COSMIC

@@ -88,18 +88,18 @@ def fill_gaps(
     along = np.where((up >= 0) & (down < n_rows), down - up, endless)
     known = np.minimum(across, along) < endless
     rows, columns, left, right, up, down, across, along = (
-        own[known] for own in (rows, columns, left, right, up, down, across, along)
+        values[known] for values in (rows, columns, left, right, up, down, across, along)
     )
     by_row = across <= along
     first = np.where(by_row, rows, up), np.where(by_row, left, columns)
     second = np.where(by_row, rows, down), np.where(by_row, right, columns)
     share = np.where(by_row, columns - left, rows - up) / np.minimum(across, along)
-    one, other = value[first].astype("f8"), value[second].astype("f8")
-    value[rows, columns] = one + share * (other - one)
+    first_end, second_end = value[first].astype("f8"), value[second].astype("f8")
+    value[rows, columns] = first_end + share * (second_end - first_end)
     if sigma is not None:
         variance = np.square(sigma[first], dtype="f8") * (1 - share)
         variance += np.square(sigma[second], dtype="f8") * share
-        sigma[rows, columns] = np.sqrt(variance + np.square((other - one) / 2))
+        sigma[rows, columns] = np.sqrt(variance + np.square((second_end - first_end) / 2))
     filled[rows, columns] = True
     return filled
 

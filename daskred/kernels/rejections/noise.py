@@ -19,8 +19,8 @@ def interval(values: Ordered, rejection: Rejection, noise: Noise | None) -> tupl
         raise ValueError("rejection by noise needs gain and read noise")
     floor, slope, zero = noise
 
-    def bounds(own: Ordered, low: Places, high: Places) -> tuple[Values, Values]:
-        centre = own.median(low, high)
+    def bounds(part: Ordered, low: Places, high: Places) -> tuple[Values, Values]:
+        centre = part.median(low, high)
         scale = np.sqrt(floor + slope * np.maximum(centre - zero, 0.0))
         return centre - rejection.low * scale, centre + rejection.high * scale
 

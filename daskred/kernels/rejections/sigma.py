@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 def interval(values: Ordered, rejection: Rejection, noise: Noise | None) -> tuple[Places, Places]:
     """Return the ranks of the values that stay."""
 
-    def bounds(own: Ordered, low: Places, high: Places) -> tuple[Values, Values]:
+    def bounds(part: Ordered, low: Places, high: Places) -> tuple[Values, Values]:
         mean = scale = np.empty(0)
         if rejection.centre == "mean" or rejection.scale == "std":
-            mean, scale = own.moments(low, high)
-        centre = mean if rejection.centre == "mean" else own.median(low, high)
+            mean, scale = part.moments(low, high)
+        centre = mean if rejection.centre == "mean" else part.median(low, high)
         if rejection.scale == "mad":
-            scale = own.mad(low, high, centre)
+            scale = part.mad(low, high, centre)
         return centre - rejection.low * scale, centre + rejection.high * scale
 
     return clipped(values, rejection.iterations, bounds)

@@ -22,16 +22,16 @@ _WINSOR_ROUNDS = 10
 def winsorized_deviation(values: Ordered, low: Places, high: Places, centre: Values) -> Values:
     """Return the deviation of values that are drawn in to 1.5 of it, until it stays."""
     _, scale = values.moments(low, high)
-    active, own = np.arange(values.n_pixels), values
+    active, unsettled_values = np.arange(values.n_pixels), values
     for _ in range(_WINSOR_ROUNDS):
         before, middle = scale[active], centre[active]
         first_rank, last_rank = low[active], high[active]
         bottom, top = middle - _WINSOR_SIGMA * before, middle + _WINSOR_SIGMA * before
-        first = np.clip(own.below(bottom), first_rank, last_rank)
-        last = np.clip(own.below(top, or_equal=True), first, last_rank)
-        total, squares = (one.copy() for one in own.sums(first, last))
+        first = np.clip(unsettled_values.below(bottom), first_rank, last_rank)
+        last = np.clip(unsettled_values.below(top, or_equal=True), first, last_rank)
+        total, squares = (sums.copy() for sums in unsettled_values.sums(first, last))
         for bound, number in ((bottom, first - first_rank), (top, last_rank - last)):
-            step = bound - own.origin
+            step = bound - unsettled_values.origin
             total += number * step
             squares += number * step**2
         n = np.maximum(last_rank - first_rank, 1)
@@ -42,16 +42,16 @@ def winsorized_deviation(values: Ordered, low: Places, high: Places, centre: Val
             break
         if unsettled.size < len(active) // 2:
             # Those that have settled stay as they are.
-            active, own = active[unsettled], own.only(unsettled)
+            active, unsettled_values = active[unsettled], unsettled_values.only(unsettled)
     return scale
 
 
 def interval(values: Ordered, rejection: Rejection, noise: Noise | None) -> tuple[Places, Places]:
     """Return the ranks of the values that stay."""
 
-    def bounds(own: Ordered, low: Places, high: Places) -> tuple[Values, Values]:
-        centre = own.median(low, high)
-        scale = winsorized_deviation(own, low, high, centre)
+    def bounds(part: Ordered, low: Places, high: Places) -> tuple[Values, Values]:
+        centre = part.median(low, high)
+        scale = winsorized_deviation(part, low, high, centre)
         return centre - rejection.low * scale, centre + rejection.high * scale
 
     return clipped(values, rejection.iterations, bounds)
