@@ -25,7 +25,7 @@ from daskred.kernels.combine import (
     median_flat_tile,
     median_tile,
 )
-from daskred.kernels.level import light_of, sampling_step
+from daskred.kernels.level import Light, light_of, sampling_step
 from daskred.model.errors import FrameError, FramesError
 from daskred.model.frame import Frame
 from daskred.model.plan import MasterKind
@@ -110,13 +110,13 @@ def wants_levels(kind: MasterKind, options: Options) -> bool:
     return kind == "flat" or "level" in (options.scale, options.zero_level, options.weight)
 
 
-def usable_levels(
+def usable_lights(
     frames: Sequence[Frame],
     measured: Sequence[Measured | FrameError],
     lit: bool,
     limits: Mapping[str, float],
-) -> list[float]:
-    """Return the level of each frame; of flats, which are lit, refuse dark and saturated ones.
+) -> list[Light]:
+    """Return how bright each frame is; of flats, which are lit, refuse dark and saturated ones.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ def usable_levels(
             errors.append(FrameError(frame.path, text))
     if errors:
         raise FramesError(tuple(errors))
-    return [found.light.level for found in measured if not isinstance(found, FrameError)]
+    return [found.light for found in measured if not isinstance(found, FrameError)]
 
 
 def _unusable(found: Measured, limits: Mapping[str, float]) -> str:

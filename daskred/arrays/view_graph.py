@@ -23,7 +23,7 @@ from daskred.arrays.masters import (
     reduction_of,
     rows_of_level,
     tile_options,
-    usable_levels,
+    usable_lights,
     wants_levels,
 )
 from daskred.arrays.noise import MasterNoise
@@ -101,7 +101,8 @@ def _tile_options(
     """Return what the reduction of a tile has to know, of frames whose levels were measured."""
     flat = kind == "flat"
     found = [measurement for block in measured for measurement in block]
-    levels = usable_levels(frames, found, flat, options.limits) if found else []
+    lights = usable_lights(frames, found, flat, options.limits) if found else []
+    levels = [light.level for light in lights]
     noise = noise_of(kind, frames, zero) if options.reject == "noise" else None
     which = [0] * len(frames) if flat else []
     return tile_options(kind, number, frames, options, levels, which, noise)

@@ -78,7 +78,7 @@ CHECKS = (
     Check(
         "lit",
         "DQLIT",
-        "smallest lit part of an input",
+        "smallest lit part of a flat",
         0.01,
         "inputs",
         "the part of a flat that must be lit (0 to 1)",

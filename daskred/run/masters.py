@@ -27,7 +27,7 @@ from daskred.arrays.masters import (
     reduction_of,
     rows_of_level,
     tile_options,
-    usable_levels,
+    usable_lights,
     usable_looks,
     wants_levels,
     weights_of,
@@ -38,6 +38,7 @@ from daskred.engine.progress import Progress
 from daskred.fits.raster import Raster
 from daskred.fits.write import Bands
 from daskred.kernels.clipping import Noise
+from daskred.kernels.level import Light
 from daskred.model.errors import FrameError, FramesError
 from daskred.model.frame import Frame
 from daskred.model.plan import Correction, Master
@@ -135,14 +136,18 @@ class Combiner:
         frames = [member.frame for member in master.inputs]
         with unpacked(frames, self.folder, self.executor, self.progress) as plain:
             looks = self._looks(plain)
-            levels: list[float] = []
+            lights: list[Light] = []
             if wants_levels(master.kind, self.options):
-                levels = self._levels(master, plain, looks)
+                lights = self._lights(master, plain, looks)
+            levels = [light.level for light in lights]
             combined = self._tiles(master, plain, looks, levels)
         if master.kind != "flat":
             return combined
+        if "lit" in self.options.limits:
+            combined.figures["lit"] = min(light.lit for light in lights)
         try:
-            return replace(combined, level=self._own_level(master, combined), levels=tuple(levels))
+            level = self._level_of_master(master, combined)
+            return replace(combined, level=level, levels=tuple(levels))
         except BaseException:
             combined.remove()
             raise
@@ -175,10 +180,10 @@ class Combiner:
             return [None] * len(frames)
         return usable_looks(self._per_frame("Overscans", frames, frames, look_at_frames))
 
-    def _levels(
+    def _lights(
         self, master: Master, frames: Sequence[Frame], looks: Sequence[Look | None]
-    ) -> list[float]:
-        """Measure the level of each frame."""
+    ) -> list[Light]:
+        """Measure how bright each frame is."""
         by_correction: dict[Correction, list[int]] = {}
         for number, member in enumerate(master.inputs):
             by_correction.setdefault(member.correction, []).append(number)
@@ -191,7 +196,7 @@ class Combiner:
             for number, result in zip(numbers, found, strict=True):
                 measured[number] = result
         originals = [member.frame for member in master.inputs]
-        return usable_levels(originals, measured, master.kind == "flat", self.options.limits)
+        return usable_lights(originals, measured, master.kind == "flat", self.options.limits)
 
     def _noise(self, master: Master) -> Noise | None:
         if self.options.reject != "noise":
@@ -275,7 +280,7 @@ class Combiner:
             self.progress.end()
         return rasters, sums, [tiles[start] for start in sorted(tiles)] if stack.places else []
 
-    def _own_level(self, master: Master, combined: Combined) -> MasterLevel:
+    def _level_of_master(self, master: Master, combined: Combined) -> MasterLevel:
         """Return what a master flat is divided by."""
         readout = master.inputs[0].frame.readout
         step = 1 if self.options.normalize_amplifiers else rows_of_level(readout, self.options)

@@ -253,7 +253,8 @@ def test_figures_stand_in_headers_and_in_the_log_and_do_not_depend_on_tiles(
     science = fits.getheader(next((tmp_path / "a").rglob("ktwo*c.fits")))
     cards = {check.card for check in CHECKS}
     assert cards & set(dark) == {"DQOFFSET", "DQPATT", "DQHOT", "DQSCAT"}
-    assert cards & set(flat) == {"DQSHAPE", "DQPATT", "DQSCAT"}
+    assert cards & set(flat) == {"DQSHAPE", "DQPATT", "DQSCAT", "DQLIT"}
+    assert flat["DQLIT"] == 1
     assert cards & set(science) == {check.card for check in CHECKS if check.of == "science"}
     product = fits.getdata(next((tmp_path / "a").rglob("ktwo*c.fits")))
     assert science["DQLEVEL"] == pytest.approx(np.median(product), rel=0.02)
