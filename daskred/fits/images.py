@@ -49,7 +49,7 @@ def images_of(path: str, hdus: Sequence[Hdu]) -> tuple[Image, ...]:
     if len(hdus) == 1 and len(axes := _axes(path, hdus[0].header)) == 2 and 0 not in axes:
         return (_image(path, hdus[0], axes, ()),)  # nearly always
     if (plane := plane_of(path)) is not None:
-        return (_plane(path, hdus[0], plane),)
+        return (_plane(path, _first_image(path, hdus), plane),)
     found = [hdu for hdu in hdus if _has_pixels(path, hdu)]
     flat = [hdu for hdu in found if len(_axes(path, hdu.header)) == 2]
     if found and (not flat or (found[0].index == 0 and found[0] is not flat[0])):
@@ -68,6 +68,10 @@ def _has_pixels(path: str, hdu: Hdu) -> bool:
     return is_image and 0 not in (axes := _axes(path, hdu.header)) and bool(axes)
 
 
+def _first_image(path: str, hdus: Sequence[Hdu]) -> Hdu | None:
+    return next((hdu for hdu in hdus if _has_pixels(path, hdu)), None)
+
+
 def _is_compressed(header: Header) -> bool:
     return header.get("ZIMAGE") is True
 
@@ -83,11 +87,14 @@ def _axes(path: str, header: Header) -> tuple[int, ...]:
 
 
 def exposures_in(path: str, hdus: Sequence[Hdu]) -> int:
-    """Return how many exposures a file holds whose primary image is a cube; 0 for other files.
+    """Return how many exposures a file holds whose first image is a cube; 0 for other files.
 
-    Three planes are colours, and packed cubes are refused in words of their own.
+    Three planes are colours.
     """
-    axes = _axes(path, hdus[0].header)
+    first = _first_image(path, hdus)
+    axes = _axes(path, first.header) if first else ()
+    if any(len(_axes(path, hdu.header)) == 2 for hdu in hdus[1:] if _has_pixels(path, hdu)):
+        axes = axes if first is hdus[0] else ()  # a guider's, beside the detectors
     is_cube = len(axes) == 3 and axes[2] > 1 and axes[2] != _COLOURS and 0 not in axes
     return axes[2] if is_cube and plane_of(path) is None else 0
 
@@ -101,7 +108,7 @@ def _refusal(axes: tuple[int, ...]) -> str:
     if len(axes) == 3 and axes[2] == _COLOURS:
         return f"its pixels are three colours ({shape}): no raw frame; daskred takes raw pixels"
     if len(axes) == 3:
-        return f"is a cube of {axes[2]} exposures ({shape}); a file holds one: split it"
+        return f"is a cube of {axes[2]} exposures ({shape}), not one frame"
     return f"its pixels have {len(axes)} axes ({shape}); a frame has two"
 
 
@@ -129,12 +136,14 @@ def _of_detectors(path: str, flat: Sequence[Hdu]) -> list[Hdu]:
     ]
 
 
-def _plane(path: str, hdu: Hdu, number: int) -> Image:
+def _plane(path: str, hdu: Hdu | None, number: int) -> Image:
     """Return the image of one exposure of a cube."""
-    axes = _axes(path, hdu.header)
-    if len(axes) != 3 or number >= axes[2]:
+    axes = _axes(path, hdu.header) if hdu else ()
+    if hdu is None or len(axes) != 3 or number >= axes[2]:
         raise FrameError(path, f"its file has no exposure {number + 1} any more")
     image = _image(path, hdu, axes[:2], ())
+    if image.compressed:
+        return image  # its tiles are found by the number
     n_bytes = image.n_pixels * image.disk_dtype.itemsize
     return replace(image, offset=image.offset + number * n_bytes)
 

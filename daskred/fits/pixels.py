@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from daskred.fits.checksum import sum_of_rows
 from daskred.fits.hdus import check_packing, frame_errors, opened
 from daskred.fits.isolation import isolated
-from daskred.fits.names import file_of
+from daskred.fits.names import file_of, plane_of
 from daskred.fits.storage import is_remote, open_file, read_range
 from daskred.kernels.scratch import scratch
 from daskred.model.errors import FrameError
@@ -175,8 +175,11 @@ def read_tiles(path: str, image: Image, start: int, stop: int) -> NDArray[Any]:
             fits.open(file, memmap=False, do_not_scale_image_data=True) as hdus,
         ):
             section = hdus[image.hdu].section
-            # Axes of one plane before those of the image.
-            return np.asarray(section[(*(0,) * (len(section.shape) - 2), slice(start, stop))])
+            # Before the axes of the image are those of one plane, or that of a cube's exposures.
+            planes = [0] * (len(section.shape) - 2)
+            if planes:
+                planes[-1] = plane_of(path) or 0
+            return np.asarray(section[(*planes, slice(start, stop))])
 
     try:
         return isolated(unpack, (stop - start, image.shape[1]), image.disk_dtype)

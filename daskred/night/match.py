@@ -94,7 +94,11 @@ class Shelf:
             target.layout != master.layout
             and window_in(target, master.layout, master.facts) is None
         ):
-            return f"shape {shape_text(master.layout)}, not {shape_text(target.layout)}"
+            theirs, wanted = shape_text(master.layout), shape_text(target.layout)
+            if theirs == wanted:
+                names = [", ".join(repr(name) for name, _ in f.layout) for f in (master, target)]
+                return f"images named {names[0]}, not {names[1]}"
+            return f"shape {theirs}, not {wanted}"
         return next((text for _, text in self._differences(target, master, "refuse")), None)
 
     def window(self, target: Frame, names: Iterable[str]) -> tuple[int, int, int, int] | None:
