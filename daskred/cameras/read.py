@@ -46,22 +46,12 @@ _OTHER_TABLES = (
     *("name", "program", "recognise", "units", "codes", "processed", "criterion", "detector"),
     "amplifier",
 )
+_PATTERNS = ("lamp_switch", "flat_lamp", "arc_lamp")
 
 
 def _check(source: str, table: Mapping[str, Any]) -> None:
     """Raise RequestError for a table or key that camera files do not have."""
-    known = (
-        *_TABLES,
-        "name",
-        "program",
-        "recognise",
-        "units",
-        "codes",
-        "processed",
-        "criterion",
-        "detector",
-        "amplifier",
-    )
+    known = (*_TABLES, *_OTHER_TABLES)
     criteria = _checked_criteria(source, table)
     for key in table:
         if key not in known:
@@ -280,11 +270,15 @@ def _camera(source: str, table: Mapping[str, Any]) -> Camera:
             for key, value in table["facts"].items()
         },
         kind_cards={
-            key: tuple(map(str.upper, cards)) if key != "lamp_switch" else tuple(cards)
+            key: tuple(map(str.upper, cards))
             for key, cards in table["kind_cards"].items()
+            if key not in _PATTERNS
         },
         codes={card.upper(): words for card, words in table["codes"].items()},
-        lamp_switches=tuple(_compile(source, p) for p in table["kind_cards"]["lamp_switch"]),
+        lamps={
+            key: tuple(_compile(source, pattern) for pattern in table["kind_cards"][key])
+            for key in _PATTERNS
+        },
         words={key: _word_pattern(key, value) for key, value in table["words"].items()},
         elements=frozenset(table["words"]["elements"]),
         targets=tuple(_compile(source, pattern) for pattern in table["targets"]["patterns"]),

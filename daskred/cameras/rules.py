@@ -24,7 +24,7 @@ COMPUTED = ("temperature", "set_temperature")
 
 KIND_CARDS = (
     *("type", "type_fallback", "mode", "object", "target", "shutter", "name"),
-    *("lamp_switch", "lamp_name"),
+    *("lamp_switch", "flat_lamp", "arc_lamp", "lamp_name"),
 )
 
 
@@ -247,8 +247,9 @@ class Camera:
         The cards that may tell the kind, by what they tell.
     codes
         By card, the words that numbers stand for.
-    lamp_switches
-        Patterns of cards that tell whether a lamp is on.
+    lamps
+        Patterns of cards that tell whether a lamp is on: all (``lamp_switch``), and those for flats
+        (``flat_lamp``) and for wavelengths (``arc_lamp``).
     words
         For each group a pattern of the words that belong to it.
     elements
@@ -277,7 +278,7 @@ class Camera:
     facts: Mapping[str, tuple[tuple[str, ...], ...]]
     kind_cards: Mapping[str, tuple[str, ...]]
     codes: Mapping[str, Mapping[str, str]]
-    lamp_switches: tuple[re.Pattern[str], ...]
+    lamps: Mapping[str, tuple[re.Pattern[str], ...]]
     words: Mapping[str, re.Pattern[str]]
     elements: frozenset[str]
     targets: tuple[re.Pattern[str], ...]
@@ -295,7 +296,7 @@ class Camera:
     source: str | None = None
     reason: str = ""
     _known: dict[str, frozenset[str]] = field(default_factory=dict, repr=False, compare=False)
-    _lamps: dict[str, bool] = field(default_factory=dict, repr=False, compare=False)
+    _lamps: dict[tuple[str, str], bool] = field(default_factory=dict, repr=False, compare=False)
 
     def groups_of(self, word: str) -> frozenset[str]:
         """Return the groups that a word, in lower case, belongs to."""
@@ -313,12 +314,15 @@ class Camera:
             for fact, alternatives in self.facts.items()
         }
 
-    def is_lamp(self, keyword: str) -> bool:
-        """Whether a card tells whether a lamp is on."""
-        found = self._lamps.get(keyword)
+    def is_lamp(self, switch: str, purpose: str = "lamp_switch") -> bool:
+        """Whether a card tells whether a lamp is on, or one of some purpose.
+
+        Of a card with several switches, as "0,1,0", CARD:2 is the second.
+        """
+        found = self._lamps.get((purpose, switch))
         if found is None:
-            found = any(pattern.fullmatch(keyword) for pattern in self.lamp_switches)
-            self._lamps[keyword] = found
+            found = any(pattern.fullmatch(switch) for pattern in self.lamps[purpose])
+            self._lamps[purpose, switch] = found
         return found
 
     def same_exptime(self, first_s: float, second_s: float) -> bool:

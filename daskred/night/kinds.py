@@ -28,7 +28,7 @@ def _weighed(signs: Sequence[Sign]) -> list[Sign]:
     unlit = any(s.strength == "type" and s.allowed <= UNLIT for s in signs)
     explicit = {s.points_to for s in signs if s.strength == "type" and not s.weak}
     kind = explicit.pop() if len(explicit) == 1 else None
-    off = any(s.strength == "lamp" and s.points_to == "auxiliary" for s in signs)
+    off = any(s.strength == "off" for s in signs)
     return [
         sign
         for sign in signs

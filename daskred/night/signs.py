@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import PurePosixPath
 
 from daskred.cameras.rules import Camera
-from daskred.fits.header import Header, stands_in
+from daskred.fits.header import Header, Value, stands_in
 from daskred.night.facts import present
 
 ALL = frozenset({"bias", "dark", "flat", "science", "auxiliary"})
@@ -45,7 +45,7 @@ class Sign:
     points_to
         The kind that it points to, or None.
     strength
-        type, object, lamp, name, folder, shutter, exptime or target.
+        type, object, off (of a lamp), lamp, name, folder, shutter, exptime or target.
     weak
         Whether it tells of an open shutter, and points to science only as the usual case.
     foreign
@@ -65,7 +65,7 @@ class Sign:
 
 # Also one switch for each lamp: "0,1,0".
 _SWITCHED_ON = re.compile(r"\s*(on|true|yes|[01 ,]*1[01 ,]*)\s*", re.IGNORECASE)
-_STRENGTHS = ("type", "object", "lamp", "name", "folder", "shutter", "exptime", "target")
+_STRENGTHS = ("type", "object", "off", "lamp", "name", "folder", "shutter", "exptime", "target")
 
 
 @lru_cache(maxsize=4096)
@@ -150,7 +150,7 @@ def _sign(text: str, groups: frozenset[str], strength: str) -> Sign | None:
     if calibration == {"dark", "flat"} and not others:
         return Sign(text, frozenset({"dark"}), "dark", strength)  # darks for the flats
     if calibration == {"flat"} and "off" in groups:
-        return Sign(text, _OFF, "auxiliary", "lamp")
+        return Sign(text, _OFF, "auxiliary", "off")
     if calibration:
         # A dark of zero seconds is a bias frame.
         allowed = calibration | others | ({"bias"} if "dark" in calibration else set())
@@ -245,15 +245,34 @@ def lamp_signs(
     unlit = ALL - {"science"}
     for header in headers:
         for keyword in header.keywords:
-            if camera.is_lamp(keyword):
-                value = header.get(keyword)
-                is_on = value is True or _SWITCHED_ON.fullmatch(str(value))
-                if is_on and keyword not in stuck:
-                    yield Sign(f"{keyword} = {value!r}", unlit, None, "lamp", card=keyword)
+            if not camera.is_lamp(keyword) or keyword in stuck:
+                continue
+            value = header.get(keyword)
+            for switch in _switched_on(keyword, value):
+                text, allowed, kind = f"{keyword} = {value!r}", unlit, None
+                if camera.is_lamp(switch, "flat_lamp"):
+                    allowed, kind = UNLIT | {"flat"}, "flat"
+                elif camera.is_lamp(switch, "arc_lamp"):
+                    allowed, kind = UNLIT | {"auxiliary"}, "auxiliary"
+                yield Sign(text, allowed, kind, "lamp", card=keyword)
     for card, value in texts_of(headers, camera.kind_cards["lamp_name"]):
         groups = read_words(value, camera).groups
         if groups & {"auxiliary", "lamp"} and "ignored" not in groups and card not in stuck:
             yield Sign(f"{card} = {value!r}", unlit, None, "lamp", card=card)
+
+
+def _switched_on(keyword: str, value: Value) -> list[str]:
+    """Return the lamps that a card says are on: itself, or CARD:2 where it has several switches.
+
+    >>> _switched_on("LAMP", "on"), _switched_on("LAMPS", "0,1,1"), _switched_on("LAMP", "off")
+    (['LAMP'], ['LAMPS:2', 'LAMPS:3'], [])
+    """
+    if value is not True and not _SWITCHED_ON.fullmatch(str(value)):
+        return []
+    switches = str(value).split(",")
+    if len(switches) == 1:
+        return [keyword]
+    return [f"{keyword}:{n}" for n, switch in enumerate(switches, 1) if "1" in switch]
 
 
 def _name_signs(name: str, headers: Sequence[Header], camera: Camera) -> Iterator[Sign]:

@@ -231,6 +231,41 @@ def test_filters_of_several_wheels_are_read_without_their_holes(write: Write) ->
     assert frame.facts.filter == "V_Bes 530_80"
 
 
+KAST = {
+    "VERSION": "kastr",
+    "OBSTYPE": "OBJECT",
+    "EXPTIME": 20,
+    "LAMPSTA5": "off",
+    "LAMPSTAG": "off",
+}
+LRIS = {"INSTRUME": "LRISBLUE", "ELAPTIME": 5}
+
+
+@pytest.mark.parametrize(
+    ("cards", "kind", "reason"),
+    [
+        ({**KAST, "LAMPSTA5": "on"}, "flat", "LAMPSTA5 = 'on'"),
+        ({**KAST, "LAMPSTAG": "on"}, "unknown", "a lamp, focus, pointing or test exposure"),
+        ({**KAST, "LAMPSTA5": "on", "OBJECT": "Feige 66"}, "unknown", "the signs disagree"),
+        ({**KAST, "LAMPSTA5": "on", "LAMPSTAG": "on"}, "unknown", "the signs disagree"),
+        (
+            {**KAST, "LAMPSTA5": "on", "OBSTYPE": "DARK", "OBJECT": "Bias", "EXPTIME": 0},
+            "bias",
+            "OBJECT",
+        ),
+        ({**LRIS, "LAMPS": "0,0,0,0,0,1"}, "flat", "LAMPS = '0,0,0,0,0,1'"),
+        ({**LRIS, "LAMPS": "1,0,0,1,0,0"}, "unknown", "a lamp, focus, pointing or test exposure"),
+        ({**LRIS, "LAMPS": "0,0,0,0,0,0", "FLAMP1": "on"}, "flat", "FLAMP1 = 'on'"),
+        ({**LRIS, "LAMPS": "0,0,0,0,0,0", "FLAMP1": "off"}, "unknown", "too few signs"),
+    ],
+)
+def test_lamps_tell_flats_from_arcs_where_the_camera_says_which_is_which(
+    write: Write, cards: Header, kind: str, reason: str
+) -> None:
+    (frame,) = open_night(write(cards)).frames
+    assert (frame.kind, reason in frame.reason) == (kind, True), frame.reason
+
+
 def test_two_cameras_in_one_night_are_told(write: Any) -> None:
     write({"INSTRUME": "QHY600M", "IMAGETYP": "DARK", "EXPTIME": 1}, "a.fits")
     folder = write({"INSTRUME": "Atik 460EX", "IMAGETYP": "DARK", "EXPTIME": 1}, "b.fits")
