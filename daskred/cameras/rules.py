@@ -44,6 +44,7 @@ class DetectorRules:
     data_cards: tuple[str, ...]
     overscan_cards: tuple[str, ...]
     place_cards: tuple[str, ...]
+    suffixes: tuple[str, ...]
     overscan: str
     overscan_fit: str
     overscan_order: int

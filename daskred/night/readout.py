@@ -26,13 +26,13 @@ from daskred.model.readout import (
     Statistic,
     whole,
 )
-from daskred.night.facts import gain_of, parse_number, positive
+from daskred.night.facts import parse_number
 from daskred.night.sections import (
     amplifier_by_rule,
-    checked_section,
+    amplifiers_by_header,
     headers_of,
-    saturation_of,
     section_of,
+    with_suffix,
 )
 
 
@@ -68,7 +68,11 @@ def readout_of(
         amplifiers = [amplifier_by_rule(path, hdus, images, camera, n) for n in numbers]
         amplifiers = _placed(path, amplifiers, camera.amplifiers)
     else:
-        amplifiers = [_by_header(path, hdus, images, camera, n) for n in range(len(images))]
+        amplifiers = [
+            amplifier
+            for number in range(len(images))
+            for amplifier in amplifiers_by_header(path, hdus, images, camera, number)
+        ]
     _check(path, amplifiers, camera)
     names = tuple(image.name for image in images)
     n_targets = len(images)
@@ -117,7 +121,8 @@ def _is_simple(hdus: Sequence[Hdu], images: Sequence[Image], camera: Camera) -> 
     rules = camera.detector
     if len(images) > 1 or images[0].hdu or camera.amplifiers or rules.unit != "adu":
         return False
-    cards = (*rules.data_cards, *rules.overscan_cards)
+    cards = [*rules.data_cards, *rules.overscan_cards]
+    cards += [with_suffix(card, suffix) for card in cards for suffix in rules.suffixes]
     plain = not rules.bleed_rows and not rules.crosstalk
     return plain and not any(card in hdus[0].header for card in cards)
 
@@ -160,36 +165,6 @@ def _crosstalk(
 
     matrix = tuple(tuple(map(number, row)) for row in rows)
     return matrix if any(any(row) for row in matrix) else ()
-
-
-def _by_header(
-    path: str, hdus: Sequence[Hdu], images: Sequence[Image], camera: Camera, number: int
-) -> Amplifier:
-    """Return the amplifier that an image's own header tells of."""
-    image, rules = images[number], camera.detector
-    headers = headers_of(hdus, image)
-    # What is packed keeps its sections; a name of their image is no part of them.
-    data = whole(image.shape)
-    overscan: tuple[Section, ...] = ()
-    if rules.trim and (told := section_of(path, headers[0], rules.data_cards, image.shape)):
-        data = checked_section(path, told, image.shape)
-    told = section_of(path, headers[0], rules.overscan_cards, image.shape)
-    if told and rules.overscan != "none":
-        strip = checked_section(path, told, image.shape)
-        if rules.trim and strip.overlaps(data):
-            raise FrameError(path, f"{told[0]} overlaps the pixels that see light, {data}")
-        overscan = (strip,)
-    return Amplifier(
-        name=image.name,
-        image=number,
-        data=Section(data.rows, data.columns),
-        overscan=overscan,
-        target=number,
-        place=whole(data.shape),
-        gain_e_per_adu=gain_of(headers, camera),
-        read_noise_e=positive(headers, camera, "read_noise_e"),
-        saturation_adu=saturation_of(headers, camera, image),
-    )
 
 
 def _placed(
@@ -252,6 +227,9 @@ def _assembled(
     places = []
     for amplifier in amplifiers:
         headers = headers_of(hdus, images[amplifier.image])
+        if sum(other.image == amplifier.image for other in amplifiers) > 1:
+            text = "has several amplifiers in each image, which --assemble cannot put together"
+            raise FrameError(path, text)
         told = section_of(
             path, headers[0], camera.detector.place_cards, images[amplifier.image].shape
         )

@@ -1,4 +1,4 @@
-"""Sections that headers or camera files tell, and amplifiers that camera files tell."""
+"""Sections, and the amplifiers that they tell: those of headers, and those of camera files."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import ast
 import operator
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 from daskred.cameras.rules import Camera
@@ -17,8 +18,9 @@ from daskred.model.readout import (
     Amplifier,
     Section,
     parse_section,
+    whole,
 )
-from daskred.night.facts import gain_of, parse_number, positive
+from daskred.night.facts import gain_of, parse_number, positive, present
 
 # What headers say where there is no section.
 _NO_SECTION = re.compile(r"\s*(unknown|none|n/?a|null|undefined|\[?0:0,\s*0:0\]?)?\s*", re.I)
@@ -67,6 +69,103 @@ def checked_section(path: str, told: tuple[str, Section], shape: tuple[int, int]
         axes = f"{shape[1]} columns and {shape[0]} rows"
         raise FrameError(path, f"{text} lies outside its image of {axes}")
     return section
+
+
+def with_suffix(card: str, suffix: str) -> str:
+    """Return the card that tells of one amplifier what a card tells of an image.
+
+    Examples
+    --------
+    >>> with_suffix("DATASEC", "A"), with_suffix("SATURATE", "B")
+    ('DATASECA', 'SATURATB')
+    """
+    return card[: 8 - len(suffix)] + suffix
+
+
+def amplifiers_by_header(
+    path: str, hdus: Sequence[Hdu], images: Sequence[Image], camera: Camera, number: int
+) -> list[Amplifier]:
+    """Return the amplifiers that an image's own header tells of: one, or those with a suffix."""
+    header, cards = headers_of(hdus, images[number])[0], camera.detector.data_cards
+    suffixes = [
+        suffix
+        for suffix in camera.detector.suffixes
+        if any(with_suffix(card, suffix) in header for card in cards)
+    ]
+    if len(suffixes) < 2:
+        return [_amplifier(path, hdus, images, camera, number, "")]
+    if not camera.detector.trim:
+        text = "a header that tells amplifiers tells what is cut off"
+        raise FrameError(path, f"{with_suffix(cards[0], suffixes[0])}: {text}; not with --no-trim")
+    amplifiers = [_amplifier(path, hdus, images, camera, number, suffix) for suffix in suffixes]
+    # Side by side, without what lies between them.
+    rows = _packed([amplifier.data.rows for amplifier in amplifiers])
+    columns = _packed([amplifier.data.columns for amplifier in amplifiers])
+    places = [Section(*place) for place in zip(rows, columns, strict=True)]
+    return [replace(a, place=place) for a, place in zip(amplifiers, places, strict=True)]
+
+
+def _packed(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return where spans of pixels lie when the gaps between them are closed.
+
+    Examples
+    --------
+    >>> _packed([(60, 100), (8, 48), (8, 48)])
+    [(40, 80), (0, 40), (0, 40)]
+    """
+    starts, end = {}, 0
+    for first, last in sorted(set(spans)):
+        starts[first, last] = end
+        end += last - first
+    return [(starts[span], starts[span] + span[1] - span[0]) for span in spans]
+
+
+def _amplifier(
+    path: str,
+    hdus: Sequence[Hdu],
+    images: Sequence[Image],
+    camera: Camera,
+    number: int,
+    suffix: str,
+) -> Amplifier:
+    """Return an amplifier of an image, of which cards with a suffix tell, or without any."""
+    image, rules = images[number], camera.detector
+    headers = headers_of(hdus, image)
+
+    def told(cards: Sequence[str]) -> tuple[str, Section] | None:
+        named = [with_suffix(card, suffix) for card in cards]
+        return section_of(path, headers[0], named, image.shape)
+
+    def value(fact: str) -> float | None:
+        """Return what is told of this amplifier alone."""
+        if not suffix:
+            return None
+        cards = [with_suffix(card, suffix) for (card, *_) in camera.facts[fact]]
+        numbers = (parse_number(v) for card in cards for v in present(headers, card))
+        return next((number[0] for number in numbers if number and number[0] > 0), None)
+
+    # What is packed keeps its sections; a name of their image is no part of them.
+    data = whole(image.shape)
+    overscan: tuple[Section, ...] = ()
+    if rules.trim and (found := told(rules.data_cards)):
+        data = checked_section(path, found, image.shape)
+    found = told(rules.overscan_cards)
+    if found and rules.overscan != "none":
+        strip = checked_section(path, found, image.shape)
+        if rules.trim and strip.overlaps(data):
+            raise FrameError(path, f"{found[0]} overlaps the pixels that see light, {data}")
+        overscan = (strip,)
+    return Amplifier(
+        name=f"{image.name} {suffix}".strip(),
+        image=number,
+        data=Section(data.rows, data.columns),
+        overscan=overscan,
+        target=number,
+        place=whole(data.shape),
+        gain_e_per_adu=value("gain_e_per_adu") or gain_of(headers, camera),
+        read_noise_e=value("read_noise_e") or positive(headers, camera, "read_noise_e"),
+        saturation_adu=value("saturation_adu") or saturation_of(headers, camera, image),
+    )
 
 
 def amplifier_by_rule(

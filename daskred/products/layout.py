@@ -20,7 +20,7 @@ from daskred.products.provenance import CONTENT_CARD, KEY_CARD
 
 # Cards that are true of raw pixels only, where pixels have been prepared.
 _OF_RAW_PIXELS = re.compile(
-    r"BIASSEC|TRIMSEC|DATASEC|OVERSCAN|TRIM|LINCORR|XTALKCOR|GAINCOR|SATUR\w*|SATLEV\w*|MAXLIN"
+    r"(BIASSEC|TRIMSEC|DATASEC|AMPSEC|PRESEC|POSTSEC)[A-D]?|OVERSCAN|TRIM|LINCORR|XTALKCOR|GAINCOR|SATUR\w*|SATLEV\w*|MAXLIN"
     r"|IMAGEW|IMAGEH"
 )
 
@@ -37,7 +37,7 @@ _LEVEL_TAKEN = frozenset({"DARKCOR", "ZEROCOR"})
 _OF_PARTS = re.compile(r"DETSEC|CCDSEC|AMPSEC|NEXTEND")
 
 
-_OF_GAIN = re.compile(r"E?GAIN\d?|CCDGAIN|GAINMODE")
+_OF_GAIN = re.compile(r"E?GAIN[\dA-D]?|CCDGAIN|GAINMODE")
 
 
 _REFERENCE_PIXEL = re.compile(r"(CRPIX|LTV)([12])[A-Z]?")
