@@ -17,15 +17,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from daskred.arrays.calibrated import Calibrated
 from daskred.arrays.looks import Look, look_at
 from daskred.arrays.masterfiles import Masters
+from daskred.arrays.oddities import Kept, pile_in
 from daskred.arrays.sources import Source, source_of
 from daskred.engine.task import Key, Task
 from daskred.fits.pack import PackingError
-from daskred.kernels.level import Light, level, light_of, piled_up, sampling_step
+from daskred.kernels.level import Light, level, light_of, sampling_step
 from daskred.kernels.scratch import scratch
 from daskred.model.errors import FrameError
 from daskred.model.frame import Frame
@@ -156,9 +156,11 @@ def measure_source(source: Source, masters: Masters, method: str, lit: bool) -> 
     n_sampled = sum(-(-shape[0] // step) * shape[1] for shape in source.shapes)
     sample = scratch("sample of a level", (n_sampled,), "f8")
     n_saturated = taken = 0
-    raw: list[NDArray[Any]] = []
+    keep: Kept = {}
     for number, planes in enumerate(masters.load(len(source.shapes))):
-        for start, pixels, full in source.bands(number, saturated=True, every=step):
+        for start, pixels, full in source.bands(
+            number, saturated=True, every=step, keep=keep if lit else None
+        ):
             # The rows that the whole image's sample has, whatever the height of bands.
             first = start + -start % step
             rows = slice(first, first + len(pixels) * step, step)
@@ -166,8 +168,6 @@ def measure_source(source: Source, masters: Masters, method: str, lit: bool) -> 
             np.subtract(
                 pixels, 0.0 if planes.dark is None else planes.dark[rows], out=less, dtype="f8"
             )
-            if lit and pixels.dtype.kind in "iu":
-                raw.append(pixels.reshape(-1).copy())
             if full is not None:
                 n_saturated += int(np.count_nonzero(full))
                 if source.saturated_are_nan:
@@ -176,8 +176,7 @@ def measure_source(source: Source, masters: Masters, method: str, lit: bool) -> 
     saturated = n_saturated / max(source.n_pixels // step, 1)
     if not lit:
         return Measured(Light(level(sample, method), 1.0, 0.0), saturated, None)
-    pile = piled_up(np.concatenate(raw)) if raw else None
-    limit, part = pile or (None, 0.0)
+    limit, part = pile_in(keep)
     return Measured(light_of(sample, method), max(saturated, part), limit)
 
 

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from daskred.arrays.oddities import wrapped_in
 from daskred.fits.checksum import sum_of_rows
 from daskred.fits.pixels import bands_of
 from daskred.kernels.overscan import Curve, fit_levels, row_levels
 from daskred.model.frame import Frame
 from daskred.model.readout import Amplifier, Section
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
@@ -27,11 +25,14 @@ class Look:
     ----------
     raw_sum
         The sum of its raw pixels.
+    n_wrapped
+        How many of them have wrapped.
     curves
         For each amplifier the curve through the levels of its overscan, where one is fitted.
     """
 
     raw_sum: int
+    n_wrapped: int
     curves: tuple[Curve | None, ...]
 
 
@@ -46,11 +47,12 @@ def look_at(frame: Frame) -> Look:
     readout = frame.readout
     fits = readout.overscan is not None and readout.overscan.fit != "none"
     levels: dict[int, list[NDArray[np.float64]]] = {}
-    total = row = 0
+    total = row = n_wrapped = 0
     for number, image in enumerate(frame.images):
         start = 0
         for raw in bands_of(frame.path, image):
             total += sum_of_rows(raw, row)
+            n_wrapped += wrapped_in(raw)
             for which, amplifier in enumerate(readout.amplifiers):
                 rows = _shared_rows(amplifier, start, len(raw))
                 beside = strips_beside(amplifier)
@@ -68,7 +70,7 @@ def look_at(frame: Frame) -> Look:
         else None
         for which in range(len(readout.amplifiers))
     )
-    return Look(total % 2**64, curves)
+    return Look(total % 2**64, n_wrapped, curves)
 
 
 def side_by_side(rows: NDArray[Any], strips: Sequence[Section]) -> NDArray[Any]:

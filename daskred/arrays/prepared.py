@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daskred.arrays.looks import Look, look_at, side_by_side, strips_beside
+from daskred.arrays.oddities import Kept, keep_raw, piles_of, wrapped_in
 from daskred.fits.checksum import sum_of_rows
 from daskred.fits.pixels import band_rows, read_rows, reads_whole
 from daskred.kernels.flat import mark_saturated
@@ -51,7 +52,6 @@ class PreparedSource:
     """
 
     saturated_are_nan = True
-    oddities: Mapping[str, float] = {}
 
     def __init__(self, frame: Frame, options: Options, look: Look | None = None) -> None:
         self._frame, self._readout = frame, frame.readout
@@ -64,6 +64,9 @@ class PreparedSource:
         self._held: dict[int, tuple[int, int]] = {}  # which rows of raw images are in memory
         self._sums: dict[tuple[int, int], int] = {}
         self.shapes = frame.readout.shapes
+        self._limits = [amplifier.saturation_adu for amplifier in frame.readout.amplifiers]
+        self._keep: Kept | None = None
+        self._oddities = {"wrapped": 0, "clipped": 0.0}
 
     @cached_property
     def _look(self) -> Look:
@@ -77,15 +80,47 @@ class PreparedSource:
         return sum(self._sums.values()) % 2**64
 
     @property
+    def oddities(self) -> Mapping[str, float]:
+        """How many raw pixels have wrapped, and where they pile up; see `CHECKS`."""
+        if self._readout.needs_look:
+            return {**self._oddities, "wrapped": float(self._look.n_wrapped)}
+        return self._oddities
+
+    def _look_for_piles(self, number: int) -> None:
+        """Take pile-ups for saturation, where no card tells it of the amplifiers of an image."""
+        for place, image in enumerate(self._frame.images):
+            of_image = [
+                which
+                for which, amplifier in enumerate(self._readout.amplifiers)
+                if (amplifier.image, amplifier.target) == (place, number)
+                and amplifier.saturation_adu == image.largest
+            ]
+            sections = [self._readout.amplifiers[which].data for which in of_image]
+            if not sections or image.largest is None:
+                continue
+            piles = piles_of(self._frame.path, image, sections)
+            for which, pile in zip(of_image, piles, strict=True):
+                if pile:
+                    self._limits[which] = self._oddities["clipped"] = pile
+
+    @property
     def n_pixels(self) -> int:
         """How many pixels amplifiers read."""
         places = [amplifier.place.shape for amplifier in self._readout.amplifiers]
         return sum(rows * columns for rows, columns in places)
 
     def bands(
-        self, number: int, saturated: bool, every: int = 1, piles: bool = False
+        self,
+        number: int,
+        saturated: bool,
+        every: int = 1,
+        piles: bool = False,
+        keep: Kept | None = None,
     ) -> Iterator[Piece]:
         """Yield the bands of an image, or every so many of its rows."""
+        self._keep = keep
+        if piles:
+            self._look_for_piles(number)
         height, width = self.shapes[number]
         n_rows = band_rows((height, width)) * every
         for start in range(0, height, n_rows):
@@ -148,7 +183,9 @@ class PreparedSource:
         """Add the raw pixels of some rows to their sum, while they are in the cache."""
         image = self._frame.images[number]
         first_row = sum(other.shape[0] for other in self._frame.images[:number])
-        self._sums[number, start] = sum_of_rows(self._rows(image, start, stop), first_row + start)
+        raw = self._rows(image, start, stop)
+        self._sums[number, start] = sum_of_rows(raw, first_row + start)
+        self._oddities["wrapped"] += wrapped_in(raw)
 
     def _read_part(
         self,
@@ -192,13 +229,14 @@ class PreparedSource:
             start, stop = height - rows.stop, height - rows.start
             taken = slice(None, None, -every)
         raw = self._raw(amplifier, start, stop)[taken]
+        keep_raw(self._keep, which, raw)
         exact = out.dtype == np.float64 or self._is_exact(raw.dtype)
         signal = out if exact else scratch("signal of an amplifier", raw.shape, "f8")
         signal[...] = raw
         return Part(
             amplifier,
             signal,
-            self._saturated(amplifier, raw, start, stop, taken),
+            self._saturated(which, amplifier, raw, start, stop, taken),
             lambda: self._overscan(which, amplifier, start, stop, taken),
             lambda other: self._neighbour(amplifier, other, start, stop)[taken],
         )
@@ -239,16 +277,23 @@ class PreparedSource:
         return rows[:, slice(*amplifier.data.columns)]
 
     def _saturated(
-        self, amplifier: Amplifier, raw: NDArray[Any], start: int, stop: int, taken: slice
+        self,
+        which: int,
+        amplifier: Amplifier,
+        raw: NDArray[Any],
+        start: int,
+        stop: int,
+        taken: slice,
     ) -> NDArray[np.bool_]:
         """Return which pixels of some rows are saturated, or beside saturated ones."""
         full = scratch("saturated part", raw.shape, "?")
-        mark_saturated(raw, amplifier.saturation_adu, full)
+        limit = self._limits[which]
+        mark_saturated(raw, limit, full)
         reach = min(self._readout.bleed_rows, amplifier.data.shape[0])
-        if not reach or amplifier.saturation_adu is None:
+        if not reach or limit is None:
             return full
         first, last = max(start - reach, 0), min(stop + reach, amplifier.data.shape[0])
-        wide = self._raw(amplifier, first, last) >= amplifier.saturation_adu
+        wide = self._raw(amplifier, first, last) >= limit
         grown = wide.copy()
         for step in range(1, min(reach, len(wide) - 1) + 1):
             grown[step:] |= wide[:-step]

@@ -13,15 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daskred.arrays.looks import Look
+from daskred.arrays.oddities import Kept, keep_raw, piles_of, wrapped_in
 from daskred.arrays.prepared import Piece, PreparedSource
 from daskred.fits.checksum import sum_of_rows
 from daskred.fits.pixels import band_rows, bands_of
 from daskred.fits.storage import state_of
 from daskred.kernels.flat import mark_saturated
-from daskred.kernels.level import piled_up
 from daskred.kernels.scratch import scratch
 from daskred.model.errors import FrameError
-from daskred.model.frame import Frame, Image
+from daskred.model.frame import Frame
+from daskred.model.readout import whole
 
 if TYPE_CHECKING:
     from daskred.options import Options
@@ -54,13 +55,19 @@ class Source(Protocol):
         """What was found in all raw pixels: ``wrapped`` and ``clipped``; see `CHECKS`."""
 
     def bands(
-        self, number: int, saturated: bool, every: int = 1, piles: bool = False
+        self,
+        number: int,
+        saturated: bool,
+        every: int = 1,
+        piles: bool = False,
+        keep: Kept | None = None,
     ) -> Iterator[Piece]:
         """Yield first row, pixels and, where that is wanted, saturation of each band of an image.
 
         All may be in memory that the next band overwrites. Of bands of every so many rows the
         first of all is the image's first. Where no card tells saturation, a pile-up of pixels may
-        be looked for, which reads the frame once more.
+        be looked for (``piles``), which reads the frame twice more. Raw integers of these rows may
+        be kept, by amplifiers.
         """
 
 
@@ -91,7 +98,12 @@ class PlainSource:
         return sum(self._sums) % 2**64
 
     def bands(
-        self, number: int, saturated: bool, every: int = 1, piles: bool = False
+        self,
+        number: int,
+        saturated: bool,
+        every: int = 1,
+        piles: bool = False,
+        keep: Kept | None = None,
     ) -> Iterator[Piece]:
         """Yield the bands of an image, or every so many of its rows."""
         image = self._frame.images[number]
@@ -101,42 +113,21 @@ class PlainSource:
             amplifiers = self._frame.readout.amplifiers
             (limit,) = (a.saturation_adu for a in amplifiers if a.target == number)
             if piles and limit == image.largest:
-                limit = self._pile_of(image) or limit
-        is_signed = image.dtype == np.int16
+                (pile,) = piles_of(self._frame.path, image, [whole(image.shape)])
+                self.oddities["clipped"] = pile or self.oddities["clipped"]
+                limit = pile or limit
         start = self._sums[number] = 0
         for raw in bands_of(self._frame.path, image):
             self._sums[number] += sum_of_rows(raw, first + start)
-            if is_signed:
-                self.oddities["wrapped"] += float(np.count_nonzero(raw < _WRAPPED))
+            self.oddities["wrapped"] += wrapped_in(raw)
             full = None
             if saturated:
                 full = scratch("saturated", raw.shape, "?")
                 mark_saturated(raw, limit, full)
             rows = slice(-start % every, None, every)
+            keep_raw(keep, number, raw[rows])
             yield start, raw[rows], full if full is None else full[rows]
             start += len(raw)
-
-    def _pile_of(self, image: Image) -> float | None:
-        """Return the level at which pixels pile up, where no card tells it; None where they do not.
-
-        It costs to read the frame once more, and is done only for masks.
-        """
-        ends = [(band.min(), band.max()) for band in bands_of(self._frame.path, image)]
-        lowest, top = min(low for low, _ in ends), max(high for _, high in ends)
-        if image.largest is None or float(top) >= image.largest:
-            return None
-        # The largest values, and one that is not.
-        from_here = float(top) - max(_NEAR, _NEAR * float(top) / 1000)
-        near = [band[band > from_here] for band in bands_of(self._frame.path, image)]
-        pile = piled_up(np.concatenate([*near, np.array([lowest], image.dtype)]))
-        if pile:
-            self.oddities["clipped"] = pile[0]
-        return pile[0] if pile else None
-
-
-# Signed integers below it were larger than the type could hold.
-_WRAPPED = -1000
-_NEAR = 32  # ADU, or thousandths of the largest value
 
 
 class ArraySource:
@@ -155,13 +146,19 @@ class ArraySource:
         self.n_pixels = sum(image.size for image in images.values())
 
     def bands(
-        self, number: int, saturated: bool, every: int = 1, piles: bool = False
+        self,
+        number: int,
+        saturated: bool,
+        every: int = 1,
+        piles: bool = False,
+        keep: Kept | None = None,
     ) -> Iterator[Piece]:
         """Yield the bands of an image; of arrays nobody knows where they are saturated."""
         image = self._images.get(number, np.empty((0, 1)))
         step = band_rows(image.shape)
         for start in range(0, len(image), step):
             pixels = image[start : start + step][-start % every :: every]
+            keep_raw(keep, number, pixels)
             yield start, pixels, np.zeros(pixels.shape, bool) if saturated else None
 
 

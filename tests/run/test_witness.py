@@ -273,9 +273,22 @@ def test_checks_are_named() -> None:
     assert "offset" not in Options(unchecked=("offset",)).limits
 
 
+def with_overscan(night: Path) -> None:
+    """Give each frame twelve columns that see no light, beside the others."""
+    for path in night.glob("*.fits"):
+        with fits.open(path) as hdus:
+            data, header = hdus[0].data, hdus[0].header
+        height, width = data.shape
+        header["TRIMSEC"] = f"[1:{width},1:{height}]"
+        header["BIASSEC"] = f"[{width + 1}:{width + 12},1:{height}]"
+        strip = np.full((height, 12), 40, data.dtype)
+        fits.PrimaryHDU(np.hstack([data, strip]), header).writeto(path, overwrite=True)
+
+
+@pytest.mark.parametrize("prepared", [False, True])
 @pytest.mark.parametrize(("top", "step"), [(4095, 1), (16383, 1), (4095 * 16, 16), (50000, 1)])
 def test_a_pile_up_is_saturation_where_no_card_tells_it(
-    make_night: NightMaker, tmp_path: Path, top: int, step: int
+    make_night: NightMaker, tmp_path: Path, top: int, step: int, prepared: bool
 ) -> None:
     make_night.standard()
     for path in make_night.folder.glob("f-*.fits"):
@@ -291,6 +304,8 @@ def test_a_pile_up_is_saturation_where_no_card_tells_it(
     for path in make_night.folder.glob("s-*.fits"):
         with fits.open(path, mode="update") as hdus:
             hdus[0].data = np.rint(RANDOM.normal(500, 5, SHAPE)).astype("u2")
+    if prepared:
+        with_overscan(make_night.folder)
     told = named(reduce_night(open_night(make_night.folder), tmp_path / "out"))
     assert set(told) == {"f-1.fits"}
     assert f"is saturated: {told['f-1.fits'].split()[2]}" in told["f-1.fits"]
@@ -350,9 +365,10 @@ def test_floats_of_another_scale_are_named(make_night: NightMaker, tmp_path: Pat
     assert "would be negative" in told["s-0.fits"]
 
 
+@pytest.mark.parametrize("prepared", [False, True])
 @pytest.mark.parametrize("top", [4095, 16383, 4095 * 16])
 def test_the_mask_knows_where_pixels_pile_up(
-    make_night: NightMaker, tmp_path: Path, top: int
+    make_night: NightMaker, tmp_path: Path, top: int, prepared: bool
 ) -> None:
     make_night.standard()
     for path in make_night.folder.glob("s-*.fits"):
@@ -361,15 +377,18 @@ def test_the_mask_knows_where_pixels_pile_up(
         stars[5, 3:7] = top * 0.9
         with fits.open(path, mode="update") as hdus:
             hdus[0].data = stars.astype("u2")
+    expected = fits.getdata(make_night.folder / "s-0.fits") == top
+    if prepared:
+        with_overscan(make_night.folder)
     summary = reduce_night(open_night(make_night.folder), tmp_path / "out", Options(mask=True))
     assert f"pixels pile up at {top} ADU, which is taken for saturation" in summary.named[0]
     mask = fits.getdata(tmp_path / "out" / "s-0c.fits", "MASK")
-    expected = fits.getdata(make_night.folder / "s-0.fits") == top
     np.testing.assert_array_equal((mask & SATURATED) > 0, expected)
     assert fits.getheader(tmp_path / "out" / "s-0c.fits")["DQCLIP"] == top
 
 
-def test_integers_that_wrapped_are_named(make_night: NightMaker, tmp_path: Path) -> None:
+@pytest.mark.parametrize("fit", ["", "none", "constant"])
+def test_integers_that_wrapped_are_named(make_night: NightMaker, tmp_path: Path, fit: str) -> None:
     make_night.standard()
     for path in make_night.folder.glob("*.fits"):
         with fits.open(path) as hdus:
@@ -378,7 +397,12 @@ def test_integers_that_wrapped_are_named(make_night: NightMaker, tmp_path: Path)
         if path.name == "s-1.fits":
             data[3, 4] = -20536
         fits.PrimaryHDU(data, header).writeto(path, overwrite=True)
-    told = named(reduce_night(open_night(make_night.folder), tmp_path / "out"))
+    options = Options()
+    if fit:
+        with_overscan(make_night.folder)
+        options = Options(overscan_fit=fit)
+    night = open_night(make_night.folder, camera=camera_of(options, [make_night.folder]))
+    told = named(reduce_night(night, tmp_path / "out", options))
     assert set(told) == {"s-1.fits"}
     assert "1 of its pixels are far below zero" in told["s-1.fits"]
 
