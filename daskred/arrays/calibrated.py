@@ -6,7 +6,7 @@ memory that stays in the cache; a notebook takes the images whole.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,7 @@ from daskred.kernels.witness import science_figures
 from daskred.model.errors import FrameError, RequestError
 from daskred.model.frame import Frame
 from daskred.model.mask import BAD, INTERPOLATED, NO_DATA, SATURATED
+from daskred.products.coordinates import WHOLE, Grid
 from daskred.products.extensions import Extension
 from daskred.products.provenance import content_of
 from daskred.steps import steps_of, wants_whole_frames
@@ -72,6 +73,11 @@ class Calibrated:
             hot_pixels = excess, dark
         odd = {"wrapped": 0.0, "clipped": 0.0, **self._source.oddities}
         return {**science_figures(raw, calibrated, hot_pixels), **odd}
+
+    @property
+    def grids(self) -> Sequence[tuple[Grid, Grid]]:
+        """Of each image, which columns and rows it has: none but whole images are calibrated."""
+        return [(WHOLE, WHOLE)] * len(self._source.shapes)
 
     @property
     def counts(self) -> Mapping[str, int]:

@@ -40,6 +40,7 @@ from daskred.model.receipt import Receipt
 from daskred.night.describe import Rules, describe
 from daskred.night.plan import product_name
 from daskred.options import Options
+from daskred.products.coordinates import WHOLE, Grid, grid_of
 from daskred.products.extensions import Extension, ExtensionName
 from daskred.products.names import folder_of_products, packed_name
 from daskred.products.provenance import check_own, key_of
@@ -102,7 +103,8 @@ def write_frames(
     calibrated
         Frames ``(frame, y, x)``: an array, or a dataset whose ``mask`` and ``uncertainty`` are
         written too; for a mosaic one for each image, by its name. The coordinate ``file`` tells
-        where each frame came from.
+        where each frame came from, ``y`` and ``x`` which pixels of it are there: what was cut out,
+        binned or turned gets headers whose coordinates are true of it.
     out
         The folder of products. A frame's product is named after it, with a ``c`` before the
         extension, in the folder that it has below the folder that all share.
@@ -164,8 +166,12 @@ def write_frames(
     jobs = _jobs(frames, folder_of_products(out), correction, recipe_options)
     order = _order_of(jobs, names)
     if names:
+        images = [images[names.index(name)] for name in order]
         stacks = [stacks[names.index(name)] for name in order]
-    _check_whole(stacks, frames[0])
+    grids = [
+        _grids_of(image["pixels"], *layout)
+        for image, layout in zip(images, frames[0].layout, strict=True)
+    ]
     layer: dict[Any, Any] = {}
     lengths = stacks[0]["pixels"].chunks[0]
     name = f"written-{token_of(str(out), paths, [str(stack) for stack in stacks])}"
@@ -178,7 +184,7 @@ def write_frames(
             layer[(name, place)] = (partial(write_jobs, batch), untouched.keys[place])
         else:
             blocks = [(stack.name, place, 0, 0) for stack in needs]
-            layer[(name, place)] = (partial(_write_arrays, batch, places), *blocks)
+            layer[(name, place)] = (partial(_write_arrays, batch, places, grids), *blocks)
         start += n_frames
     written = lazy(name, layer, (lengths,), object, needs)
     found = [receipt for block in dask.compute(*written.to_delayed().tolist()) for receipt in block]
@@ -236,14 +242,6 @@ def _by_frame(array: xr.DataArray) -> da.Array:
 
     if array.dims != ("frame", "y", "x") or "file" not in array.coords:
         raise RequestError("only arrays (frame, y, x) with the coordinate 'file' can be written")
-    for axis in ("y", "x"):
-        places = np.asarray(array.coords[axis]) if axis in array.coords else np.arange(0)
-        if axis in array.coords and not np.array_equal(places, np.arange(len(places))):
-            raise RequestError(
-                f"the array is a part of its frames, or binned or flipped, along {axis}: the"
-                " coordinates in their headers would be wrong; write whole frames, or"
-                " drop_vars(['x', 'y']) if you put them right yourself"
-            )
     data = (
         array.data if array.chunks is not None else da.from_array(array.values, chunks=(1, -1, -1))
     )
@@ -251,15 +249,32 @@ def _by_frame(array: xr.DataArray) -> da.Array:
     return data if data.dtype in (np.float32, np.float64, np.uint8) else data.astype("f4")
 
 
-def _check_whole(stacks: Sequence[Mapping[str, da.Array]], frame: Frame) -> None:
-    """Raise RequestError where arrays are parts of their frames."""
-    for stack, (name, shape) in zip(stacks, frame.layout, strict=True):
-        if stack["pixels"].shape[1:] != shape:
-            found = "x".join(map(str, stack["pixels"].shape[1:]))
+def _grids_of(array: xr.DataArray, name: str, shape: tuple[int, int]) -> tuple[Grid, Grid]:
+    """Return which columns and rows of an image an array has.
+
+    Raises
+    ------
+    RequestError
+        Where its coordinates do not tell, so that those in headers would be wrong.
+    """
+    grids = []
+    for axis, length in zip("xy", shape[::-1], strict=True):
+        grid = grid_of(array.coords[axis].values) if axis in array.coords else WHOLE
+        n_places = array.sizes[axis]
+        if axis not in array.coords and n_places != length:
             raise RequestError(
-                f"the array has {found} pixels, image {name!r} of its frames {shape[0]}x{shape[1]}:"
-                " coordinates in their headers would be wrong; write whole frames"
+                f"the array has {n_places} pixels along {axis}, image {name!r} of its frames"
+                f" {length}, and no coordinate {axis!r} tells which: those in headers would be"
+                " wrong; keep the coordinates, or write whole frames"
             )
+        ends = (grid.first, grid.first + (n_places - 1) * grid.step) if grid else (-1.0, -1.0)
+        if grid is None or min(ends) < 0 or max(ends) > length - 1:
+            raise RequestError(
+                f"the array has no regular part of its frames along {axis}: coordinates in headers"
+                f" would be wrong; drop_vars({axis!r}) if you put them right yourself"
+            )
+        grids.append(grid)
+    return grids[0], grids[1]
 
 
 @dataclass(frozen=True)
@@ -267,6 +282,7 @@ class _Computed:
     """A frame whose pixels are in memory: for each image, and each plane beside it, an array."""
 
     arrays: Mapping[tuple[int, str], NDArray[Any]]
+    grids: Sequence[tuple[Grid, Grid]]
     counts: Mapping[str, int] = field(default_factory=dict)
     figures: Mapping[str, float] = field(default_factory=dict)
     content: str = ""
@@ -287,7 +303,10 @@ class _Computed:
 
 
 def _write_arrays(
-    jobs: Sequence[WriteJob], places: Sequence[tuple[int, str]], *blocks: NDArray[Any]
+    jobs: Sequence[WriteJob],
+    places: Sequence[tuple[int, str]],
+    grids: Sequence[tuple[Grid, Grid]],
+    *blocks: NDArray[Any],
 ) -> list[Any]:
     """Write frames whose pixels are in memory: for each image, or plane beside it, a block."""
     found: list[Any] = []
@@ -298,7 +317,7 @@ def _write_arrays(
             found.append(error)
             continue
         arrays = {place: block[number] for place, block in zip(places, blocks, strict=True)}
-        found += write_jobs([job], [_Computed(arrays)])
+        found += write_jobs([job], [_Computed(arrays, grids)])
     return found
 
 

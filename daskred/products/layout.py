@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from daskred.fits.hdus import Hdu, read_unit
 from daskred.fits.header import (
@@ -14,14 +14,16 @@ from daskred.fits.header import (
     keyword_of,
 )
 from daskred.fits.write import Bands, Unit
+from daskred.model.errors import FrameError
 from daskred.model.frame import Frame, Image
 from daskred.model.readout import Readout
+from daskred.products.coordinates import WHOLE, Grid, has_tables, regridded
 from daskred.products.provenance import CONTENT_CARD, KEY_CARD
 
-# Cards that are true of raw pixels only, where pixels have been prepared.
+# Cards of parts of a raw image; and of raw pixels, which are not true where these were prepared.
+_OF_SECTIONS = r"(BIASSEC|TRIMSEC|DATASEC|AMPSEC|PRESEC|POSTSEC)[A-D]?|IMAGEW|IMAGEH"
 _OF_RAW_PIXELS = re.compile(
-    r"(BIASSEC|TRIMSEC|DATASEC|AMPSEC|PRESEC|POSTSEC)[A-D]?|OVERSCAN|TRIM|LINCORR|XTALKCOR|GAINCOR|SATUR\w*|SATLEV\w*|MAXLIN"
-    r"|IMAGEW|IMAGEH"
+    rf"{_OF_SECTIONS}|OVERSCAN|TRIM|LINCORR|XTALKCOR|GAINCOR|SATUR\w*|SATLEV\w*|MAXLIN"
 )
 
 
@@ -37,10 +39,14 @@ _LEVEL_TAKEN = frozenset({"DARKCOR", "ZEROCOR"})
 _OF_PARTS = re.compile(r"DETSEC|CCDSEC|AMPSEC|NEXTEND")
 
 
+# Cards that are true of whole images only, and of those that were not binned any further.
+_OF_WHOLE = re.compile(rf"{_OF_SECTIONS}|(DET|CCD)(SEC|SIZE)[A-D]?|[XY]ORGSUBF|SUB[XY]0")
+_OF_BINNED = re.compile(
+    rf"{_OF_WHOLE.pattern}|[XY]BIN(NING)?|CCDSUM|BINNING|CCD[XY]BIN|[XY]PIXSZ|PIXSCALE|SECPIX\d?"
+)
+
+
 _OF_GAIN = re.compile(r"E?GAIN[\dA-D]?|CCDGAIN|GAINMODE")
-
-
-_REFERENCE_PIXEL = re.compile(r"(CRPIX|LTV)([12])[A-Z]?")
 
 
 # Cards that a product gets anew, so that no older ones contradict them.
@@ -80,6 +86,10 @@ def _with_unit(header: Header, unit: str, replace: bool) -> Header:
     return bare.plus([format_card("BUNIT", unit, "unit of the pixels")])
 
 
+def _without(header: Header, gone: re.Pattern[str]) -> Header:
+    return header.without(lambda keyword: bool(gone.fullmatch(keyword)))
+
+
 def _is_packed_primary(images: Sequence[Image]) -> bool:
     """Whether a file is a primary image that was packed into a compressed extension."""
     return len(images) == 1 and images[0].compressed and not images[0].name
@@ -91,47 +101,9 @@ def _moved(header: Header, frame: Frame, number: int) -> Header:
     if readout is None:
         return header
     first = next(amplifier for amplifier in readout.amplifiers if amplifier.target == number)
-    shift = {
-        "1": first.data.columns[0] - first.place.columns[0],
-        "2": first.data.rows[0] - first.place.rows[0],
-    }
-    return moved(header, shift)
-
-
-def moved(header: Header, shift: Mapping[str, int]) -> Header:
-    """Return the header of an image that lost columns ("1") and rows ("2") at its beginning.
-
-    World coordinates and physical ones (LTV, as IRAF and DS9 know them) count from its new corner,
-    and so does the pattern of a colour sensor.
-    """
-    cards: list[str] = []
-    for entry in header.entries:
-        keyword = keyword_of(entry[0])
-        match = _REFERENCE_PIXEL.fullmatch(keyword)
-        value = header.get(keyword) if match else None
-        if match and isinstance(value, int | float) and shift[match[2]]:
-            card = format_card(match[0], value - shift[match[2]], header.comment(match[0]))
-            cards.append(card)
-        else:
-            cards += entry
-    for axis in "12" if any(shift.values()) else "":
-        if f"LTV{axis}" not in header:
-            text = f"to physical coordinates, axis {axis}"
-            cards.append(format_card(f"LTV{axis}", float(-shift[axis]), text))
-        if f"LTM{axis}_{axis}" not in header:
-            cards.append(format_card(f"LTM{axis}_{axis}", 1.0, f"pixels of axis {axis}"))
-    moved_header = Header(tuple(cards))
-    for keyword, axis in _BAYER.items() if "BAYERPAT" in header else ():
-        if shift[axis] % 2:
-            before = header.get(keyword, 0)
-            place = (int(before) if isinstance(before, int | float) else 0) + shift[axis]
-            card = format_card(keyword, place % 2, "pixels before the pattern begins")
-            moved_header = moved_header.without(keyword.__eq__).plus([card])
-    return moved_header
-
-
-# By how much the colour pattern begins before an image, columns and rows.
-_BAYER = {"XBAYROFF": "1", "YBAYROFF": "2"}
+    columns = Grid(float(first.data.columns[0] - first.place.columns[0]), 1.0)
+    rows = Grid(float(first.data.rows[0] - first.place.rows[0]), 1.0)
+    return regridded(header, columns, rows)
 
 
 def lay_out(
@@ -176,6 +148,32 @@ def lay_out(
             # Tables and the like go with the frame, to the byte.
             units.append(read_unit(path, hdu))
     return units
+
+
+def cut_out(path: str, units: Sequence[Unit], grids: Sequence[tuple[Grid, Grid]]) -> list[Unit]:
+    """Return units whose images have some columns and rows only, with coordinates true of these.
+
+    Raises
+    ------
+    FrameError
+        Where tables for each pixel tell coordinates, which would have to be cut too.
+    """
+    remaining = iter(grids)
+    found: list[Unit] = []
+    for unit in units:
+        columns, rows = (WHOLE, WHOLE)
+        if not isinstance(unit, bytes) and unit[1] is not None:
+            columns, rows = next(remaining)
+        if isinstance(unit, bytes) or columns == rows == WHOLE:
+            found.append(unit)
+            continue
+        header, pixels = unit
+        if has_tables(header):
+            text = "tables of its pixels tell its coordinates, and are not cut: write whole frames"
+            raise FrameError(path, text)
+        gone = _OF_WHOLE if {abs(columns.step), abs(rows.step)} == {1.0} else _OF_BINNED
+        found.append((regridded(_without(header, gone), columns, rows), pixels))
+    return found
 
 
 def _assembled_units(

@@ -23,8 +23,9 @@ from daskred.model.frame import Frame
 from daskred.model.plan import Master
 from daskred.night.times import date_text, span_of
 from daskred.options import Options
+from daskred.products.coordinates import Grid
 from daskred.products.extensions import Extension, extension_units
-from daskred.products.layout import lay_out
+from daskred.products.layout import cut_out, lay_out
 from daskred.products.provenance import CONTENT_CARD, KEY_CARD, Origin
 from daskred.products.quality import check_science, figure_cards
 from daskred.steps import steps_of
@@ -59,6 +60,10 @@ class CalibratedPixels(Protocol):
     @property
     def counts(self) -> Mapping[str, int]:
         """How many pixels each step that counts them has touched."""
+
+    @property
+    def grids(self) -> Sequence[tuple[Grid, Grid]]:
+        """Of each image, which columns and rows of the frame's it has."""
 
     @property
     def content(self) -> str:
@@ -132,6 +137,7 @@ def write_calibrated(
         *_signature(recipe.options.processed_by),
     ]
     units = lay_out(frame.path, read_hdus(frame.path), frame, pixels, cards, None, others=True)
+    units = cut_out(frame.path, units, calibrated.grids)
     if beside := extension_units(planes, _unit_of(frame)):
         # Before what is carried along, which may have the same names.
         carried = [unit for unit in units if isinstance(unit, bytes)]

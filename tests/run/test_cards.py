@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 import daskred
-from daskred import Options, RequestError, open_night, reduce_night
+from daskred import FramesError, Options, RequestError, open_night, reduce_night
 from daskred.night.open import camera_of
 from tests.conftest import NightMaker
 
@@ -113,14 +114,110 @@ def test_control_characters_do_not_lose_a_packed_product(
     assert not daskred.verify(tmp_path / "out").findings
 
 
-@pytest.mark.parametrize(
-    "cut", [{"x": slice(2, 9)}, {"y": slice(0, 5)}, {"x": slice(None, None, -1)}]
-)
-def test_parts_of_frames_are_not_written_with_wrong_coordinates(
-    make_night: NightMaker, tmp_path: Path, cut: dict[str, slice]
+_TURNED = {"CD1_1": -8e-4, "CD1_2": 6e-4, "CD2_1": 6e-4, "CD2_2": 8e-4}
+_LINEAR = {card: value for card, value in _WCS.items() if not card.startswith("CD")}
+_SIP = {
+    **{"CTYPE1": "RA---TAN-SIP", "CTYPE2": "DEC--TAN-SIP", "A_ORDER": 2, "B_ORDER": 2},
+    **{"A_2_0": 2e-3, "A_1_1": -1e-3, "B_0_2": 3e-3, "B_2_0": 1e-3},
+}
+SKIES: dict[str, dict[str, Any]] = {
+    "a matrix": {**_WCS, **_TURNED},
+    "a matrix and SIP": {**_WCS, **_TURNED, **_SIP},
+    "scales": {**_LINEAR, "CDELT1": -1e-3, "CDELT2": 2e-3},
+    "scales and an angle": {**_LINEAR, "CDELT1": -1e-3, "CDELT2": 2e-3, "CROTA2": 30.0},
+    "scales and a matrix": {
+        **{**_LINEAR, "CDELT1": -1e-3, "CDELT2": 2e-3},
+        **{"PC1_2": -0.6, "PC2_1": 0.6, "PC1_1": 0.8},
+    },
+}
+# What is taken of frames of 8 rows and 12 columns, and where its first pixels come from.
+CUTS: dict[str, tuple[Any, Sequence[float], Sequence[float]]] = {
+    "a part": (lambda a: a.isel(x=slice(3, 10), y=slice(1, 7)), [3, 4, 5], [1, 2, 3]),
+    "turned": (lambda a: a.isel(x=slice(None, None, -1)), [11, 10, 9], [0, 1, 2]),
+    "binned": (lambda a: a.coarsen(x=2, y=4).mean(), [0.5, 2.5, 4.5], [1.5, 5.5]),
+    "thinned": (lambda a: a.isel(x=slice(1, None, 3)), [1, 4, 7], [0, 1, 2]),
+    "a part, binned and turned": (
+        lambda a: a.isel(x=slice(2, 10)).coarsen(x=2).sum().isel(y=slice(7, 1, -1)),
+        *([2.5, 4.5, 6.5], [7, 6, 5]),
+    ),
+    "as it is": (lambda a: a, [0, 1, 2], [0, 1, 2]),
+}
+
+
+@pytest.mark.parametrize("sky", SKIES)
+@pytest.mark.parametrize("cut", CUTS)
+def test_coordinates_stay_true_of_what_is_cut_out_binned_or_turned(
+    make_night: NightMaker, tmp_path: Path, cut: str, sky: str
+) -> None:
+    make_night.standard()
+    cards = {**SKIES[sky], "LTV1": -100.0, "LTM1_1": 0.5, "XBINNING": 1}
+    for path in make_night.folder.glob("s-*.fits"):
+        with fits.open(path, mode="update") as hdus:
+            hdus[0].header.update(cards)
+    take, columns, rows = CUTS[cut]
+    taken = take(daskred.open_frames(open_night(make_night.folder).select("science")) - 1.0)
+    daskred.write_frames(taken, tmp_path / "out")
+    made, raw = tmp_path / "out" / "s-0c.fits", make_night.folder / "s-0.fits"
+    np.testing.assert_array_equal(fits.getdata(made), taken.values[0].astype("f4"))
+    header = fits.getheader(made)
+    before, after = WCS(fits.getheader(raw), fix=False), WCS(header, fix=False)
+    for x, column in enumerate(columns):
+        # Physical coordinates, as IRAF and DS9 have them: p = (image - LTV) / LTM.
+        physical = (x + 1 - header["LTV1"]) / header["LTM1_1"]
+        assert physical == pytest.approx((column + 1 + 100) / 0.5)
+        for y, row in enumerate(rows):
+            there = before.pixel_to_world(column, row)
+            assert there.separation(after.pixel_to_world(x, y)).arcsec < 1e-6
+    assert ("XBINNING" in header) == (abs(columns[1] - columns[0]) == 1 == abs(rows[1] - rows[0]))
+
+
+@pytest.mark.parametrize("before", [{}, {"XBAYROFF": 1, "YBAYROFF": 0}])
+@pytest.mark.parametrize("cut", CUTS)
+def test_the_colour_pattern_is_that_of_what_is_cut_out(
+    make_night: NightMaker, tmp_path: Path, cut: str, before: dict[str, int]
+) -> None:
+    make_night.standard()
+    for path in make_night.folder.glob("s-*.fits"):
+        with fits.open(path, mode="update") as hdus:
+            hdus[0].header.update({"BAYERPAT": "RGGB", **before})
+    take, columns, rows = CUTS[cut]
+    taken = take(daskred.open_frames(open_night(make_night.folder).select("science")))
+    daskred.write_frames(taken, tmp_path / "out")
+    header = fits.getheader(tmp_path / "out" / "s-0c.fits")
+    if "binned" in cut:
+        assert not {"BAYERPAT", "XBAYROFF", "YBAYROFF"} & set(header)
+        return
+    for x, column in enumerate(columns):
+        for y, row in enumerate(rows):
+            places = (
+                ((at_x + of.get("XBAYROFF", 0)) % 2, (at_y + of.get("YBAYROFF", 0)) % 2)
+                for at_x, at_y, of in ((x, y, header), (column, row, before))
+            )
+            assert next(places) == next(places)
+
+
+def test_what_is_no_regular_part_of_its_frames_is_not_written(
+    make_night: NightMaker, tmp_path: Path
 ) -> None:
     science = daskred.open_frames(open_night(make_night.standard()).select("science")) - 1.0
-    with pytest.raises(RequestError, match="coordinates in their headers would be wrong"):
-        daskred.write_frames(science.isel(cut), tmp_path / "out")
-    with pytest.raises(RequestError, match="coordinates in their headers would be wrong"):
-        daskred.write_frames(science.coarsen(x=2, y=2).mean(), tmp_path / "out")
+    with pytest.raises(RequestError, match="no regular part of its frames along x"):
+        daskred.write_frames(science.isel(x=[0, 1, 5]), tmp_path / "out")
+    with pytest.raises(RequestError, match="no regular part of its frames along y"):
+        daskred.write_frames(science.assign_coords(y=science.y + 3), tmp_path / "out")
+    bare = science.isel(x=slice(2, 9)).drop_vars("x")
+    with pytest.raises(RequestError, match="no coordinate 'x' tells which"):
+        daskred.write_frames(bare, tmp_path / "out")
+    assert not list(tmp_path.glob("out/*.fits"))
+    daskred.write_frames(science.drop_vars(["x", "y"]), tmp_path / "out")
+    assert len(list(tmp_path.glob("out/*.fits"))) == 2
+
+
+def test_tables_of_distortion_are_not_cut(make_night: NightMaker, tmp_path: Path) -> None:
+    make_night.standard()
+    for path in make_night.folder.glob("s-*.fits"):
+        with fits.open(path, mode="update") as hdus:
+            hdus[0].header["CPDIS1"] = "LOOKUP"
+    science = daskred.open_frames(open_night(make_night.folder).select("science")) - 1.0
+    with pytest.raises(FramesError, match="tables of its pixels tell its coordinates"):
+        daskred.write_frames(science.isel(x=slice(2, 9)), tmp_path / "out")
+    daskred.write_frames(science, tmp_path / "out")
