@@ -248,4 +248,5 @@ def _written(job: WriteJob, calibrated: CalibratedPixels) -> Receipt | FrameErro
         worker=this_worker(),
         counts=dict(calibrated.counts),
         figures=dict(calibrated.figures),
+        light=calibrated.light,
     )

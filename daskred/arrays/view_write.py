@@ -285,6 +285,7 @@ class _Computed:
     grids: Sequence[tuple[Grid, Grid]]
     counts: Mapping[str, int] = field(default_factory=dict)
     figures: Mapping[str, float] = field(default_factory=dict)
+    light: bytes = b""
     content: str = ""
     knows_content: bool = False
 

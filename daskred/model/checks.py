@@ -132,6 +132,22 @@ CHECKS = (
         "how many times brighter or fainter a frame may be than those of its filter and time",
     ),
     Check(
+        "stars",
+        "DQSTARS",
+        "part of pixels that stars make bright",
+        3.0,
+        "science",
+        "how many times fainter the stars of a frame may be than in the frames beside it",
+    ),
+    Check(
+        "trail",
+        "DQTRAIL",
+        "how much longer than wide its stars are, 0 to 1",
+        0.3,
+        "science",
+        "how much longer the stars of a frame may be than those of its filter and time (0 to 1)",
+    ),
+    Check(
         "noise",
         "DQNOISE",
         "noise, in units of pixels",

@@ -31,6 +31,8 @@ class Receipt:
         What steps have counted on the way, by their names.
     figures
         What the checks of pixels have found, by their names.
+    light
+        Of science frames, where the light of their stars lies: see `daskred.kernels.stars`.
     """
 
     product: str
@@ -43,3 +45,4 @@ class Receipt:
     worker: str = ""
     counts: dict[str, int] = field(default_factory=dict)
     figures: dict[str, float] = field(default_factory=dict)
+    light: bytes = b""

@@ -105,6 +105,7 @@ class RunLog:
         """Tell what became of a product, and of which frames it was made."""
         if self._rank <= LEVELS.index("info"):
             facts = asdict(receipt)
+            del facts["light"]
             facts["figures"] = {n: float(f"{v:.4g}") for n, v in facts["figures"].items()}
             for name in ("counts", "figures"):
                 if not facts[name]:

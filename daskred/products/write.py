@@ -77,6 +77,10 @@ class CalibratedPixels(Protocol):
     def figures(self) -> Mapping[str, float]:
         """What a sample of its pixels says of it, once they have been read; or nothing."""
 
+    @property
+    def light(self) -> bytes:
+        """Where the light of its stars lies, once the pixels have been read; or nothing."""
+
     def images(self) -> tuple[list[Bands], list[Extension]]:
         """Return the images, and what stands beside them."""
 

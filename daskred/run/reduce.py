@@ -39,8 +39,9 @@ from daskred.run.checks import (
     roots_of,
     with_known_noise,
 )
+from daskred.run.neighbours import standing_out
 from daskred.run.run import Run
-from daskred.run.witness import standing_out, wrong_sums
+from daskred.run.witness import wrong_sums
 
 # On a cluster each worker is asked whether it has what a task needs; here nothing is cut short.
 _ROOMY_BYTES = 10**12

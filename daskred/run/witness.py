@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,15 +20,11 @@ from daskred.kernels.witness import Verdict, lit_verdicts, unlit_verdicts
 from daskred.model.checks import BY_NAME, SUMS
 from daskred.model.errors import FallsApartError, FrameError, FramesError
 from daskred.model.frame import Frame
-from daskred.model.plan import Master, Science
-from daskred.model.receipt import Receipt
+from daskred.model.plan import Master
 from daskred.night.describe import telling_cards
 from daskred.options import Options
 from daskred.products.quality import NO_VALUE
 
-# Of fewer frames nobody knows which is the odd one.
-_FEW_NEIGHBOURS = 3
-_CLEAR = 3.0  # sigma of a pixel
 # How many of the others are asked for their cards.
 _MOST_OTHERS = 8
 _MOST_CARDS = 4
@@ -177,55 +172,6 @@ def _cards_between(
 def _cards_of(frame: Frame) -> dict[str, Value]:
     cards = telling_cards(frame.path)
     return {card: value for card, value in cards.items() if not _OF_TIME.fullmatch(card)}
-
-
-def standing_out(
-    science: Sequence[Science], receipts: Sequence[Receipt], options: Options
-) -> list[str]:
-    """Name the science frames that are far from others of their filter and exposure time.
-
-    Parameters
-    ----------
-    science, receipts
-        The frames, and what became of each.
-    options
-        The limits.
-    """
-    groups: dict[object, list[tuple[str, dict[str, float]]]] = {}
-    for item, receipt in zip(science, receipts, strict=True):
-        facts = item.frame.facts
-        alike = (facts.exptime_s, facts.filter, item.frame.layout, item.correction.flat)
-        if receipt.figures:
-            groups.setdefault(alike, []).append((item.frame.name, receipt.figures))
-    found = [text for group in groups.values() for text in _far_from(group, options.limits)]
-    piles: dict[float, list[str]] = {}
-    for group in groups.values():
-        for name, figures in group:
-            if figures["clipped"] > options.limits.get("clipped", math.inf):
-                piles.setdefault(figures["clipped"], []).append(name)
-    return found + [
-        f"{names[0]}{f' and {len(names) - 1} more' if names[1:] else ''}: pixels pile up at"
-        f" {level:g} ADU, which is taken for saturation"
-        for level, names in piles.items()
-    ]
-
-
-def _far_from(
-    group: Sequence[tuple[str, dict[str, float]]], limits: Mapping[str, float]
-) -> Iterator[str]:
-    """Say which frames of a group are far from the others."""
-    if len(group) < _FEW_NEIGHBOURS:
-        return
-    levels = sorted(figures["level"] for _, figures in group)
-    noises = sorted(figures["noise"] for _, figures in group)
-    level, noise = levels[len(levels) // 2], noises[len(noises) // 2]
-    for name, figures in group:
-        apart = abs(figures["level"] - level) > _CLEAR * noise
-        times = limits.get("level", math.inf)
-        if apart and not level / times <= figures["level"] <= level * times:
-            yield f"{name} stands out: its level is {figures['level']:.4g}, others have {level:.4g}"
-        elif figures["noise"] > limits.get("noise", math.inf) * noise > 0:
-            yield f"{name} stands out: its noise is {figures['noise']:.4g}, others have {noise:.4g}"
 
 
 def wrong_sums(

@@ -55,6 +55,17 @@ def more_dark(times: float) -> Spoil:
     return spoil
 
 
+def of_stars(spoil: Callable[[Pixels], Any]) -> Spoil:
+    """Return what becomes of a science frame when something happens to its stars alone."""
+
+    def spoilt(own: Pixels, night: Path) -> Pixels:
+        dark = pixels(frames(night, "dark_10s")[0])
+        sky = np.median(own - dark)
+        return np.asarray(dark + sky + spoil(own - dark - sky), "f8")
+
+    return spoilt
+
+
 SPOILS: dict[str, tuple[str, Spoil, str]] = {
     "another offset": ("dark_10s", lambda own, _: own + 60, "level"),
     "another temperature": ("dark_10s", more_dark(1.0), "hot pixels"),
@@ -80,6 +91,18 @@ SPOILS: dict[str, tuple[str, Spoil, str]] = {
     "a noisy flat": ("flat", lambda own, _: own + RANDOM.normal(0, 1500, SHAPE), "noise"),
     "a shutter stuck": ("ktwo", other("dark_10s"), "stands out: its level"),
     "dawn": ("ktwo", lambda own, _: 1000 + 10 * (own - 1000), "stands out: its level"),
+    "a cloud": ("ktwo", of_stars(lambda stars: 0.2 * stars), "times the light"),
+    "a jump": ("ktwo", of_stars(lambda stars: np.roll(stars, (32, 48), (0, 1))), "are elsewhere"),
+    "trailed stars": (
+        "ktwo",
+        of_stars(lambda stars: np.mean([np.roll(stars, n, 1) for n in range(15)], axis=0)),
+        "trails",
+    ),
+    "a satellite": (
+        "ktwo",
+        lambda own, _: own + 6000 * np.exp(-((COLUMNS - 0.3 - 0.4 * ROWS) ** 2) * 3000),
+        "cross",
+    ),
     "an empty frame": ("ktwo", lambda own, _: own * 0, "or empty"),
     "a burnt frame": ("ktwo", lambda own, _: own * 0 + 65535, "saturated"),
     "a frame of another offset": ("ktwo", lambda own, _: own - 1000, "negative"),

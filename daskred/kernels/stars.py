@@ -1,0 +1,269 @@
+"""Where the light of stars lies in a frame, coarsely, and where in the frames beside it.
+
+A cloud takes light away, a jump of the telescope moves it, a trail or a satellite brings light to
+where there was none. All this shows in some strips of rows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daskred.kernels.robust import SIGMA_OF_MAD
+
+_HEIGHT = 16  # rows of a strip
+_FEW_PIXELS, _PART = 2**15, 32  # so many pixels, or one of so many, are looked at
+_TILE = 128  # columns that share a background
+_FEW = 2**11  # pixels that tell the noise
+_CLEAR = 5.0  # sigma
+_N_BINS = 128  # of the light of a frame
+_LAG, _LAG_ASKEW = 6, 4  # pixels: two that are so far apart are in one star only if it is long
+_FEW_PAIRS = 60
+_NARROW_BIN = 4
+
+_BESIDE = 4  # frames, before and after
+_FEW_BESIDE = 3  # of fewer nobody knows which is the odd one
+_ALIKE = 0.6  # correlation of the light of two frames of one field
+_FEW_BINS = 6  # with stars: of fewer nothing is said
+_MUCH_MORE = 1.3  # times what any frame beside it has there
+_COSMIC = 2  # bins that one cosmic ray can fill
+_LARGEST = 65000.0  # what half precision can hold
+
+
+@dataclass(frozen=True)
+class Strips:
+    """Some strips of rows of an image.
+
+    Parameters
+    ----------
+    first_rows
+        Of each.
+    height
+        Of all, rows.
+    width
+        Columns that are looked at.
+    bin_width
+        Columns of a bin of light.
+    """
+
+    first_rows: tuple[int, ...]
+    height: int
+    width: int
+    bin_width: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Of all their rows, one strip below the other."""
+        return len(self.first_rows) * self.height, self.width
+
+    def copy(self, band: NDArray[Any], first_row: int, out: NDArray[np.float32]) -> None:
+        """Copy what a band of rows has of the strips; ``out`` has all of their rows."""
+        for number, first in enumerate(self.first_rows):
+            start, stop = max(first, first_row), min(first + self.height, first_row + len(band))
+            if start < stop:
+                where = number * self.height + start - first
+                rows = band[start - first_row : stop - first_row, : self.width]
+                out[where : where + stop - start] = rows
+
+
+@lru_cache(maxsize=64)
+def strips_of(shape: tuple[int, int], n_images: int = 1) -> Strips:
+    """Return the strips of an image of shape ``(y, x)``, one of so many of a frame.
+
+    Examples
+    --------
+    >>> strips_of((2048, 2048)).first_rows
+    (248, 760, 1272, 1784)
+    """
+    height = min(shape[0], _HEIGHT)
+    wanted = max(_FEW_PIXELS // n_images, shape[0] * shape[1] // _PART)
+    n_strips = max(1, min(shape[0] // height, -(-wanted // (height * shape[1]))))
+    rows = ((np.arange(n_strips) + 0.5) * shape[0] / n_strips - height / 2).astype(int)
+    tile = min(shape[1], _TILE)
+    width = shape[1] // tile * tile
+    n_bins = max(1, _N_BINS // (n_images * n_strips))
+    return Strips(tuple(rows.tolist()), height, width, max(_NARROW_BIN, -(-width // n_bins)))
+
+
+@dataclass(frozen=True)
+class Light:
+    """The light of the stars of an image.
+
+    Parameters
+    ----------
+    bins
+        Of each bin of the strips the square root, as noise goes with it; in half precision.
+    part
+        What part of the pixels they make bright.
+    length
+        How much longer than wide they are: 0 for round ones, to 1.
+    """
+
+    bins: NDArray[np.float16]
+    part: float
+    length: float
+
+
+def light_of_stars(pixels: NDArray[np.float32], strips: Strips) -> Light:
+    """Return where the light of stars lies in some strips of an image.
+
+    What is bright in one pixel alone is a hot pixel, or a cosmic ray.
+
+    Parameters
+    ----------
+    pixels
+        All rows of the strips.
+    strips
+        Where they lie.
+
+    Examples
+    --------
+    >>> pixels = np.random.default_rng(1).normal(100, 5, (16, 64)).astype("f4")
+    >>> pixels[3:5, 10:12] += 400
+    >>> light = light_of_stars(pixels, strips_of((16, 64)))
+    >>> light.bins.round().tolist()[:4], round(light.part * pixels.size)
+    ([0.0, 0.0, 40.0, 0.0], 4)
+    """
+    n_strips, height, width = len(strips.first_rows), strips.height, strips.width
+    n_bins = -(-width // strips.bin_width)
+    tile = min(width, _TILE)
+    tiles = pixels.reshape(n_strips, height, width // tile, tile)
+    # Of every other row some columns tell the background.
+    few = np.ascontiguousarray(tiles[:, ::2, :, :: max(1, tile // 16)].transpose(0, 2, 1, 3))
+    few = few.reshape(n_strips, width // tile, -1)
+    if not (known := np.isfinite(few)).all():
+        few = np.where(known, few, np.median(few[known]) if known.any() else 0)
+    middle = few.shape[2] // 2
+    background = np.partition(few, middle, axis=2)[..., middle]
+    deviations = np.abs(few - background[..., np.newaxis]).reshape(-1)
+    sigma = SIGMA_OF_MAD * float(np.median(deviations[:: deviations.size // _FEW | 1]))
+    if not sigma > 0:
+        return Light(np.zeros(n_strips * n_bins, "f2"), 0.0, 0.0)
+    limits = (background + np.float32(_CLEAR * sigma)).astype("f4")
+    bright = (tiles > limits[:, np.newaxis, :, np.newaxis]).reshape(-1)
+    places = np.flatnonzero(bright)
+    shared = np.zeros(len(places), bool)
+    for step in (1, -1, width, -width):
+        shared |= bright.take(places + step, mode="clip")
+    places = places[shared]
+    rows, columns = np.divmod(places, width)
+    numbers = rows // height
+    above = pixels.reshape(-1)[places] - background[numbers, columns // tile]
+    bins = numbers * n_bins + columns // strips.bin_width
+    light = np.bincount(bins, weights=above, minlength=n_strips * n_bins)
+    return Light(
+        np.sqrt(light).clip(0, _LARGEST).astype("f2"),
+        len(places) / pixels.size,
+        _length(bright, rows % height, columns, places, strips),
+    )
+
+
+def _length(
+    bright: NDArray[np.bool_],
+    rows: NDArray[np.intp],
+    columns: NDArray[np.intp],
+    places: NDArray[np.intp],
+    strips: Strips,
+) -> float:
+    """Return by how much more pairs of bright pixels lie in one direction than across it."""
+
+    def pairs(down: int, right: int) -> int:
+        inside = (rows + down < strips.height) & (columns + right < strips.width)
+        inside &= columns + right >= 0
+        return int(np.count_nonzero(bright.take(places[inside] + down * strips.width + right)))
+
+    if strips.height <= _LAG:
+        return 0.0
+    # Fewer pairs fit into the height of a strip.
+    fits = strips.height / (strips.height - _LAG)
+    along, across = pairs(0, _LAG), pairs(_LAG, 0) * fits
+    up, down = pairs(_LAG_ASKEW, -_LAG_ASKEW), pairs(_LAG_ASKEW, _LAG_ASKEW)
+    straight = (along - across) / (along + across + _FEW_PAIRS)
+    askew = (up - down) / (up + down + _FEW_PAIRS)
+    return math.hypot(straight, askew)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A frame beside those before and after it.
+
+    Parameters
+    ----------
+    like
+        The correlation of their light, from -1 to 1.
+    share
+        What part of their stars' light it has where they have it.
+    more
+        How much light it has where they have none, as a part of theirs.
+    is_between
+        Whether frames of one field are before and after it.
+    """
+
+    like: float
+    share: float
+    more: float
+    is_between: bool
+
+
+def compared(maps: Sequence[NDArray[Any]]) -> list[Comparison | None]:
+    """Compare the light of each frame with that of the frames beside it.
+
+    Parameters
+    ----------
+    maps
+        For each frame that of its light, see `light_of_stars`, in the order of time.
+
+    Returns
+    -------
+    list
+        None where too few of the frames beside it are of one field, or they have hardly any stars.
+
+    Examples
+    --------
+    >>> field = np.random.default_rng(1).pareto(1, 128)
+    >>> fields = [field, field, field / 2, field, field[::-1], field, field]
+    >>> found = compared(fields)
+    >>> [round(found[n].share, 2) for n in (1, 2)], [round(found[n].like) for n in (2, 4)]
+    ([1.0, 0.25], [1, 0])
+    """
+    light = np.array(maps, "f8")
+    return [_compared(light, number) for number in range(len(light))]
+
+
+def _compared(light: NDArray[np.float64], number: int) -> Comparison | None:
+    others = (n for n in range(len(light)) if n != number)
+    near = sorted(others, key=lambda n: abs(n - number))[:_BESIDE]
+    fields = [[m for m in near if m == n or _like(light[n], light[m]) > _ALIKE] for n in near]
+    # Its own field, where it has one; else the one that most frames beside it have.
+    its = [n for n in near if _like(light[number], light[n]) > _ALIKE]
+    field = its or max(fields, key=len, default=[])
+    if len(field) < _FEW_BESIDE:
+        return None
+    usual = np.median(light[field], axis=0)
+    if np.count_nonzero(usual) < _FEW_BINS:
+        return None
+    # Stars may drift into the next bin; what one cosmic ray can bring is little.
+    largest = light[field].max(axis=0)
+    theirs = largest.copy()
+    np.maximum(theirs[1:], largest[:-1], out=theirs[1:])
+    np.maximum(theirs[:-1], largest[1:], out=theirs[:-1])
+    more = np.sort(np.clip(light[number] - _MUCH_MORE * theirs, 0, None))
+    return Comparison(
+        _like(light[number], usual),
+        float((np.sum(light[number] * usual) / np.sum(usual**2)) ** 2),
+        float(more[:-_COSMIC].sum() / usual.sum()),
+        min(field) < number < max(field),
+    )
+
+
+def _like(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    """Return the correlation of two maps; 0 where one of them is level."""
+    first, second = first - first.mean(), second - second.mean()
+    power = float(np.sum(first**2) * np.sum(second**2))
+    return float(np.sum(first * second)) / math.sqrt(power) if power > 0 else 0.0

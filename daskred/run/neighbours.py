@@ -1,0 +1,128 @@
+"""Which science frames stand out beside others of their filter and exposure time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from statistics import median
+from typing import NamedTuple
+
+import numpy as np
+
+from daskred.kernels.stars import Comparison, compared
+from daskred.model.frame import Frame
+from daskred.model.plan import Science
+from daskred.model.receipt import Receipt
+from daskred.night.times import mjd_of
+from daskred.options import Options
+
+# Of fewer frames nobody knows which is the odd one.
+_FEW_NEIGHBOURS = 3
+_CLEAR = 3.0  # sigma of a pixel
+_ELSEWHERE = 0.3  # of the correlation of the light of two frames
+_UNLIKE = 0.12  # by so much it may be less than usual
+_MORE = 0.1  # of the light of stars
+_MUCH_MORE = 4.0  # times what is usual
+
+
+class _Made(NamedTuple):
+    """A science frame, and what was made of it."""
+
+    frame: Frame
+    receipt: Receipt
+
+
+def standing_out(
+    science: Sequence[Science], receipts: Sequence[Receipt], options: Options
+) -> list[str]:
+    """Name the science frames that are far from others of their filter and exposure time.
+
+    Parameters
+    ----------
+    science, receipts
+        The frames, and what became of each.
+    options
+        The limits.
+    """
+    groups: dict[object, list[_Made]] = {}
+    for item, receipt in zip(science, receipts, strict=True):
+        facts = item.frame.facts
+        alike = (facts.exptime_s, facts.filter, item.frame.layout, item.correction.flat)
+        if receipt.figures:
+            groups.setdefault(alike, []).append(_Made(item.frame, receipt))
+    limits = options.limits
+    found: dict[str, str] = {}
+    for group in groups.values():
+        for name, text in (*_far_from(group, limits), *_of_other_light(group, limits)):
+            found.setdefault(name, f"{name} stands out: {text}")
+    return [*found.values(), *_piles(groups.values(), limits)]
+
+
+def _piles(groups: Iterable[Sequence[_Made]], limits: Mapping[str, float]) -> Iterator[str]:
+    """Say where pixels pile up, once for all frames of one level."""
+    piles: dict[float, list[str]] = {}
+    for made in (made for group in groups for made in group):
+        level = made.receipt.figures["clipped"]
+        if level > limits.get("clipped", math.inf):
+            piles.setdefault(level, []).append(made.frame.name)
+    for level, names in piles.items():
+        more = f" and {len(names) - 1} more" if names[1:] else ""
+        yield f"{names[0]}{more}: pixels pile up at {level:g} ADU, which is taken for saturation"
+
+
+def _far_from(group: Sequence[_Made], limits: Mapping[str, float]) -> Iterator[tuple[str, str]]:
+    """Say which frames of a group are far from the others in level, noise and length of stars."""
+    if len(group) < _FEW_NEIGHBOURS:
+        return
+    level, noise, length = (
+        median(made.receipt.figures[name] for made in group) for name in ("level", "noise", "trail")
+    )
+    for frame, receipt in group:
+        figures = receipt.figures
+        apart = abs(figures["level"] - level) > _CLEAR * noise
+        times = limits.get("level", math.inf)
+        if apart and not level / times <= figures["level"] <= level * times:
+            yield frame.name, f"its level is {figures['level']:.4g}, others have {level:.4g}"
+        elif figures["noise"] > limits.get("noise", math.inf) * noise > 0:
+            yield frame.name, f"its noise is {figures['noise']:.4g}, others have {noise:.4g}"
+        elif figures["trail"] > length + limits.get("trail", math.inf):
+            text = f"its stars are longer than wide by {figures['trail']:.2f}"
+            yield frame.name, f"{text}, others by {length:.2f}: trails, or what crossed it?"
+
+
+def _of_other_light(
+    group: Sequence[_Made], limits: Mapping[str, float]
+) -> Iterator[tuple[str, str]]:
+    """Say in which frames stars are fainter or elsewhere than in those beside them."""
+    if "stars" not in limits:
+        return
+    fields: dict[str | None, list[_Made]] = {}
+    for made in group:
+        if made.receipt.light:
+            fields.setdefault(made.frame.facts.object, []).append(made)
+    for target, field in fields.items():
+        field.sort(key=lambda made: mjd_of(made.frame.facts.time_obs) or 0.0)
+        found = compared([np.frombuffer(made.receipt.light, "f2") for made in field])
+        usual_like = median([c.like for c in found if c] or [1.0])
+        usual_more = median([c.more for c in found if c] or [0.0])
+        for made, comparison in zip(field, found, strict=True):
+            # What comes before all others, or after them, may be another field.
+            if comparison and (comparison.is_between or target or comparison.like > _ELSEWHERE):
+                unlike = comparison.like < usual_like - _UNLIKE
+                more = comparison.more > max(_MORE, _MUCH_MORE * usual_more)
+                if text := _told(comparison, unlike, more, limits["stars"]):
+                    yield made.frame.name, text
+
+
+def _told(comparison: Comparison, unlike: bool, more: bool, times: float) -> str:
+    """Say how the light of a frame differs from that of the frames beside it; nothing if not."""
+    beside = "the frames beside it"
+    if unlike and more and comparison.like < _ELSEWHERE:
+        return f"its stars are elsewhere than those of {beside}"
+    if comparison.share * times < 1:
+        text = f"its stars have {comparison.share:.2f} times the light of those of {beside}"
+        return f"{text}: a cloud, or trails?"
+    if more:
+        text = f"it has {comparison.more:.0%} of the light of stars where {beside} have none"
+        return f"{text}: did something cross it?"
+    return ""
