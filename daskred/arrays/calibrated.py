@@ -15,15 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daskred.arrays.masterfiles import LoadedMasters, Masters, part_of, read_images
+from daskred.arrays.samples import Samples
 from daskred.arrays.sources import Source, check_unchanged
 from daskred.fits.hdus import read_first_header
 from daskred.fits.storage import state_of
 from daskred.fits.write import Bands, as_bands
 from daskred.kernels.noise import sigma_of, signal_variance
-from daskred.kernels.sampling import excess, hot_rows, places_of, sample_of
 from daskred.kernels.scratch import scratch
-from daskred.kernels.stars import Light, light_of_stars, strips_of
-from daskred.kernels.witness import science_figures
 from daskred.model.errors import FrameError, RequestError
 from daskred.model.frame import Frame
 from daskred.model.mask import BAD, INTERPOLATED, NO_DATA, SATURATED
@@ -59,32 +57,17 @@ class Calibrated:
         self._band_steps = steps_of(recipe, "band")
         self._frame_steps = steps_of(recipe, "frame")
         self._counts: dict[str, int] = {}
-        self._samples: list[tuple[NDArray[Any], NDArray[Any]]] = []
-        self._hot_pixels: list[tuple[NDArray[Any], NDArray[Any]]] = []
-        self._stars: list[Light] = []
+        self._samples = Samples(source.shapes)
 
-    @property
+    @cached_property
     def figures(self) -> dict[str, float]:
         """What a sample of its pixels says of it, once they have been read; see `CHECKS`."""
-        return self._figures if self._samples else {}
+        return self._samples.figures(self._source.oddities)
 
     @property
     def light(self) -> bytes:
         """Where the light of its stars lies, once the pixels have been read; or nothing."""
-        return b"".join(light.bins.tobytes() for light in self._stars)
-
-    @cached_property
-    def _figures(self) -> dict[str, float]:
-        raw, calibrated = (np.concatenate(parts) for parts in zip(*self._samples, strict=True))
-        hot_pixels = None
-        if self._hot_pixels:
-            excess, dark = (np.concatenate(parts) for parts in zip(*self._hot_pixels, strict=True))
-            hot_pixels = excess, dark
-        odd = {"wrapped": 0.0, "clipped": 0.0, **self._source.oddities}
-        stars = float(np.mean([light.part for light in self._stars]))
-        trail = float(np.mean([light.length for light in self._stars]))
-        figures = science_figures(raw, calibrated, hot_pixels)
-        return {**figures, **odd, "stars": stars, "trail": trail}
+        return self._samples.light
 
     @property
     def grids(self) -> Sequence[tuple[Grid, Grid]]:
@@ -198,8 +181,6 @@ class Calibrated:
         recipe, masters = self._recipe, self._loaded[number]
         wanted = whole is not None
         source = self._source.bands(number, saturated=wanted, piles=wanted)
-        strips = strips_of(self._source.shapes[number], len(self._source.shapes))
-        shown = scratch("strips", strips.shape, "f4")
         for start, pixels, saturated in source:
             rows = slice(start, start + len(pixels))
             if whole is None:
@@ -207,13 +188,7 @@ class Calibrated:
             else:
                 out = whole.value[rows]
             band = Band(pixels, out, masters.rows(rows))
-            places = places_of(self._source.shapes[number])
-            raw = sample_of(pixels, start, places).reshape(-1, places.length)
-            if masters.dark is not None:
-                asked = hot_rows((masters.dark.shape[0], masters.dark.shape[1]), rows)
-                columns = masters.hot_columns[rows][asked]
-                below = excess(masters.dark[rows][asked], columns)
-                self._hot_pixels.append((excess(pixels[asked], columns), below))
+            self._samples.add_raw(number, start, pixels, masters)
             if whole is not None and saturated is not None:
                 band.mask = whole.mask[rows]
                 np.multiply(saturated, np.uint8(SATURATED), out=band.mask)
@@ -223,16 +198,13 @@ class Calibrated:
                 self._count(step.name, step.work(band, recipe))
             if band.pixels is not out:
                 out[...] = band.pixels
-            after = sample_of(out, start, places).reshape(-1, places.length)
-            self._samples.append((raw, after))
-            strips.copy(out, start, shown)
+            self._samples.add_calibrated(number, start, out)
             if band.variance is not None and whole is not None and whole.sigma is not None:
                 for step in self._band_steps:
                     if step.variance:
                         step.variance(band)
                 sigma_of(band.variance, band.masters.divisor, whole.sigma[rows])
             yield rows, band
-        self._stars.append(light_of_stars(shown, strips))
 
     def _bad_pixels(self, number: int) -> NDArray[np.uint8] | None:
         path = self._recipe.options.bad_pixels

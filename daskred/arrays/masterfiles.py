@@ -19,7 +19,7 @@ from daskred.fits.hdus import read_hdus
 from daskred.fits.images import images_of
 from daskred.fits.pixels import bands_of, read_rows
 from daskred.kernels.calibrate import divisor, effective_dark, effective_sigma, sum_of_terms
-from daskred.kernels.sampling import hottest
+from daskred.kernels.sampling import HotPixels
 from daskred.model.frame import Image
 from daskred.products.extensions import is_extension
 
@@ -148,10 +148,9 @@ class LoadedMasters:
     zero: NDArray[Any] | None = None
 
     @cached_property
-    def hot_columns(self) -> NDArray[np.intp]:
-        """The columns of the hottest pixels of each row of the dark."""
-        assert self.dark is not None
-        return hottest(self.dark)
+    def hot_pixels(self) -> HotPixels | None:
+        """The hot pixels of the dark."""
+        return None if self.dark is None else HotPixels(self.dark)
 
     def rows(self, rows: slice) -> LoadedMasters:
         """Return a band of them."""

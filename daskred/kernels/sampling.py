@@ -85,6 +85,7 @@ def sample_of(block: NDArray[Any], first_row: int, places: Places) -> NDArray[An
 
 _HOT_ROWS = 512
 _HOT_COLUMNS = 512
+_HOT_BANDS = 128
 _ASIDE = 2  # columns: of one colour, where a sensor has a pattern of colours
 
 
@@ -145,3 +146,86 @@ def excess(rows: NDArray[Any], columns: NDArray[np.intp]) -> NDArray[np.float32]
     which = np.arange(rows.shape[-2])[:, np.newaxis]
     found = rows[..., which, columns].astype("f4") - rows[..., which, beside].astype("f4")
     return np.asarray(found.reshape(*rows.shape[:-2], -1))
+
+
+class Picked:
+    """Some pixels of an image, to be taken from its bands as they come.
+
+    Parameters
+    ----------
+    rows, columns
+        Where they lie, sorted by rows.
+    shape
+        Of the image.
+
+    Examples
+    --------
+    >>> picked = Picked(np.array([0, 2]), np.array([1, 3]), (3, 4))
+    >>> image = np.arange(12).reshape(3, 4)
+    >>> picked.of(image[:2], 0).tolist(), picked.of(image[2:], 2).tolist()
+    ([1], [11])
+    """
+
+    def __init__(
+        self, rows: NDArray[np.intp], columns: NDArray[np.intp], shape: tuple[int, int]
+    ) -> None:
+        self._places = rows * shape[1] + columns
+        self._width = shape[1]
+        # How many lie before each row.
+        self._before = np.searchsorted(rows, np.arange(shape[0] + 1)).tolist()
+
+    def of(self, band: NDArray[Any], first_row: int) -> NDArray[Any]:
+        """Return those that a band of rows has."""
+        start, stop = self._before[first_row], self._before[first_row + len(band)]
+        flat = band.reshape(-1)
+        if start == stop:
+            return flat[:0]
+        return flat.take(self._places[start:stop] - first_row * self._width)
+
+
+@lru_cache(maxsize=64)
+def picked_sample(shape: tuple[int, int]) -> Picked:
+    """Return the pixels of a sample of an image, piece by piece; see `places_of`."""
+    places = places_of(shape)
+    row = (np.array(places.columns)[:, np.newaxis] + np.arange(places.length)).reshape(-1)
+    rows = np.repeat(np.array(places.rows), row.size)
+    return Picked(rows, np.tile(row, len(places.rows)), shape)
+
+
+class HotPixels:
+    """Hot pixels of a dark: the hottest of some rows, and how far each is above one beside it.
+
+    Parameters
+    ----------
+    dark
+        Shape ``(y, x)``.
+
+    Examples
+    --------
+    >>> dark = np.zeros((4, 8)); dark[1, 5] = dark[2, 0] = 100
+    >>> HotPixels(dark).dark.tolist(), HotPixels(dark).excess(dark, 0).tolist()
+    ([0.0, 100.0, 100.0, 0.0], [0.0, 100.0, 100.0, 0.0])
+    """
+
+    def __init__(self, dark: NDArray[Any]) -> None:
+        shape = (dark.shape[0], dark.shape[1])
+        columns = hottest(dark)
+        values = np.take_along_axis(dark, columns, axis=1)
+        # Of so many rows the one that has the hottest pixel of its part.
+        n_rows = max(1, shape[0] // _HOT_BANDS)
+        n_bands = shape[0] // n_rows
+        values = values[: n_bands * n_rows].reshape(n_bands, n_rows, -1)
+        known = np.where(np.isfinite(values), values, -np.inf)
+        rows = (known.argmax(1) + np.arange(n_bands)[:, np.newaxis] * n_rows).reshape(-1)
+        columns = columns[rows, np.tile(np.arange(columns.shape[1]), n_bands)]
+        order = np.argsort(rows, kind="stable")
+        rows, columns = rows[order], columns[order]
+        beside = np.where(columns >= _ASIDE, columns - _ASIDE, columns + _ASIDE)
+        self._hot = Picked(rows, columns, shape)
+        self._beside = Picked(rows, beside.clip(0, shape[1] - 1), shape)
+        self.dark = self.excess(dark, 0)
+
+    def excess(self, band: NDArray[Any], first_row: int) -> NDArray[np.float32]:
+        """Return by how much those in a band of rows are above the pixels beside them."""
+        hot = self._hot.of(band, first_row).astype("f4")
+        return np.asarray(hot - self._beside.of(band, first_row).astype("f4"))

@@ -7,7 +7,7 @@ where there was none. All this shows in some strips of rows.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from daskred.kernels.robust import SIGMA_OF_MAD
 
 _HEIGHT = 16  # rows of a strip
-_FEW_PIXELS, _PART = 2**15, 32  # so many pixels, or one of so many, are looked at
+_FEW_PIXELS, _PART = 2**15, 64  # so many pixels, or one of so many, are looked at
 _TILE = 128  # columns that share a background
 _FEW = 2**11  # pixels that tell the noise
 _CLEAR = 5.0  # sigma
@@ -79,7 +79,7 @@ def strips_of(shape: tuple[int, int], n_images: int = 1) -> Strips:
     Examples
     --------
     >>> strips_of((2048, 2048)).first_rows
-    (248, 760, 1272, 1784)
+    (504, 1528)
     """
     height = min(shape[0], _HEIGHT)
     wanted = max(_FEW_PIXELS // n_images, shape[0] * shape[1] // _PART)
@@ -142,7 +142,10 @@ def light_of_stars(pixels: NDArray[np.float32], strips: Strips) -> Light:
     middle = few.shape[2] // 2
     background = np.partition(few, middle, axis=2)[..., middle]
     deviations = np.abs(few - background[..., np.newaxis]).reshape(-1)
-    sigma = SIGMA_OF_MAD * float(np.median(deviations[:: deviations.size // _FEW | 1]))
+    deviations = deviations[:: deviations.size // _FEW | 1]
+    sigma = SIGMA_OF_MAD * float(
+        np.partition(deviations, len(deviations) // 2)[len(deviations) // 2]
+    )
     if not sigma > 0:
         return Light(np.zeros(n_strips * n_bins, "f2"), 0.0, 0.0)
     limits = (background + np.float32(_CLEAR * sigma)).astype("f4")
@@ -233,37 +236,79 @@ def compared(maps: Sequence[NDArray[Any]]) -> list[Comparison | None]:
     ([1.0, 0.25], [1, 0])
     """
     light = np.array(maps, "f8")
-    return [_compared(light, number) for number in range(len(light))]
+    likes = _Likes(light)
+    fields = [_field(likes, number, len(light)) for number in range(len(light))]
+    found: list[Comparison | None] = [None] * len(light)
+    for size in range(_FEW_BESIDE, _BESIDE + 1):
+        numbers = [number for number, field in enumerate(fields) if len(field) == size]
+        if numbers:
+            beside = [fields[number] for number in numbers]
+            for number, comparison in zip(numbers, _beside(light, numbers, beside), strict=True):
+                found[number] = comparison
+    return found
 
 
-def _compared(light: NDArray[np.float64], number: int) -> Comparison | None:
-    others = (n for n in range(len(light)) if n != number)
-    near = sorted(others, key=lambda n: abs(n - number))[:_BESIDE]
-    fields = [[m for m in near if m == n or _like(light[n], light[m]) > _ALIKE] for n in near]
-    # Its own field, where it has one; else the one that most frames beside it have.
-    its = [n for n in near if _like(light[number], light[n]) > _ALIKE]
-    field = its or max(fields, key=len, default=[])
-    if len(field) < _FEW_BESIDE:
-        return None
-    usual = np.median(light[field], axis=0)
-    if np.count_nonzero(usual) < _FEW_BINS:
-        return None
+class _Likes:
+    """How like each other maps of light are: their correlations, none of which is asked for twice.
+
+    A level map is like no other.
+    """
+
+    def __init__(self, light: NDArray[np.float64]) -> None:
+        unit, n = _unit(light), len(light)
+        # Those that are compared are near each other.
+        self._near = [
+            np.sum(unit[: n - step] * unit[step:], axis=1).tolist()
+            for step in range(min(n, 2 * _BESIDE + 1))
+        ]
+
+    def of(self, first: int, second: int) -> float:
+        """Return the correlation of two maps that are near each other."""
+        step = abs(first - second)
+        return float(self._near[step][min(first, second)])
+
+
+def _field(likes: _Likes, number: int, n_frames: int) -> list[int]:
+    """Return the frames beside one that show its field, or that most of them show."""
+    # As many before as after, where there are.
+    first = max(0, min(number - _BESIDE // 2, n_frames - _BESIDE - 1))
+    near = [n for n in range(first, min(first + _BESIDE + 1, n_frames)) if n != number]
+    its = [n for n in near if likes.of(number, n) > _ALIKE]
+    if its:
+        return its
+    fields = [[m for m in near if m == n or likes.of(n, m) > _ALIKE] for n in near]
+    return max(fields, key=len, default=[])
+
+
+def _beside(
+    light: NDArray[np.float64], numbers: Sequence[int], fields: Sequence[Sequence[int]]
+) -> Iterator[Comparison | None]:
+    """Compare frames with fields of as many frames each."""
+    own, others = light[numbers], light[np.array(fields)]
+    usual = np.median(others, axis=1)
+    largest = others.max(axis=1)
     # Stars may drift into the next bin; what one cosmic ray can bring is little.
-    largest = light[field].max(axis=0)
     theirs = largest.copy()
-    np.maximum(theirs[1:], largest[:-1], out=theirs[1:])
-    np.maximum(theirs[:-1], largest[1:], out=theirs[:-1])
-    more = np.sort(np.clip(light[number] - _MUCH_MORE * theirs, 0, None))
-    return Comparison(
-        _like(light[number], usual),
-        float((np.sum(light[number] * usual) / np.sum(usual**2)) ** 2),
-        float(more[:-_COSMIC].sum() / usual.sum()),
-        min(field) < number < max(field),
-    )
+    np.maximum(theirs[:, 1:], largest[:, :-1], out=theirs[:, 1:])
+    np.maximum(theirs[:, :-1], largest[:, 1:], out=theirs[:, :-1])
+    more = np.sort(np.clip(own - _MUCH_MORE * theirs, 0, None), axis=1)[:, :-_COSMIC].sum(axis=1)
+    total, power = usual.sum(axis=1), np.sum(usual**2, axis=1)
+    share = np.sum(own * usual, axis=1)
+    likes = np.sum(_unit(own) * _unit(usual), axis=1)
+    for place, number in enumerate(numbers):
+        if np.count_nonzero(usual[place]) < _FEW_BINS:
+            yield None
+            continue
+        yield Comparison(
+            float(likes[place]),
+            float((share[place] / power[place]) ** 2),
+            float(more[place] / total[place]),
+            min(fields[place]) < number < max(fields[place]),
+        )
 
 
-def _like(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
-    """Return the correlation of two maps; 0 where one of them is level."""
-    first, second = first - first.mean(), second - second.mean()
-    power = float(np.sum(first**2) * np.sum(second**2))
-    return float(np.sum(first * second)) / math.sqrt(power) if power > 0 else 0.0
+def _unit(light: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return maps as vectors whose products are correlations; zeros of a level map."""
+    above = light - light.mean(axis=1, keepdims=True)
+    lengths = np.sqrt(np.sum(above**2, axis=1, keepdims=True))
+    return np.asarray(np.divide(above, lengths, out=np.zeros_like(above), where=lengths > 0))

@@ -25,8 +25,10 @@ _WARM = 4.0  # the same of a master, which has less noise
 _FEW_HOT = 6
 _REAL = 3.0  # times what noise makes of a pattern's power
 _FEW_PIXELS = 64
+_ENOUGH_PIXELS = 1000  # for where the middle is, and what is far from it
 _LIT = 0.2  # of the light of bright pixels: what is less is no lit pixel
 _FEW_PIECES = 12
+_OF_MEAN_DEVIATION = math.sqrt(math.pi / 2)
 _WANDERING = 3.0  # times the range of those that belong together: then it is no step
 
 
@@ -60,6 +62,16 @@ def _median(values: NDArray[Any], axis: Any = None) -> Any:
         return np.nanmedian(values, axis=axis)
 
 
+def _few(rows: NDArray[Any]) -> NDArray[Any]:
+    """Return some pixels of each frame: enough for where the middle is."""
+    return rows[:, :: rows.shape[1] // _ENOUGH_PIXELS | 1]
+
+
+def _middle(values: NDArray[Any]) -> float:
+    """Return the median of an odd number of values; of an even one the upper, in half the time."""
+    return float(np.partition(values, len(values) // 2)[len(values) // 2])
+
+
 def _medians_along(values: NDArray[Any], axis: int) -> NDArray[Any]:
     """Return medians along one axis, of many short rows as quickly as masters are made."""
     if not np.isfinite(values).all():
@@ -75,10 +87,13 @@ def _spreads(values: NDArray[Any]) -> NDArray[Any]:
     Deviations of whole numbers have a coarse median, which only says what is far.
     """
     rows = values.reshape(len(values), -1)
-    rows = rows - _median(rows, 1)[:, np.newaxis]
-    coarse = SIGMA_OF_MAD * _median(np.abs(rows), 1)
-    far = np.where(coarse > 0, _FAR * coarse, np.inf)[:, np.newaxis]
-    return np.asarray(np.sqrt(np.nanmean(np.clip(rows, -far, far) ** 2, axis=1)))
+    few = _few(rows)
+    middle = _median(few, 1)[:, np.newaxis]
+    coarse = SIGMA_OF_MAD * _median(np.abs(few - middle), 1)
+    far = np.where(coarse > 0, _FAR * coarse, np.inf)[:, np.newaxis].astype(rows.dtype)
+    squares = np.clip(rows - middle, -far, far) ** 2
+    mean = np.mean if np.isfinite(squares).all() else np.nanmean
+    return np.asarray(np.sqrt(mean(squares, axis=1)))
 
 
 def _parts(figures: NDArray[Any], step: float) -> tuple[tuple[int, ...], ...]:
@@ -177,8 +192,8 @@ def unlit_verdicts(
         return []
 
     def offset(limit: float) -> Verdict:
-        left = samples - _medians_along(samples, 0)
-        levels = _median(left.reshape(n_frames, -1), 1) / max(noise, 1 / 3)
+        few = _few(samples.reshape(n_frames, -1))
+        levels = _median(few - _medians_along(few, 0), 1) / max(noise, 1 / 3)
         return _stepwise("offset", np.asarray(levels), limit)
 
     def hot(limit: float) -> Verdict:
@@ -252,7 +267,7 @@ def lit_verdicts(
     lit = middle > _LIT * bright
     if not bright > 0 or np.count_nonzero(lit) < _FEW_PIXELS:
         return []
-    brightness = _median(samples[:, lit], 1)
+    brightness = _median(_few(samples[:, lit]), 1)
     usual = brightness * np.asarray(levels) / float(np.median(brightness * np.asarray(levels)))
     samples = samples / brightness.reshape(-1, 1, 1, 1)
     middle = _medians_along(samples, 0)
@@ -340,19 +355,40 @@ def science_figures(
     >>> round(found["level"]), round(found["noise"]), found["negative"]
     (100, 5, 0.0)
     """
-    finite = calibrated[np.isfinite(calibrated)]
-    known = raw[np.isfinite(raw)] if raw.dtype.kind == "f" else raw.reshape(-1)
-    if not finite.size or not known.size:
+    known = raw if raw.dtype.kind in "iu" else raw[np.isfinite(raw)]
+    finite = np.isfinite(calibrated)
+    if not finite.any() or not known.size:
         nothing = dict.fromkeys(("noise", "negative", "saturated", "residue"), 0.0)
         return {"level": math.nan, **nothing}
-    noise = float(_spreads(_local(raw.astype("f4"))[np.newaxis])[0])
+    level, noise = _level_and_noise(calibrated, bool(finite.all()))
+    raw_noise = noise if hot_pixels is None else _level_and_noise(raw, known.size == raw.size)[1]
     return {
-        "level": float(np.median(finite)),
-        "noise": float(_spreads(_local(calibrated.astype("f4"))[np.newaxis])[0]),
-        "negative": float(np.count_nonzero(finite < 0)) / finite.size,
-        "saturated": float(np.count_nonzero(known == known.max())) / known.size,
-        "residue": 0.0 if hot_pixels is None else _residue(*hot_pixels, math.sqrt(2) * noise),
+        "level": level,
+        "noise": noise,
+        "negative": float(np.count_nonzero(calibrated < 0) / np.count_nonzero(finite)),
+        "saturated": float(np.count_nonzero(known == known.max()) / known.size),
+        "residue": 0.0 if hot_pixels is None else _residue(*hot_pixels, math.sqrt(2) * raw_noise),
     }
+
+
+def _level_and_noise(pieces: NDArray[Any], all_known: bool) -> tuple[float, float]:
+    """Return the level and the noise of pieces of rows: of the middle one of all of them.
+
+    Stars and hot pixels are in few pieces; whole numbers do not make means coarse.
+    """
+    values = pieces.astype("f4")
+    if not all_known:
+        values = values[np.isfinite(values).all(axis=1)]
+        if not len(values):  # each has a pixel without a value: then those that have one
+            values = pieces[np.isfinite(pieces)].astype("f4")[:, np.newaxis]
+            return float(np.median(values)), 0.0
+    middle = values.shape[1] // 2
+    medians = np.partition(values, middle, axis=1)[:, middle]
+    values -= medians[:, np.newaxis]
+    np.abs(values, out=values)
+    deviations = values.mean(axis=1)
+    noise = _middle(deviations) * _OF_MEAN_DEVIATION
+    return _middle(medians), noise * math.sqrt(middle / max(middle - 0.5, 0.5))
 
 
 def _residue(raw: NDArray[Any], dark: NDArray[Any], noise: float) -> float:
@@ -362,6 +398,6 @@ def _residue(raw: NDArray[Any], dark: NDArray[Any], noise: float) -> float:
     n_hot = np.count_nonzero(hot)
     if not noise > 0 or n_hot < _FEW_HOT:
         return 0.0
-    ratio = abs(float(_median(left[hot] / dark[hot])))
-    error = noise / (float(_median(dark[hot])) * math.sqrt(n_hot))
+    ratio = abs(_middle(left[hot] / dark[hot]))
+    error = noise / (_middle(dark[hot]) * math.sqrt(n_hot))
     return ratio if ratio > _CERTAIN * error else 0.0

@@ -1,0 +1,89 @@
+"""What is kept of a science frame's pixels on their way, to see whether it is what it seems."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daskred.arrays.masterfiles import LoadedMasters
+from daskred.kernels.sampling import picked_sample, places_of
+from daskred.kernels.scratch import scratch
+from daskred.kernels.stars import Light, light_of_stars, strips_of
+from daskred.kernels.witness import science_figures
+
+
+class Samples:
+    """A sparse sample of a frame, before and after it is calibrated, and strips of its rows.
+
+    Parameters
+    ----------
+    shapes
+        Of its images.
+    """
+
+    def __init__(self, shapes: Sequence[tuple[int, int]]) -> None:
+        self._shapes = shapes
+        self._raw: list[NDArray[Any]] = []
+        self._calibrated: list[NDArray[Any]] = []
+        self._hot_pixels: list[NDArray[Any]] = []
+        self._hot_in_darks: list[NDArray[Any]] = []
+        self._stars: list[Light] = []
+
+    def add_raw(
+        self, number: int, first_row: int, band: NDArray[Any], masters: LoadedMasters
+    ) -> None:
+        """Take from a band of an image before it is calibrated."""
+        self._raw.append(picked_sample(self._shapes[number]).of(band, first_row))
+        if hot := masters.hot_pixels:
+            self._hot_pixels.append(hot.excess(band, first_row))
+            if first_row == 0:
+                self._hot_in_darks.append(hot.dark)
+
+    def add_calibrated(self, number: int, first_row: int, band: NDArray[Any]) -> None:
+        """Take from a band of an image as it comes out; bands come in their order."""
+        shape = self._shapes[number]
+        self._calibrated.append(picked_sample(shape).of(band, first_row))
+        strips = strips_of(shape, len(self._shapes))
+        rows = scratch("strips", strips.shape, "f4")
+        strips.copy(band, first_row, rows)
+        if first_row + len(band) == shape[0]:
+            self._stars.append(light_of_stars(rows, strips))
+
+    def _joined(self, parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
+        """Return a sample as pieces of rows; all images of a frame have pieces of one length."""
+        return np.concatenate(parts).reshape(-1, places_of(self._shapes[0]).length)
+
+    @property
+    def light(self) -> bytes:
+        """Where the light of its stars lies; nothing before its pixels have been read."""
+        return b"".join(light.bins.tobytes() for light in self._stars)
+
+    def figures(self, oddities: Mapping[str, float]) -> dict[str, float]:
+        """Return what the pixels say of their frame, by the names of the checks.
+
+        Parameters
+        ----------
+        oddities
+            What was found in all raw pixels.
+
+        Returns
+        -------
+        dict
+            Empty before its pixels have been read.
+        """
+        if not self._stars:
+            return {}
+        hot_pixels = None
+        if self._hot_pixels:
+            hot_pixels = np.concatenate(self._hot_pixels), np.concatenate(self._hot_in_darks)
+        return {
+            **science_figures(self._joined(self._raw), self._joined(self._calibrated), hot_pixels),
+            "wrapped": 0.0,
+            "clipped": 0.0,
+            **oddities,
+            "stars": float(np.mean([light.part for light in self._stars])),
+            "trail": float(np.mean([light.length for light in self._stars])),
+        }
