@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, lru_cache, partial
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from daskred.fits.hdus import read_hdus
+from daskred.fits.hdus import read_first_header, read_hdus
 from daskred.fits.images import images_of
 from daskred.fits.pixels import bands_of, read_rows
 from daskred.kernels.calibrate import divisor, effective_dark, effective_sigma, sum_of_terms
-from daskred.kernels.sampling import HotPixels
+from daskred.kernels.sampling import HotPixels, picked_sample, places_of
+from daskred.kernels.witness import flat_pieces
 from daskred.model.frame import Image
 from daskred.products.extensions import is_extension
 
@@ -138,7 +139,8 @@ class LoadedMasters:
     """The masters of one image, ready for use: what to subtract, and what to divide by.
 
     Where uncertainties are wanted, also their variances, and the level above which a pixel's signal
-    makes noise; None where that is zero.
+    makes noise; None where that is zero. And of how many frames what is subtracted is known to be
+    the median.
     """
 
     dark: NDArray[Any] | None
@@ -146,6 +148,16 @@ class LoadedMasters:
     dark_variance: NDArray[Any] | None = None
     flat_variance: NDArray[Any] | None = None
     zero: NDArray[Any] | None = None
+    n_frames: int = 1
+
+    @cached_property
+    def pattern(self) -> tuple[NDArray[np.float32], int] | None:
+        """The fine pattern of a sample of the dark, and of how many frames that is the median."""
+        if self.dark is None:
+            return None
+        shape = (self.dark.shape[0], self.dark.shape[1])
+        pieces = picked_sample(shape).of(self.dark, 0).reshape(-1, places_of(shape).length)
+        return flat_pieces(pieces)[0], self.n_frames
 
     @cached_property
     def hot_pixels(self) -> HotPixels | None:
@@ -154,8 +166,10 @@ class LoadedMasters:
 
     def rows(self, rows: slice) -> LoadedMasters:
         """Return a band of them."""
-        planes = (self.dark, self.divisor, self.dark_variance, self.flat_variance, self.zero)
-        return LoadedMasters(*(None if plane is None else plane[rows] for plane in planes))
+        names = ("dark", "divisor", "dark_variance", "flat_variance", "zero")
+        planes = {name: getattr(self, name) for name in names}
+        bands: dict[str, Any] = {n: None if p is None else p[rows] for n, p in planes.items()}
+        return replace(self, **bands)
 
 
 def data_images(path: str, plane: str = "") -> list[Image]:
@@ -218,9 +232,19 @@ def _load(files: MasterFiles, n_images: int, sigmas: bool) -> tuple[LoadedMaster
                 dark_variance=dark_variance,
                 flat_variance=None if flat_sigma is None else np.square(flat_sigma),
                 zero=zero,
+                n_frames=_n_frames(files),
             )
         )
     return tuple(loaded)
+
+
+def _n_frames(files: MasterFiles) -> int:
+    """Return of how many frames a dark, or a bias, is the median; 1 where more is subtracted."""
+    path = files.dark or files.bias
+    if path is None or files.terms or files.scale != 1:
+        return 1
+    number = read_first_header(path).get("NCOMBINE")
+    return number if isinstance(number, int) and number > 0 else 1
 
 
 def _rows_of(path: str, number: int, rows: slice, plane: str) -> NDArray[Any] | None:

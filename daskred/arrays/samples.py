@@ -30,6 +30,7 @@ class Samples:
         self._calibrated: list[NDArray[Any]] = []
         self._hot_pixels: list[NDArray[Any]] = []
         self._hot_in_darks: list[NDArray[Any]] = []
+        self._patterns: list[tuple[NDArray[Any], int]] = []
         self._stars: list[Light] = []
 
     def add_raw(
@@ -37,10 +38,12 @@ class Samples:
     ) -> None:
         """Take from a band of an image before it is calibrated."""
         self._raw.append(picked_sample(self._shapes[number]).of(band, first_row))
-        if hot := masters.hot_pixels:
+        hot, pattern = masters.hot_pixels, masters.pattern
+        if hot and pattern:
             self._hot_pixels.append(hot.excess(band, first_row))
             if first_row == 0:
                 self._hot_in_darks.append(hot.dark)
+                self._patterns.append(pattern)
 
     def add_calibrated(self, number: int, first_row: int, band: NDArray[Any]) -> None:
         """Take from a band of an image as it comes out; bands come in their order."""
@@ -76,11 +79,15 @@ class Samples:
         """
         if not self._stars:
             return {}
-        hot_pixels = None
+        hot_pixels = pattern = None
         if self._hot_pixels:
             hot_pixels = np.concatenate(self._hot_pixels), np.concatenate(self._hot_in_darks)
+            pieces, n_frames = zip(*self._patterns, strict=True)
+            pattern = np.concatenate(pieces), n_frames[0]
         return {
-            **science_figures(self._joined(self._raw), self._joined(self._calibrated), hot_pixels),
+            **science_figures(
+                self._joined(self._raw), self._joined(self._calibrated), hot_pixels, pattern
+            ),
             "wrapped": 0.0,
             "clipped": 0.0,
             **oddities,

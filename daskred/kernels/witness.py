@@ -25,6 +25,7 @@ _WARM = 4.0  # the same of a master, which has less noise
 _FEW_HOT = 6
 _REAL = 3.0  # times what noise makes of a pattern's power
 _FEW_PIXELS = 64
+_MOSTLY_REAL = 0.5  # of the power of a pattern, the rest being noise
 _ENOUGH_PIXELS = 1000  # for where the middle is, and what is far from it
 _LIT = 0.2  # of the light of bright pixels: what is less is no lit pixel
 _FEW_PIECES = 12
@@ -328,6 +329,7 @@ def science_figures(
     raw: NDArray[Any],
     calibrated: NDArray[Any],
     hot_pixels: tuple[NDArray[Any], NDArray[Any]] | None = None,
+    pattern: tuple[NDArray[Any], int] | None = None,
 ) -> dict[str, float]:
     """Return what a sample of a science frame says of it, by the names of the checks.
 
@@ -340,13 +342,15 @@ def science_figures(
     hot_pixels
         By how much hot pixels are above one beside them, in the frame and in its dark; None where
         there is none.
+    pattern
+        The sample of the dark, or of the bias, and of how many frames that is the median.
 
     Returns
     -------
     dict
         ``level`` (NaN where no pixel has a value) and ``noise``, in units of pixels; ``negative``,
-        ``saturated``: parts of the pixels; ``residue``: how much of the hot pixels is left, or was
-        taken too much.
+        ``saturated``: parts of the pixels; ``residue``: how much of the hot pixels, or of the
+        pattern, is left, or was taken too much.
 
     Examples
     --------
@@ -360,35 +364,52 @@ def science_figures(
     if not finite.any() or not known.size:
         nothing = dict.fromkeys(("noise", "negative", "saturated", "residue"), 0.0)
         return {"level": math.nan, **nothing}
-    level, noise = _level_and_noise(calibrated, bool(finite.all()))
-    raw_noise = noise if hot_pixels is None else _level_and_noise(raw, known.size == raw.size)[1]
+    level, _, noise = _flattened(calibrated)
+    residues = [0.0]
+    if hot_pixels is not None or pattern is not None:
+        _, local, raw_noise = _flattened(raw)
+        if hot_pixels is not None:
+            residues.append(_residue(*hot_pixels, math.sqrt(2) * raw_noise))
+        if pattern is not None:
+            residues.append(_pattern_residue(local, *pattern, raw_noise))
     return {
         "level": level,
         "noise": noise,
         "negative": float(np.count_nonzero(calibrated < 0) / np.count_nonzero(finite)),
         "saturated": float(np.count_nonzero(known == known.max()) / known.size),
-        "residue": 0.0 if hot_pixels is None else _residue(*hot_pixels, math.sqrt(2) * raw_noise),
+        "residue": max(residues),
     }
 
 
-def _level_and_noise(pieces: NDArray[Any], all_known: bool) -> tuple[float, float]:
-    """Return the level and the noise of pieces of rows: of the middle one of all of them.
+def flat_pieces(pieces: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return pieces of rows, each less its middle value, and these.
 
-    Stars and hot pixels are in few pieces; whole numbers do not make means coarse.
+    Examples
+    --------
+    >>> flat_pieces(np.array([[1, 2, 9]]))
+    (array([[-1.,  0.,  7.]], dtype=float32), array([2.], dtype=float32))
     """
-    values = pieces.astype("f4")
-    if not all_known:
-        values = values[np.isfinite(values).all(axis=1)]
-        if not len(values):  # each has a pixel without a value: then those that have one
-            values = pieces[np.isfinite(pieces)].astype("f4")[:, np.newaxis]
-            return float(np.median(values)), 0.0
-    middle = values.shape[1] // 2
-    medians = np.partition(values, middle, axis=1)[:, middle]
-    values -= medians[:, np.newaxis]
-    np.abs(values, out=values)
-    deviations = values.mean(axis=1)
-    noise = _middle(deviations) * _OF_MEAN_DEVIATION
-    return _middle(medians), noise * math.sqrt(middle / max(middle - 0.5, 0.5))
+    middle = pieces.shape[1] // 2
+    levels = np.partition(pieces, middle, axis=1)[:, middle].astype("f4")
+    return np.subtract(pieces, levels[:, np.newaxis], dtype="f4"), levels
+
+
+def _flattened(pieces: NDArray[Any]) -> tuple[float, NDArray[np.float32], float]:
+    """Return the level of pieces of rows, what they are without theirs, and their noise.
+
+    Level and noise are those of the middle piece: stars and hot pixels are in few of them; and
+    whole numbers do not make means coarse.
+    """
+    local, levels = flat_pieces(pieces)
+    deviations = np.abs(local).mean(axis=1)
+    if not (known := np.isfinite(deviations)).all():
+        if not known.any():  # each has a pixel without a value
+            return float(np.nanmedian(pieces)), local, 0.0
+        deviations, levels = deviations[known], levels[known]
+    middle = local.shape[1] // 2
+    # The middle of so few pixels has its share of the noise.
+    share = math.sqrt(middle / max(middle - 0.5, 0.5))
+    return _middle(levels), local, _middle(deviations) * _OF_MEAN_DEVIATION * share
 
 
 def _residue(raw: NDArray[Any], dark: NDArray[Any], noise: float) -> float:
@@ -401,3 +422,25 @@ def _residue(raw: NDArray[Any], dark: NDArray[Any], noise: float) -> float:
     ratio = abs(_middle(left[hot] / dark[hot]))
     error = noise / (_middle(dark[hot]) * math.sqrt(n_hot))
     return ratio if ratio > _CERTAIN * error else 0.0
+
+
+def _pattern_residue(
+    local: NDArray[np.float32], pattern: NDArray[np.float32], n_frames: int, noise: float
+) -> float:
+    """Return what part of the pattern of a dark is not in a frame, to which it is added then.
+
+    A dark of few frames is mostly noise, which is in no other frame: then nothing is said. Nor where
+    a frame has more of it, as pixels that answer to light alike may make a lit one have.
+    """
+    known = np.isfinite(local) & np.isfinite(pattern) & (np.abs(pattern) < _HOT * noise)
+    if local.shape != pattern.shape or np.count_nonzero(known) < _FEW_PIXELS or not noise > 0:
+        return 0.0
+    expected = np.where(known, pattern, 0)
+    power = float(np.sum(expected * expected))
+    real = 1 - np.count_nonzero(known) * math.pi / 2 * noise**2 / n_frames / max(power, 1e-30)
+    if real < _MOSTLY_REAL:
+        return 0.0
+    found = np.clip(np.where(known, local, 0), -_FAR * noise, _FAR * noise)
+    missing = 1 - float(np.sum(found * expected)) / power / real
+    error = noise / math.sqrt(power) / real
+    return missing if missing > _CERTAIN * error else 0.0

@@ -17,8 +17,8 @@ _WORDS = {
     "wrapped": "{figure:.0f} of its pixels are far below zero: signed integers of 16 bits"
     " had no room for them",
     "negative": "{figure:.0%} of its pixels would be negative: what is subtracted is not below it",
-    "residue": "{figure:.0%} of the charge of its hot pixels differs from the dark's: of another"
-    " temperature, time or orientation",
+    "residue": "{figure:.0%} of the dark's hot pixels, or of its pattern, is not in it, or left: of"
+    " another temperature, time or orientation",
 }
 
 

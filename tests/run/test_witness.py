@@ -459,3 +459,30 @@ def test_a_science_frame_turned_is_noticed_by_few_and_by_many_hot_pixels(
     told = named(reduce_night(open_night(make_night.folder), tmp_path / "out"))
     assert set(told) == {"s-1.fits"}
     assert "hot pixels" in told["s-1.fits"]
+
+
+@pytest.mark.parametrize("sky", [5, 20000])
+@pytest.mark.parametrize(("n_darks", "size", "told"), [(9, 3.0, True), (1, 3.0, False)])
+def test_a_science_frame_turned_is_noticed_by_the_fixed_pattern(
+    make_night: NightMaker, tmp_path: Path, n_darks: int, size: float, told: bool, sky: int
+) -> None:
+    make_night.shape = (100, 100)
+    pattern = np.random.default_rng(3).normal(0, size, (100, 100))
+    names = []
+    for kind, number in (("Dark", n_darks), ("Flat", 4), ("Light", 4)):
+        for n in range(number):
+            light = {"Dark": 0, "Flat": 20000, "Light": sky}[kind]
+            path = make_night.add(f"{kind.lower()}{n}.fits", kind, 0, 5.0, shape=(100, 100))
+            turned = pattern[::-1] if path.name == "light2.fits" else pattern
+            with fits.open(path, mode="update") as hdus:
+                noise = RANDOM.normal(0, 3, (100, 100))
+                hdus[0].data = np.rint(500 + turned + noise + RANDOM.poisson(light, (100, 100)))
+                hdus[0].data = hdus[0].data.astype("u2")
+            names.append(path.name)
+    found = named(reduce_night(open_night(make_night.folder), tmp_path / "out"))
+    # Nothing can be told under the noise of a bright sky.
+    if told and sky < 100:
+        assert set(found) == {"light2.fits"}
+        assert "of its pattern" in found["light2.fits"]
+    else:
+        assert not found
