@@ -429,8 +429,8 @@ def _pattern_residue(
 ) -> float:
     """Return what part of the pattern of a dark is not in a frame, to which it is added then.
 
-    A dark of few frames is mostly noise, which is in no other frame: then nothing is said. Nor where
-    a frame has more of it, as pixels that answer to light alike may make a lit one have.
+    A dark of few frames is mostly noise, which is in no other frame: then nothing is said. Nor
+    where a frame has more of it, as pixels that answer to light alike may make a lit one have.
     """
     known = np.isfinite(local) & np.isfinite(pattern) & (np.abs(pattern) < _HOT * noise)
     if local.shape != pattern.shape or np.count_nonzero(known) < _FEW_PIXELS or not noise > 0:
