@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from daskred.arrays.masterfiles import LoadedMasters, Masters, part_of, read_images
+from daskred.arrays.loaded import LoadedMasters
+from daskred.arrays.masterfiles import Masters, part_of, read_images
 from daskred.arrays.samples import Samples
 from daskred.arrays.sources import Source, check_unchanged
 from daskred.fits.hdus import read_first_header

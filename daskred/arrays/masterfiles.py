@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cache, cached_property, lru_cache, partial
+from dataclasses import dataclass, field
+from functools import cache, lru_cache, partial
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from daskred.arrays.loaded import LoadedMasters
 from daskred.fits.hdus import read_first_header, read_hdus
 from daskred.fits.images import images_of
 from daskred.fits.pixels import bands_of, read_rows
 from daskred.kernels.calibrate import divisor, effective_dark, effective_sigma, sum_of_terms
-from daskred.kernels.sampling import HotPixels, picked_sample, places_of
-from daskred.kernels.witness import flat_pieces
 from daskred.model.frame import Image
 from daskred.products.extensions import is_extension
 
@@ -132,44 +131,6 @@ class MasterFiles:
             return effective_dark(dark, bias, self.scale)
         sigma = effective_sigma(dark, bias, self.scale)
         return None if sigma is None else np.square(sigma)
-
-
-@dataclass(frozen=True, eq=False)
-class LoadedMasters:
-    """The masters of one image, ready for use: what to subtract, and what to divide by.
-
-    Where uncertainties are wanted, also their variances, and the level above which a pixel's signal
-    makes noise; None where that is zero. And of how many frames what is subtracted is known to be
-    the median.
-    """
-
-    dark: NDArray[Any] | None
-    divisor: NDArray[Any] | None
-    dark_variance: NDArray[Any] | None = None
-    flat_variance: NDArray[Any] | None = None
-    zero: NDArray[Any] | None = None
-    n_frames: int = 1
-
-    @cached_property
-    def pattern(self) -> tuple[NDArray[np.float32], int] | None:
-        """The fine pattern of a sample of the dark, and of how many frames that is the median."""
-        if self.dark is None:
-            return None
-        shape = (self.dark.shape[0], self.dark.shape[1])
-        pieces = picked_sample(shape).of(self.dark, 0).reshape(-1, places_of(shape).length)
-        return flat_pieces(pieces)[0], self.n_frames
-
-    @cached_property
-    def hot_pixels(self) -> HotPixels | None:
-        """The hot pixels of the dark."""
-        return None if self.dark is None else HotPixels(self.dark)
-
-    def rows(self, rows: slice) -> LoadedMasters:
-        """Return a band of them."""
-        names = ("dark", "divisor", "dark_variance", "flat_variance", "zero")
-        planes = {name: getattr(self, name) for name in names}
-        bands: dict[str, Any] = {n: None if p is None else p[rows] for n, p in planes.items()}
-        return replace(self, **bands)
 
 
 def data_images(path: str, plane: str = "") -> list[Image]:

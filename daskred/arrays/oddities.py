@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daskred.fits.pixels import bands_of
-from daskred.kernels.level import piled_up
+from daskred.kernels.piles import piled_up
 from daskred.model.frame import Image
 from daskred.model.readout import Section
 

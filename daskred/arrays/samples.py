@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from daskred.arrays.masterfiles import LoadedMasters
+from daskred.arrays.loaded import LoadedMasters
+from daskred.kernels.figures import science_figures
 from daskred.kernels.sampling import picked_sample, places_of
 from daskred.kernels.scratch import scratch
 from daskred.kernels.stars import Light, light_of_stars, strips_of
-from daskred.kernels.witness import science_figures
 
 
 class Samples:

@@ -11,24 +11,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from daskred.arrays.frames import measure_frames, measure_source
-from daskred.arrays.masterfiles import MasterArrays
 from daskred.arrays.masters import (
-    MasterLevel,
-    level_of_master,
-    noise_of,
     precision_of,
     reduction_of,
-    rows_of_level,
-    tile_options,
-    usable_lights,
     wants_levels,
 )
-from daskred.arrays.noise import MasterNoise
-from daskred.arrays.sources import ArraySource
-from daskred.arrays.tiles import Stack, Tile, tile_graph
+from daskred.arrays.tiles import Stack, tile_graph
 from daskred.arrays.view import (
     Layer,
     check_alike,
@@ -57,10 +46,20 @@ from daskred.arrays.view_nodes import (
     masters_node,
     name_of,
 )
+from daskred.arrays.view_tasks import (
+    as_list,
+    level_of_tiles,
+    measure_arrays,
+    measure_block,
+    noise_of_master,
+    options_of_tiles,
+    plane_of_master,
+    reduce_block,
+    rounded,
+)
 from daskred.engine.task import Key
-from daskred.model.errors import FrameError, FramesError, RequestError
+from daskred.model.errors import FrameError, RequestError
 from daskred.model.frame import Frame
-from daskred.model.mask import NO_DATA
 from daskred.model.plan import MasterKind
 from daskred.model.readout import Readout
 from daskred.options import BY_NAME, Options
@@ -70,125 +69,6 @@ if TYPE_CHECKING:
     import xarray as xr
 
     Given = Iterable[Frame] | xr.DataArray
-
-
-def _measure_block(
-    frames: Sequence[Frame],
-    options: Options,
-    lit: bool,
-    which: slice,
-    looks: Any,
-    masters: MasterArrays,
-) -> list[Any]:
-    return measure_frames(list(zip(frames, looks[which], strict=True)), masters, options, lit)
-
-
-def _measure_arrays(
-    number: int, options: Options, lit: bool, masters: MasterArrays, block: Any
-) -> list[Any]:
-    sources = (ArraySource({number: image}) for image in block)
-    return [measure_source(source, masters, options.normalize, lit) for source in sources]
-
-
-def _tile_options(
-    kind: MasterKind,
-    number: int,
-    frames: Sequence[Frame],
-    options: Options,
-    zero: MasterArrays | None,
-    *measured: Sequence[Any],
-) -> dict[str, Any]:
-    """Return what the reduction of a tile has to know, of frames whose levels were measured."""
-    flat = kind == "flat"
-    found = [measurement for block in measured for measurement in block]
-    lights = usable_lights(frames, found, flat, options.limits) if found else []
-    levels = [light.level for light in lights]
-    noise = noise_of(kind, frames, zero) if options.reject == "noise" else None
-    which = [0] * len(frames) if flat else []
-    return tile_options(kind, number, frames, options, levels, which, noise)
-
-
-def _as_list(*parts: Any) -> list[Any]:
-    return list(parts)
-
-
-def _level_of_master(
-    readout: Readout,
-    options: Options,
-    precision: str,
-    paths: Sequence[str],
-    n_bands: Sequence[int],
-    *tiles: Tile,
-) -> MasterLevel:
-    """Return what a master flat is divided by, of all tiles of all its images."""
-    images, first = [], 0
-    for n in n_bands:
-        image_tiles = tiles[first : first + n]
-        images.append(
-            np.concatenate([tile.arrays[0].astype(precision, copy=False) for tile in image_tiles])
-        )
-        first += n
-    step = 1 if options.normalize_amplifiers else rows_of_level(readout, options)
-    text = "the master flat cannot be normalised"
-    refuse = FramesError(tuple(FrameError(path, text) for path in paths))
-    return level_of_master([image[::step] for image in images], step, readout, options, refuse)
-
-
-def _rounded(precision: str, stack: Stack, tile: Tile) -> Tile:
-    """Return a tile whose values are kept as they are divided by the level."""
-    value, *beside = tile.arrays
-    stack.check_unchanged()
-    return tile._replace(arrays=(value.astype(precision, copy=False), *beside))
-
-
-def _plane(
-    name: str,
-    number: int,
-    first_row: int,
-    dtypes: tuple[str, str],
-    tile: Tile,
-    level: MasterLevel | None = None,
-    noise: MasterNoise | None = None,
-) -> NDArray[Any]:
-    """Return a band of what a master has: pixels, or what stands beside them."""
-    arrays = tile.arrays
-    precision, dtype = dtypes
-    value = arrays[0].astype(precision, copy=False)
-    if name == "mask":
-        return np.where(np.isfinite(value), 0, NO_DATA).astype("u1")
-    if name in ("n_used", "n_rejected"):
-        return np.array(arrays[1 if name == "n_used" else 2])
-    divided = (level or MasterLevel()).divide(value, number, first_row)
-    if name == "uncertainty" and noise:
-        return noise.sigma(divided.astype("f8"), arrays[1], number, first_row)
-    return divided.astype(dtype)
-
-
-def _noise(
-    readout: Readout,
-    method: str,
-    options: dict[str, Any],
-    level: MasterLevel | None,
-    zero: MasterArrays | None,
-    dark: MasterArrays | None,
-) -> MasterNoise:
-    return MasterNoise(
-        readout=readout,
-        method=method,
-        zero=None if readout.is_above_bias else zero,
-        levels=tuple(options.get("levels", ())),
-        level=level or MasterLevel(),
-        weights=tuple(options.get("weights", ())),
-        dark=dark,
-    )
-
-
-def _reduce_block(
-    reduce: Any, rows: slice, is_flat: bool, block: Any, options: dict[str, Any], masters: Any
-) -> Tile:
-    """Reduce a band of an array ``(frame, rows, x)``."""
-    darks = [masters.rows(0, block.shape[1:], rows)[np.newaxis]] if is_flat else []
-    return Tile(reduce(np.ascontiguousarray(block), *darks, **options), [])
 
 
 @dataclass
@@ -242,7 +122,7 @@ class _Graph:
             layer = dict(self.layer)
             for place, (rows, key) in enumerate(self.tiles):
                 types = (self.precision, options.dtype)
-                work = partial(_plane, plane, self.number, rows.start, types)
+                work = partial(plane_of_master, plane, self.number, rows.start, types)
                 layer[(name, place, 0)] = (work, key, self.level, self.noise)
             data = lazy(name, layer, (heights, (self.shape[1],)), dtype, self.needs)
             about = {"units": self.unit, "combine": options.combine, "n_frames": self.n_frames}
@@ -325,34 +205,34 @@ def master_of_frames(
     if wants_levels(kind, options):
         for place, block in enumerate(frame_blocks(frames)):
             measured.append(("levels", token, place))
-            work = partial(_measure_block, frames[block], options, flat, block)
+            work = partial(measure_block, frames[block], options, flat, block)
             layer[measured[-1]] = (work, looks, masters)
     darks: Any = ()
     if flat:
         darks = ("darks", token)
-        layer[darks] = (_as_list, masters)
+        layer[darks] = (as_list, masters)
     all_tiles: list[list[tuple[slice, Key]]] = []
     # A flat's own level is that of all its images.
     for image in range(len(frames[0].layout)) if flat else (number,):
         known: Key = ("options", token, image)
-        layer[known] = (partial(_tile_options, kind, image, frames, options), zeros, *measured)
+        layer[known] = (partial(options_of_tiles, kind, image, frames, options), zeros, *measured)
         stack = Stack(frames, image, options)
         all_tiles.append([])
         for rows in cut_into_rows(stack):
             reduce = reduction_of(kind, options)
             key, tile = tile_graph(token, stack, image, rows, reduce, looks, darks, known)
-            layer[key] = (partial(_rounded, graph.precision, stack), tile[key])
+            layer[key] = (partial(rounded, graph.precision, stack), tile[key])
             all_tiles[-1].append((rows, key))
     graph.tiles = all_tiles[number if flat else 0]
     if flat:
         graph.level = ("level", token)
         n_bands = [len(tiles) for tiles in all_tiles]
         paths = [frame.path for frame in frames]
-        level_work = partial(_level_of_master, readout, options, graph.precision, paths, n_bands)
+        level_work = partial(level_of_tiles, readout, options, graph.precision, paths, n_bands)
         layer[graph.level] = (level_work, *(key for tiles in all_tiles for _, key in tiles))
     if options.uncertainty:
         graph.noise = ("noise", token)
-        noise_work = partial(_noise, readout, options.combine)
+        noise_work = partial(noise_of_master, readout, options.combine)
         known = ("options", token, number)
         layer[graph.noise] = (noise_work, known, graph.level, zeros, masters if flat else None)
     return graph.labelled()
@@ -402,7 +282,7 @@ def _master_of_array(
         graph.needs.append(by_frame)
         for place in range(by_frame.numblocks[0]):
             measured.append(("levels", token, place))
-            work = partial(_measure_arrays, 0, options, kind == "flat")
+            work = partial(measure_arrays, 0, options, kind == "flat")
             layer[measured[-1]] = (work, masters, (by_frame.name, place, 0, 0))
     known: Key = ("options", token)
     layer[known] = (partial(_array_options, kind, n_frames, graph.precision, options), *measured)
@@ -410,7 +290,7 @@ def _master_of_array(
     for place, n_rows in enumerate(tiled.chunks[1]):
         rows = slice(start, start + n_rows)
         key: Key = ("tile", token, place)
-        reduce_work = partial(_reduce_block, reduction_of(kind, options), rows, flat)
+        reduce_work = partial(reduce_block, reduction_of(kind, options), rows, flat)
         layer[key] = (reduce_work, (tiled.name, 0, place, 0), known, masters)
         graph.tiles.append((rows, key))
         start += n_rows
@@ -418,7 +298,7 @@ def _master_of_array(
         graph.level = ("level", token)
         n_bands = [len(graph.tiles)]
         paths = [f"{n_frames} frames of an array"]
-        level_work = partial(_level_of_master, readout, options, graph.precision, paths, n_bands)
+        level_work = partial(level_of_tiles, readout, options, graph.precision, paths, n_bands)
         layer[graph.level] = (level_work, *(key for _, key in graph.tiles))
     return graph.labelled()
 

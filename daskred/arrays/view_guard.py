@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from daskred.arrays.view_nodes import Labelled
+from daskred.cameras.criteria import Criterion
 from daskred.cameras.read import read_camera
-from daskred.cameras.rules import Camera, Criterion
+from daskred.cameras.rules import Camera
 from daskred.fits.hdus import read_hdus
 from daskred.model.errors import RequestError
 from daskred.model.frame import Facts, Frame

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from functools import cache
 
-from daskred.cameras.read import shipped_cameras, shipped_table
+from daskred.cameras.shipped import shipped_cameras, shipped_table
 from daskred.fits.header import Header
 
 _Signs = tuple[tuple[str, re.Pattern[str]], ...]

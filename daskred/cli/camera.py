@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser, show_all: bool) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Draft a camera file, or list what there is."""
-    from daskred.cameras.read import shipped_cameras
+    from daskred.cameras.shipped import shipped_cameras
     from daskred.night.draft import draft_camera
     from daskred.night.files import find_files
 

@@ -18,7 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser, show_all: bool) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure a detector."""
-    from daskred.cli.terminal import TerminalProgress, print_characterization, stdout
+    from daskred.cli.tables import print_characterization
+    from daskred.cli.terminal import TerminalProgress, stdout
     from daskred.measure.characterization import characterize
     from daskred.measure.results import RESULTS
     from daskred.report.pictures import characterization_picture, save_picture

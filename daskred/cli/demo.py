@@ -21,7 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser, show_all: bool) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Show what daskred does."""
-    from daskred.cli.terminal import TerminalProgress, print_summary, stdout
+    from daskred.cli.tables import print_summary
+    from daskred.cli.terminal import TerminalProgress, stdout
     from daskred.report.demo import PICTURE, run_demo
 
     if not arguments.out:

@@ -17,7 +17,8 @@ def add_arguments(parser: argparse.ArgumentParser, show_all: bool) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Find bad pixels."""
-    from daskred.cli.terminal import TerminalProgress, print_bad_pixels
+    from daskred.cli.tables import print_bad_pixels
+    from daskred.cli.terminal import TerminalProgress
     from daskred.measure.bad_pixels import find_bad_pixels
 
     night, options = open_measured(arguments)

@@ -36,7 +36,8 @@ def open_measured(arguments: argparse.Namespace) -> tuple[Night, Options]:
 
 def told_failed(failed: Sequence[LeftOut]) -> int:
     """Print the frames that could not be used, and return the status."""
-    from daskred.cli.terminal import left_out_table, stdout
+    from daskred.cli.tables import left_out_table
+    from daskred.cli.terminal import stdout
 
     if not failed:
         return ALL_DONE

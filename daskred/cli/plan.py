@@ -40,7 +40,7 @@ def print_plan(arguments: argparse.Namespace, options: Options, origins: Mapping
     if arguments.json:
         print(json.dumps(plan.to_dict(), indent=1))
     else:
-        from daskred.cli.terminal import print_origins, print_plan
+        from daskred.cli.tables import print_origins, print_plan
         from daskred.run.reduce import plan_memory
 
         used = plan.masters or plan.science

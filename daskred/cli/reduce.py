@@ -37,7 +37,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         return print_plan(arguments, options, origins)
 
-    from daskred.cli.terminal import TerminalProgress, print_failed, print_summary
+    from daskred.cli.tables import print_failed, print_summary
+    from daskred.cli.terminal import TerminalProgress
     from daskred.engine.progress import Silent
     from daskred.run.reduce import reduce_night
 

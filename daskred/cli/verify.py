@@ -21,7 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser, show_all: bool) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Check the products of a run."""
-    from daskred.cli.terminal import TerminalProgress, print_verification
+    from daskred.cli.tables import print_verification
+    from daskred.cli.terminal import TerminalProgress
     from daskred.run.verify import verify
 
     found = verify(arguments.out, arguments.workers, TerminalProgress())

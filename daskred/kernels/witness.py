@@ -1,5 +1,7 @@
 """Do frames belong together? What a sparse sample of them says, by their own noise.
 
+Bias frames, darks and flats are asked much the same, which makes the file a little longer.
+
 All figures are robust: stars, cosmic rays and hot pixels do not move them. A group that drifts
 slowly stays one; one that makes a step falls apart there.
 """
@@ -18,18 +20,15 @@ from daskred.kernels.combine import median_tile
 from daskred.kernels.robust import SIGMA_OF_MAD
 
 Samples = NDArray[np.float32]
-_CERTAIN = 6.0  # standard deviations: one in a thousand million
-_FAR = 4.0
-_HOT = 8.0  # sigma above their neighbours
-_WARM = 4.0  # the same of a master, which has less noise
-_FEW_HOT = 6
+CERTAIN = 6.0  # standard deviations: one in a thousand million
+FAR = 4.0
+HOT = 8.0  # sigma above their neighbours
+FEW_HOT = 6
 _REAL = 3.0  # times what noise makes of a pattern's power
-_FEW_PIXELS = 64
-_MOSTLY_REAL = 0.5  # of the power of a pattern, the rest being noise
+FEW_PIXELS = 64
 _ENOUGH_PIXELS = 1000  # for where the middle is, and what is far from it
 _LIT = 0.2  # of the light of bright pixels: what is less is no lit pixel
 _FEW_PIECES = 12
-_OF_MEAN_DEVIATION = math.sqrt(math.pi / 2)
 _WANDERING = 3.0  # times the range of those that belong together: then it is no step
 
 
@@ -68,11 +67,6 @@ def _few(rows: NDArray[Any]) -> NDArray[Any]:
     return rows[:, :: rows.shape[1] // _ENOUGH_PIXELS | 1]
 
 
-def _middle(values: NDArray[Any]) -> float:
-    """Return the median of an odd number of values; of an even one the upper, in half the time."""
-    return float(np.partition(values, len(values) // 2)[len(values) // 2])
-
-
 def _medians_along(values: NDArray[Any], axis: int) -> NDArray[Any]:
     """Return medians along one axis, of many short rows as quickly as masters are made."""
     if not np.isfinite(values).all():
@@ -91,7 +85,7 @@ def _spreads(values: NDArray[Any]) -> NDArray[Any]:
     few = _few(rows)
     middle = _median(few, 1)[:, np.newaxis]
     coarse = SIGMA_OF_MAD * _median(np.abs(few - middle), 1)
-    far = np.where(coarse > 0, _FAR * coarse, np.inf)[:, np.newaxis].astype(rows.dtype)
+    far = np.where(coarse > 0, FAR * coarse, np.inf)[:, np.newaxis].astype(rows.dtype)
     squares = np.clip(rows - middle, -far, far) ** 2
     mean = np.mean if np.isfinite(squares).all() else np.nanmean
     return np.asarray(np.sqrt(mean(squares, axis=1)))
@@ -130,14 +124,14 @@ def _slopes(local: NDArray[Any], pattern: NDArray[Any], noise: float) -> tuple[A
     Pixels far beyond the noise are left to other checks. Where noise makes all of the pattern, it
     tells nothing.
     """
-    known = np.isfinite(pattern) & (np.abs(pattern) < _HOT * noise)
+    known = np.isfinite(pattern) & (np.abs(pattern) < HOT * noise)
     expected = pattern[known]
     power = float(np.sum(expected * expected))
     by_noise = expected.size * math.pi / 2 * noise**2 / len(local)
-    if expected.size < _FEW_PIXELS or power <= _REAL * by_noise:
+    if expected.size < FEW_PIXELS or power <= _REAL * by_noise:
         return np.ones(len(local)), math.inf
     values = local[:, known]
-    values = np.where(np.abs(values) < _HOT * noise, values, expected)
+    values = np.where(np.abs(values) < HOT * noise, values, expected)
     slopes = np.einsum("ip,p->i", values, expected) / power
     usual = float(np.median(slopes))
     return (slopes / usual if usual > 0 else slopes), noise / math.sqrt(power)
@@ -145,9 +139,9 @@ def _slopes(local: NDArray[Any], pattern: NDArray[Any], noise: float) -> tuple[A
 
 def _hot_ratios(values: NDArray[Any], pattern: NDArray[Any], noise: float) -> tuple[Any, float]:
     """Return how much of its hot pixels' charge each frame has, and how uncertain that is."""
-    hot = np.isfinite(pattern) & (pattern > _HOT * noise)
+    hot = np.isfinite(pattern) & (pattern > HOT * noise)
     n_hot = np.count_nonzero(hot)
-    if n_hot < _FEW_HOT:
+    if n_hot < FEW_HOT:
         return np.ones(len(values)), math.inf
     ratios = values[:, hot] / pattern[hot]
     error = 1.25 * noise * float(_median(1 / pattern[hot])) / math.sqrt(n_hot)
@@ -200,7 +194,7 @@ def unlit_verdicts(
     def hot(limit: float) -> Verdict:
         values = local.reshape(n_frames, -1) if hot_pixels is None else hot_pixels
         ratios, error = _hot_ratios(values, _medians_along(values, 0), math.sqrt(2) * noise)
-        return _stepwise("hot", ratios, max(limit, _CERTAIN * error))
+        return _stepwise("hot", ratios, max(limit, CERTAIN * error))
 
     return _made(
         limits,
@@ -221,7 +215,7 @@ def _made(
 
 def _pattern(local: NDArray[Any], pattern: NDArray[Any], noise: float, limit: float) -> Verdict:
     slopes, error = _slopes(local, pattern, noise)
-    verdict = _stepwise("pattern", slopes, max(limit, _CERTAIN * error))
+    verdict = _stepwise("pattern", slopes, max(limit, CERTAIN * error))
     worst = float(np.min(slopes)) if math.isfinite(error) else 1.0
     return Verdict(verdict.name, verdict.figures, worst, verdict.parts)
 
@@ -231,7 +225,7 @@ def _scatter(spreads: NDArray[Any], usual: float, n_pixels: int, limit: float) -
     ratios = spreads / usual
     # Of three frames, that in the middle is left with the least noise.
     few = 1.5 if len(spreads) < 5 else 1.0
-    beyond = few * max(limit, 1 + _CERTAIN * 1.2 / math.sqrt(2 * n_pixels))
+    beyond = few * max(limit, 1 + CERTAIN * 1.2 / math.sqrt(2 * n_pixels))
     noisy = tuple(np.flatnonzero(ratios > beyond).tolist())
     quiet = tuple(np.flatnonzero(~(ratios > beyond)).tolist())
     parts = (quiet, *((n,) for n in noisy)) if quiet else (tuple(range(len(spreads))),)
@@ -266,7 +260,7 @@ def lit_verdicts(
     middle = _medians_along(samples, 0)
     bright = np.nanquantile(middle, 0.95)
     lit = middle > _LIT * bright
-    if not bright > 0 or np.count_nonzero(lit) < _FEW_PIXELS:
+    if not bright > 0 or np.count_nonzero(lit) < FEW_PIXELS:
         return []
     brightness = _median(_few(samples[:, lit]), 1)
     usual = brightness * np.asarray(levels) / float(np.median(brightness * np.asarray(levels)))
@@ -285,7 +279,7 @@ def lit_verdicts(
     if not quiet > 0:
         return []
     shapes = _shapes(smooth, pieces)
-    floor = _CERTAIN * 1.25 * float(np.median(spreads)) / math.sqrt(samples.shape[-1])
+    floor = CERTAIN * 1.25 * float(np.median(spreads)) / math.sqrt(samples.shape[-1])
     relative, pattern = _relative(samples[:, pieces]), _relative(middle[pieces])
 
     def shape(limit: float) -> Verdict:
@@ -323,124 +317,3 @@ def _shapes(smooth: NDArray[Any], pieces: NDArray[Any]) -> NDArray[Any]:
     if not power > 0:
         return np.asarray(sizes)
     return np.asarray(np.einsum("ip,p->i", relative, direction) / math.sqrt(power * len(rows)))
-
-
-def science_figures(
-    raw: NDArray[Any],
-    calibrated: NDArray[Any],
-    hot_pixels: tuple[NDArray[Any], NDArray[Any]] | None = None,
-    pattern: tuple[NDArray[Any], int] | None = None,
-) -> dict[str, float]:
-    """Return what a sample of a science frame says of it, by the names of the checks.
-
-    Parameters
-    ----------
-    raw
-        Shape ``(piece, pixel)``, before it is calibrated.
-    calibrated
-        What comes out.
-    hot_pixels
-        By how much hot pixels are above one beside them, in the frame and in its dark; None where
-        there is none.
-    pattern
-        The sample of the dark, or of the bias, and of how many frames that is the median.
-
-    Returns
-    -------
-    dict
-        ``level`` (NaN where no pixel has a value) and ``noise``, in units of pixels; ``negative``,
-        ``saturated``: parts of the pixels; ``residue``: how much of the hot pixels, or of the
-        pattern, is left, or was taken too much.
-
-    Examples
-    --------
-    >>> raw = np.random.default_rng(1).normal(1000, 5, (64, 16))
-    >>> found = science_figures(raw, raw - 900)
-    >>> round(found["level"]), round(found["noise"]), found["negative"]
-    (100, 5, 0.0)
-    """
-    known = raw if raw.dtype.kind in "iu" else raw[np.isfinite(raw)]
-    finite = np.isfinite(calibrated)
-    if not finite.any() or not known.size:
-        nothing = dict.fromkeys(("noise", "negative", "saturated", "residue"), 0.0)
-        return {"level": math.nan, **nothing}
-    level, _, noise = _flattened(calibrated)
-    residues = [0.0]
-    if hot_pixels is not None or pattern is not None:
-        _, local, raw_noise = _flattened(raw)
-        if hot_pixels is not None:
-            residues.append(_residue(*hot_pixels, math.sqrt(2) * raw_noise))
-        if pattern is not None:
-            residues.append(_pattern_residue(local, *pattern, raw_noise))
-    return {
-        "level": level,
-        "noise": noise,
-        "negative": float(np.count_nonzero(calibrated < 0) / np.count_nonzero(finite)),
-        "saturated": float(np.count_nonzero(known == known.max()) / known.size),
-        "residue": max(residues),
-    }
-
-
-def flat_pieces(pieces: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return pieces of rows, each less its middle value, and these.
-
-    Examples
-    --------
-    >>> flat_pieces(np.array([[1, 2, 9]]))
-    (array([[-1.,  0.,  7.]], dtype=float32), array([2.], dtype=float32))
-    """
-    middle = pieces.shape[1] // 2
-    levels = np.partition(pieces, middle, axis=1)[:, middle].astype("f4")
-    return np.subtract(pieces, levels[:, np.newaxis], dtype="f4"), levels
-
-
-def _flattened(pieces: NDArray[Any]) -> tuple[float, NDArray[np.float32], float]:
-    """Return the level of pieces of rows, what they are without theirs, and their noise.
-
-    Level and noise are those of the middle piece: stars and hot pixels are in few of them; and
-    whole numbers do not make means coarse.
-    """
-    local, levels = flat_pieces(pieces)
-    deviations = np.abs(local).mean(axis=1)
-    if not (known := np.isfinite(deviations)).all():
-        if not known.any():  # each has a pixel without a value
-            return float(np.nanmedian(pieces)), local, 0.0
-        deviations, levels = deviations[known], levels[known]
-    middle = local.shape[1] // 2
-    # The middle of so few pixels has its share of the noise.
-    share = math.sqrt(middle / max(middle - 0.5, 0.5))
-    return _middle(levels), local, _middle(deviations) * _OF_MEAN_DEVIATION * share
-
-
-def _residue(raw: NDArray[Any], dark: NDArray[Any], noise: float) -> float:
-    """Return what part of the hot pixels of a dark is left in a frame, or is missing in it."""
-    left = raw - dark
-    hot = dark > _WARM * noise
-    n_hot = np.count_nonzero(hot)
-    if not noise > 0 or n_hot < _FEW_HOT:
-        return 0.0
-    ratio = abs(_middle(left[hot] / dark[hot]))
-    error = noise / (_middle(dark[hot]) * math.sqrt(n_hot))
-    return ratio if ratio > _CERTAIN * error else 0.0
-
-
-def _pattern_residue(
-    local: NDArray[np.float32], pattern: NDArray[np.float32], n_frames: int, noise: float
-) -> float:
-    """Return what part of the pattern of a dark is not in a frame, to which it is added then.
-
-    A dark of few frames is mostly noise, which is in no other frame: then nothing is said. Nor
-    where a frame has more of it, as pixels that answer to light alike may make a lit one have.
-    """
-    known = np.isfinite(local) & np.isfinite(pattern) & (np.abs(pattern) < _HOT * noise)
-    if local.shape != pattern.shape or np.count_nonzero(known) < _FEW_PIXELS or not noise > 0:
-        return 0.0
-    expected = np.where(known, pattern, 0)
-    power = float(np.sum(expected * expected))
-    real = 1 - np.count_nonzero(known) * math.pi / 2 * noise**2 / n_frames / max(power, 1e-30)
-    if real < _MOSTLY_REAL:
-        return 0.0
-    found = np.clip(np.where(known, local, 0), -_FAR * noise, _FAR * noise)
-    missing = 1 - float(np.sum(found * expected)) / power / real
-    error = noise / math.sqrt(power) / real
-    return missing if missing > _CERTAIN * error else 0.0

@@ -10,14 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from daskred.arrays.masterfiles import MasterFiles, read_images
+from daskred.arrays.masterfiles import MasterFiles
 from daskred.arrays.prepared import read_frame
 from daskred.engine.progress import Progress, Silent
-from daskred.fits.header import Header, commentary, format_card
-from daskred.fits.write import as_bands, write_atomically
-from daskred.kernels.line import fit_rate
 from daskred.kernels.robust import robust_limits
 from daskred.kernels.transfer import Gain, TransferPoints, fit_gain, pair_noise, transfer_points
+from daskred.measure.dark_model import dark_model
 from daskred.measure.results import (
     EXACT,
     HOT_SIGMA,
@@ -33,8 +31,7 @@ from daskred.model.plan import Master, Plan
 from daskred.model.readout import Amplifier, Readout
 from daskred.night.open import Night
 from daskred.options import Options
-from daskred.products.names import DARK_MODEL, MEASURED_FOLDER, master_path
-from daskred.products.provenance import KEY_CARD
+from daskred.products.names import DARK_MODEL, MEASURED_FOLDER
 from daskred.run.files import files_of
 from daskred.run.reduce import reduce_night
 
@@ -101,7 +98,7 @@ def characterize(
     missing: list[str] = []
     noises = _read_noises(plan, readout, missing, progress)
     points, levels = _transfer(plan, readout, measured, missing, progress)
-    rates = _dark_model(plan, readout, measured, missing)
+    rates = dark_model(plan, readout, measured, missing)
     numbers = []
     for which, amplifier in enumerate(readout.amplifiers):
         name = amplifier.name or "image"
@@ -262,41 +259,3 @@ def _with_dark(numbers: AmplifierNumbers, rate: NDArray[np.float64]) -> Amplifie
         dark_e_per_s=typical * gain if gain else None,
         hot_fraction=float(np.mean(rate > limit)),
     )
-
-
-def _dark_model(
-    plan: Plan, readout: Readout, out: Path, missing: list[str]
-) -> list[NDArray[np.float64]]:
-    """Fit bias and dark rate of each pixel, write them, and return the rates."""
-    masters = [master for master in plan.masters if master.kind in ("bias", "dark")]
-    by_time: dict[float, Master] = {}
-    for master in masters:
-        time = 0.0 if master.kind == "bias" else float(master.facts.exptime_s or 0.0)
-        by_time.setdefault(time, master)
-    if len(by_time) < 2:
-        missing.append("dark current: needs darks of two exposure times, or of one and a bias")
-        return []
-    times = sorted(by_time)
-    planes = [read_images(str(master_path(out, by_time[time].name))) for time in times]
-    weights = [len(by_time[time].inputs) for time in times]
-    biases, rates = [], []
-    for number in range(len(readout.shapes)):
-        bias, rate = fit_rate([image[number].astype("f8") for image in planes], times, weights)
-        biases.append(bias)
-        rates.append(rate)
-    cards = [
-        format_card(KEY_CARD, "dark model", "made by daskred"),
-        *commentary("COMMENT", "dark rate of each pixel; extension BIAS: level at no exposure"),
-        *commentary("COMMENT", f"from exposure times of {', '.join(f'{t:g}' for t in times)} s"),
-    ]
-    units: list[Any] = []
-    for number, (bias, rate) in enumerate(zip(biases, rates, strict=True)):
-        named = [format_card("BUNIT", "adu/s"), *cards]
-        if number:
-            named = [format_card("EXTNAME", "RATE"), format_card("EXTVER", number + 1), *named]
-        units.append((Header(tuple(named)), as_bands(rate.astype("f4"))))
-        names = [format_card("EXTNAME", "BIAS"), format_card("EXTVER", number + 1)]
-        named = [*names, format_card("BUNIT", "adu")]
-        units.append((Header(tuple(named)), as_bands(bias.astype("f4"))))
-    write_atomically(out.parent / DARK_MODEL, units)
-    return rates

@@ -22,12 +22,13 @@ from daskred.model.frame import Facts, Frame, Image
 from daskred.model.plan import LeftOut
 from daskred.model.readout import Readout
 from daskred.night.choices import Choices
-from daskred.night.facts import facts_of, parse_number, present
+from daskred.night.facts import facts_of
 from daskred.night.kinds import kind_of
 from daskred.night.processed import processed_sign
 from daskred.night.readout import readout_of
 from daskred.night.signs import signs_of, source_sign
 from daskred.night.times import date_text, mjd_of
+from daskred.night.values import parse_number, present
 
 _SAMPLE_PIXELS = 1024
 _NONE = Choices()

@@ -12,7 +12,7 @@ from daskred.fits.header import Header
 from daskred.fits.images import images_of
 from daskred.model.errors import FrameError, RequestError
 from daskred.model.readout import parse_section
-from daskred.night.facts import present
+from daskred.night.values import present
 
 _TELLING = re.compile(
     r".*(SEC|GAIN|NOIS|RON|SATUR|AMP|OVERSC|PRESC|BIN|TRIM|EXP|FILT|TYP|TEMP|COVER|ROVER|TIME)\w*"

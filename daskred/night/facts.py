@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 
 from daskred.cameras.rules import COMPUTED, Camera
-from daskred.fits.header import COMMENTARY, Header, Value, stands_in
+from daskred.fits.header import COMMENTARY, Header, Value
 from daskred.model.errors import FrameError
 from daskred.model.frame import Facts
 from daskred.night.times import seconds_between
+from daskred.night.values import (
+    SECONDS,
+    alternatives,
+    parse_number,
+    positive,
+    present,
+    seconds_of_unit,
+    text_of_fact,
+)
 
-_NUMBER = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[ED][+-]?\d+)?)\s*([a-z]*)\.?\s*", re.I)
-_SECONDS = {"": 1.0, "s": 1.0, "sec": 1.0, "secs": 1.0, "second": 1.0, "seconds": 1.0}
-_SECONDS |= {"ms": 1e-3, "msec": 1e-3, "min": 60.0, "m": 60.0, "minutes": 60.0}
-_SECONDS |= {"us": 1e-6, "usec": 1e-6, "ns": 1e-9, "h": 3600.0, "hours": 3600.0}
 _DEGREES = frozenset({"", "c", "degc", "deg", "celsius"})
 # What a filter wheel says of a hole.
 _NO_FILTER = re.compile(r"(none|air|clear|open|empty|free|hole|no|blank|null)?[\d-]*", re.I)
-# What comments of cards say of units; the longer words first.
-_UNIT_WORDS = (
-    (re.compile(r"\b(us|usec|microsec\w*)\b|\u00b5s", re.I), 1e-6),
-    (re.compile(r"\b(ms|msec|millisec\w*)\b", re.I), 1e-3),
-    (re.compile(r"[\[(]\s*min(utes?)?\s*[\])]|\bin min(utes?)?\b|\bminutes\b", re.I), 60.0),
-    (re.compile(r"[\[(]\s*h(ours?)?\s*[\])]|\bin hours\b", re.I), 3600.0),
-)
 _PER_ADU = re.compile(r"\be(lectrons?|-)?\s*(/|per)\s*(adu|dn|count|data)|electrons", re.I)
 # Cards that nobody knows, told by what their comments say.
 _EXPOSURE = re.compile(
@@ -40,67 +37,7 @@ _FILTER_COMMENT = re.compile(
     r"\bfilter\b(?!\s*(wheel|number|position|pos|temp|focus|offset))", re.I
 )
 _KELVIN = 273.15
-_NO_CARDS: frozenset[str] = frozenset()
 _FIELDS = frozenset(field.name for field in fields(Facts))
-
-
-def present(headers: Sequence[Header], keyword: str) -> Iterator[Value]:
-    """Yield every value of a keyword in several headers that is there and not blank."""
-    for header in headers:
-        if keyword not in header:  # nearly always, and asked a thousand times a frame
-            continue
-        for value in header.values(keyword):
-            if value is not None and not (isinstance(value, str) and not value.strip()):
-                yield value
-
-
-def _alternatives(
-    headers: Sequence[Header], camera: Camera, fact: str
-) -> Iterator[tuple[str, tuple[Value, ...]]]:
-    """Yield the cards, and their values, of each alternative that is there whole."""
-    if all(header.lacks(camera.cards.get(fact, _NO_CARDS)) for header in headers):  # nearly always
-        return
-    for cards in camera.facts.get(fact, ()):
-        if len(cards) == 1 and not stands_in(headers, cards[0]):
-            continue
-        values = tuple(next(present(headers, card), None) for card in cards)
-        if any(value is not None for value in values):
-            yield "/".join(cards), values
-
-
-def _text(headers: Sequence[Header], camera: Camera, fact: str) -> str | None:
-    for _, values in _alternatives(headers, camera, fact):
-        return " ".join(str(value).strip() for value in values if value is not None)
-    return None
-
-
-def parse_number(value: Value) -> tuple[float, str] | None:
-    """Return a number and the unit behind it, in lower case; None for what is no number.
-
-    Examples
-    --------
-    >>> parse_number("11 C"), parse_number(300), parse_number("long")
-    ((11.0, 'c'), (300.0, ''), None)
-    """
-    if isinstance(value, bool) or value is None:
-        return None
-    if isinstance(value, int | float):
-        return (float(value), "") if math.isfinite(value) else None
-    match = _NUMBER.fullmatch(value)
-    if not match:
-        return None
-    return float(match.group(1).upper().replace("D", "E")), match.group(2).lower()
-
-
-def _unit(headers: Sequence[Header], camera: Camera, card: str, told: str) -> float:
-    """Return the seconds of a unit, told by the value, by the comment, or by the rules."""
-    if told:
-        return _SECONDS[told]
-    comments = [header.comment(card) for header in headers if card in header]
-    for words, seconds in _UNIT_WORDS:
-        if any(words.search(comment) for comment in comments):
-            return seconds
-    return _SECONDS[camera.units.get(card, "")]
 
 
 def exposure_time(path: str, headers: Sequence[Header], camera: Camera) -> float | None:
@@ -114,16 +51,16 @@ def exposure_time(path: str, headers: Sequence[Header], camera: Camera) -> float
         When the cards that are there are no times, or negative ones.
     """
     unreadable = ""
-    for cards, values in _alternatives(headers, camera, "exptime_s"):
+    for cards, values in alternatives(headers, camera, "exptime_s"):
         if len(values) > 1:  # begin and end
             if (seconds := seconds_between(*map(str, values))) is not None:
                 return seconds
             continue
         number = parse_number(values[0])
-        if number is None or number[1] not in _SECONDS or number[0] < 0:
+        if number is None or number[1] not in SECONDS or number[0] < 0:
             unreadable = unreadable or f"{cards} = {values[0]!r} is no exposure time in seconds"
             continue
-        return number[0] * _unit(headers, camera, cards, number[1])
+        return number[0] * seconds_of_unit(headers, camera, cards, number[1])
     found = set(_commented_times(headers, camera))
     if len(found) == 1:
         return found.pop()
@@ -140,13 +77,13 @@ def _commented_times(headers: Sequence[Header], camera: Camera) -> Iterator[floa
                 for text in header.values(card):
                     match = _EXPOSURE_TEXT.search(str(text))
                     number = parse_number(match[2]) if match else None
-                    if match and number and match[3].lower() in _SECONDS:
-                        yield number[0] * _SECONDS[match[3].lower()]
+                    if match and number and match[3].lower() in SECONDS:
+                        yield number[0] * SECONDS[match[3].lower()]
             elif _EXPOSURE.match(header.comment(card)):
                 value = header.get(card)
                 number = parse_number(value) if not isinstance(value, str) else None
                 if number and number[0] >= 0:
-                    yield number[0] * _unit([header], camera, card, "")
+                    yield number[0] * seconds_of_unit([header], camera, card, "")
 
 
 def _dark_time(headers: Sequence[Header], camera: Camera, exptime_s: float | None) -> float | None:
@@ -158,16 +95,6 @@ def _dark_time(headers: Sequence[Header], camera: Camera, exptime_s: float | Non
     if told is None or exptime_s is None or exptime_s <= told <= 1.05 * exptime_s + 2:
         return told if exptime_s is None else exptime_s
     return told if told > exptime_s else exptime_s
-
-
-def positive(headers: Sequence[Header], camera: Camera, fact: str) -> float | None:
-    """Return the first value that is a positive number: gains of 0.0 mean that nobody knew."""
-    for card, *_ in camera.facts.get(fact, ()):
-        for value in present(headers, card):
-            number = parse_number(value)
-            if number and number[0] > 0:
-                return number[0]
-    return None
 
 
 def gain_of(headers: Sequence[Header], camera: Camera) -> float | None:
@@ -198,7 +125,7 @@ def _is_setting(headers: Sequence[Header], header: Header, card: str, camera: Ca
 
 
 def _temperature(headers: Sequence[Header], camera: Camera, fact: str) -> float | None:
-    for _, (value, *_) in _alternatives(headers, camera, fact):
+    for _, (value, *_) in alternatives(headers, camera, fact):
         number = parse_number(value)
         if number and number[1] in _DEGREES and number[0] > -_KELVIN:  # -999 means that nobody knew
             # No detector is hotter than boiling water: such numbers are kelvin.
@@ -208,7 +135,7 @@ def _temperature(headers: Sequence[Header], camera: Camera, fact: str) -> float 
 
 def _binning(headers: Sequence[Header], camera: Camera) -> tuple[int, int] | None:
     """Read binning from a card for each axis, or from one text like ``2 2``, ``2x2`` or ``2``."""
-    for _, values in _alternatives(headers, camera, "binning"):
+    for _, values in alternatives(headers, camera, "binning"):
         text = " ".join(str(value) for value in values if value is not None)
         factors = [int(float(factor)) for factor in re.findall(r"\d+(?:\.0*)?", text)]
         if len(factors) in (1, 2) and min(factors) > 0:
@@ -217,7 +144,7 @@ def _binning(headers: Sequence[Header], camera: Camera) -> tuple[int, int] | Non
 
 
 def _filter(headers: Sequence[Header], camera: Camera) -> str | None:
-    for _, values in _alternatives(headers, camera, "filter"):
+    for _, values in alternatives(headers, camera, "filter"):
         names = [str(value).strip() for value in values if value is not None]
         real = [name for name in names if len(names) == 1 or not _NO_FILTER.fullmatch(name)]
         return "+".join(real) if real else names[0]
@@ -242,7 +169,7 @@ def _settings(headers: Sequence[Header], camera: Camera) -> tuple[tuple[str, str
     for fact in dict.fromkeys(criterion.fact for criterion in camera.criteria):
         if fact in _FIELDS or fact in COMPUTED:
             continue
-        for _, values in _alternatives(headers, camera, fact):
+        for _, values in alternatives(headers, camera, fact):
             texts = (_setting_text(value) for value in values if value is not None)
             found.append((fact, " ".join(texts)))
             break
@@ -257,10 +184,10 @@ def _setting_text(value: Value) -> str:
 
 
 def _time(headers: Sequence[Header], camera: Camera) -> str | None:
-    date = _text(headers, camera, "time_obs")
+    date = text_of_fact(headers, camera, "time_obs")
     if date is None or "T" in date or not re.fullmatch(r"[\d/-]+", date):
         return date
-    time = _text(headers, camera, "time_of_day")
+    time = text_of_fact(headers, camera, "time_of_day")
     return f"{date}T{time}" if time else date
 
 
@@ -301,8 +228,8 @@ def facts_of(
         gain_e_per_adu=gain_of(headers, camera),
         set_temp_c=_temperature(headers, camera, "set_temp_c"),
         ccd_temp_c=_temperature(headers, camera, "ccd_temp_c"),
-        camera=_text(headers, camera, "camera"),
-        object=_text(headers, camera, "object"),
+        camera=text_of_fact(headers, camera, "camera"),
+        object=text_of_fact(headers, camera, "object"),
         saturation_adu=positive(headers, camera, "saturation_adu"),
         read_noise_e=positive(headers, camera, "read_noise_e"),
         settings=_settings(headers, camera),

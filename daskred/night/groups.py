@@ -10,7 +10,8 @@ from itertools import groupby
 from statistics import median
 from typing import Any
 
-from daskred.cameras.rules import Camera, Criterion
+from daskred.cameras.criteria import Criterion
+from daskred.cameras.rules import Camera
 from daskred.model.frame import Facts, Frame
 from daskred.model.plan import Input, Master, MasterKind, shape_text
 from daskred.night.times import Dates

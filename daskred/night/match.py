@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from daskred.cameras.rules import Camera, Criterion
+from daskred.cameras.criteria import Criterion
+from daskred.cameras.rules import Camera
 from daskred.kernels.line import line_factors
 from daskred.model.frame import Facts, Frame
 from daskred.model.plan import Correction, Master, MasterKind, shape_text

@@ -7,7 +7,8 @@ from pathlib import PurePosixPath
 
 from daskred.cameras.rules import Camera, Meaning
 from daskred.fits.header import Header, stands_in
-from daskred.night.signs import runs_of, texts_of
+from daskred.night.signs import texts_of
+from daskred.night.words import runs_of
 
 
 def processed_sign(

@@ -26,7 +26,6 @@ from daskred.model.readout import (
     Statistic,
     whole,
 )
-from daskred.night.facts import parse_number
 from daskred.night.sections import (
     amplifier_by_rule,
     amplifiers_by_header,
@@ -34,6 +33,7 @@ from daskred.night.sections import (
     section_of,
     with_suffix,
 )
+from daskred.night.values import parse_number
 
 
 def readout_of(

@@ -20,7 +20,8 @@ from daskred.model.readout import (
     parse_section,
     whole,
 )
-from daskred.night.facts import gain_of, parse_number, positive, present
+from daskred.night.facts import gain_of
+from daskred.night.values import parse_number, positive, present
 
 # What headers say where there is no section.
 _NO_SECTION = re.compile(r"\s*(unknown|none|n/?a|null|undefined|\[?0:0,\s*0:0\]?)?\s*", re.I)

@@ -13,7 +13,7 @@ from daskred.fits.raster import Raster
 from daskred.fits.write import Bands
 from daskred.model.mask import NO_DATA
 from daskred.products.extensions import Extension, ExtensionName
-from daskred.run.masters import Combined
+from daskred.run.combined import Combined
 
 
 def _plane(

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from daskred.kernels.stars import Comparison, compared
+from daskred.kernels.fields import Comparison, compared
 from daskred.model.frame import Frame
 from daskred.model.plan import Science
 from daskred.model.receipt import Receipt

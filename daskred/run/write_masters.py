@@ -16,9 +16,10 @@ from daskred.options import Options
 from daskred.products.extensions import Extension
 from daskred.products.provenance import Origin, content_of
 from daskred.products.write import write_master
+from daskred.run.combined import Combined
 from daskred.run.files import calibration_files, contents_of
 from daskred.run.ledger import Ledger
-from daskred.run.masters import Combined, Combiner
+from daskred.run.masters import Combiner
 
 if TYPE_CHECKING:
     from daskred.arrays.noise import MasterNoise

@@ -12,7 +12,7 @@ import pytest
 from astropy.io import fits
 
 from daskred import Camera, Options, make_plan, open_night, read_camera, reduce_night
-from daskred.cameras.read import shipped_cameras
+from daskred.cameras.shipped import shipped_cameras
 
 # A camera, its kind of frame, and the header.
 Header = dict[str, Any]

@@ -11,10 +11,12 @@ import pytest
 from daskred import open_night
 from daskred.cameras.read import read_camera
 from daskred.fits.header import Header, Value, format_card
-from daskred.night.facts import facts_of, parse_number
+from daskred.night.facts import facts_of
 from daskred.night.kinds import kind_of
 from daskred.night.processed import processed_sign
-from daskred.night.signs import read_words, signs_of
+from daskred.night.signs import signs_of
+from daskred.night.values import parse_number
+from daskred.night.words import read_words
 from tests.conftest import WriteFits
 
 CAMERA = read_camera()

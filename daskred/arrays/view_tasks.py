@@ -1,0 +1,152 @@
+"""What the tasks of a notebook's masters do, each with the blocks that come before it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daskred.arrays.frames import measure_frames, measure_source
+from daskred.arrays.masterfiles import MasterArrays
+from daskred.arrays.masters import (
+    MasterLevel,
+    level_of_master,
+    noise_of,
+    rows_of_level,
+    tile_options,
+    usable_lights,
+)
+from daskred.arrays.noise import MasterNoise
+from daskred.arrays.sources import ArraySource
+from daskred.arrays.tiles import Stack, Tile
+from daskred.model.errors import FrameError, FramesError
+from daskred.model.frame import Frame
+from daskred.model.mask import NO_DATA
+from daskred.model.plan import MasterKind
+from daskred.model.readout import Readout
+from daskred.options import Options
+
+
+def measure_block(
+    frames: Sequence[Frame],
+    options: Options,
+    lit: bool,
+    which: slice,
+    looks: Any,
+    masters: MasterArrays,
+) -> list[Any]:
+    """Return how bright some frames are, of all whose looks are given."""
+    return measure_frames(list(zip(frames, looks[which], strict=True)), masters, options, lit)
+
+
+def measure_arrays(
+    number: int, options: Options, lit: bool, masters: MasterArrays, block: Any
+) -> list[Any]:
+    """Return how bright the frames of a block of an array are."""
+    sources = (ArraySource({number: image}) for image in block)
+    return [measure_source(source, masters, options.normalize, lit) for source in sources]
+
+
+def options_of_tiles(
+    kind: MasterKind,
+    number: int,
+    frames: Sequence[Frame],
+    options: Options,
+    zero: MasterArrays | None,
+    *measured: Sequence[Any],
+) -> dict[str, Any]:
+    """Return what the reduction of a tile has to know, of frames whose levels were measured."""
+    flat = kind == "flat"
+    found = [measurement for block in measured for measurement in block]
+    lights = usable_lights(frames, found, flat, options.limits) if found else []
+    levels = [light.level for light in lights]
+    noise = noise_of(kind, frames, zero) if options.reject == "noise" else None
+    which = [0] * len(frames) if flat else []
+    return tile_options(kind, number, frames, options, levels, which, noise)
+
+
+def as_list(*parts: Any) -> list[Any]:
+    """Return what other tasks made, in a list."""
+    return list(parts)
+
+
+def level_of_tiles(
+    readout: Readout,
+    options: Options,
+    precision: str,
+    paths: Sequence[str],
+    n_bands: Sequence[int],
+    *tiles: Tile,
+) -> MasterLevel:
+    """Return what a master flat is divided by, of all tiles of all its images."""
+    images, first = [], 0
+    for n in n_bands:
+        image_tiles = tiles[first : first + n]
+        images.append(
+            np.concatenate([tile.arrays[0].astype(precision, copy=False) for tile in image_tiles])
+        )
+        first += n
+    step = 1 if options.normalize_amplifiers else rows_of_level(readout, options)
+    text = "the master flat cannot be normalised"
+    refuse = FramesError(tuple(FrameError(path, text) for path in paths))
+    return level_of_master([image[::step] for image in images], step, readout, options, refuse)
+
+
+def rounded(precision: str, stack: Stack, tile: Tile) -> Tile:
+    """Return a tile whose values are kept as they are divided by the level."""
+    value, *beside = tile.arrays
+    stack.check_unchanged()
+    return tile._replace(arrays=(value.astype(precision, copy=False), *beside))
+
+
+def plane_of_master(
+    name: str,
+    number: int,
+    first_row: int,
+    dtypes: tuple[str, str],
+    tile: Tile,
+    level: MasterLevel | None = None,
+    noise: MasterNoise | None = None,
+) -> NDArray[Any]:
+    """Return a band of what a master has: pixels, or what stands beside them."""
+    arrays = tile.arrays
+    precision, dtype = dtypes
+    value = arrays[0].astype(precision, copy=False)
+    if name == "mask":
+        return np.where(np.isfinite(value), 0, NO_DATA).astype("u1")
+    if name in ("n_used", "n_rejected"):
+        return np.array(arrays[1 if name == "n_used" else 2])
+    divided = (level or MasterLevel()).divide(value, number, first_row)
+    if name == "uncertainty" and noise:
+        return noise.sigma(divided.astype("f8"), arrays[1], number, first_row)
+    return divided.astype(dtype)
+
+
+def noise_of_master(
+    readout: Readout,
+    method: str,
+    options: dict[str, Any],
+    level: MasterLevel | None,
+    zero: MasterArrays | None,
+    dark: MasterArrays | None,
+) -> MasterNoise:
+    """Return what tells the uncertainty of the pixels of a master."""
+    return MasterNoise(
+        readout=readout,
+        method=method,
+        zero=None if readout.is_above_bias else zero,
+        levels=tuple(options.get("levels", ())),
+        level=level or MasterLevel(),
+        weights=tuple(options.get("weights", ())),
+        dark=dark,
+    )
+
+
+def reduce_block(
+    reduce: Any, rows: slice, is_flat: bool, block: Any, options: dict[str, Any], masters: Any
+) -> Tile:
+    """Reduce a band of an array ``(frame, rows, x)``."""
+    darks = [masters.rows(0, block.shape[1:], rows)[np.newaxis]] if is_flat else []
+    return Tile(reduce(np.ascontiguousarray(block), *darks, **options), [])

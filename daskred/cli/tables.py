@@ -1,0 +1,247 @@
+"""The tables and summaries that commands print on stdout."""
+
+from __future__ import annotations
+
+import glob
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatch
+from itertools import takewhile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from daskred.cli.terminal import stderr, stdout
+from daskred.model.plan import Correction, LeftOut, Master, Plan, shape_text
+from daskred.run.budget import MB, Budget
+from daskred.run.reduce import Summary
+
+if TYPE_CHECKING:
+    from daskred.measure.bad_pixels import BadPixels
+    from daskred.measure.results import Characterization
+    from daskred.options import Options
+    from daskred.run.verify import Verification
+
+
+def _correction_text(correction: Correction) -> str:
+    """Return the masters of a correction in words."""
+    parts = []
+    if correction.dark and correction.dark_scale != 1:
+        parts.append(f"{correction.dark} scaled by {correction.dark_scale:.4g}, {correction.bias}")
+    elif correction.dark or correction.bias:
+        parts.append(str(correction.dark or correction.bias))
+    if correction.terms:
+        parts.append("line through " + ", ".join(name for name, _ in correction.terms))
+    if correction.flat:
+        parts.append(correction.flat)
+    return ", ".join(parts) or "none"
+
+
+def _inputs_text(master: Master) -> str:
+    """Return the files of a master in words: the first and the last."""
+    names = [member.frame.name for member in master.inputs]
+    return names[0] if len(names) == 1 else f"{names[0]} ... {names[-1]}"
+
+
+def _grouped(entries: Iterable[LeftOut]) -> Iterable[list[LeftOut]]:
+    """Group frames that are left out for the same reason.
+
+    Where nothing is lost by it, the reason without its details: a row for all duplicates.
+    """
+    groups: dict[str, list[LeftOut]] = {}
+    for entry in entries:
+        text = entry.reason.replace(f"'{entry.name}'", "'FILE'")
+        groups.setdefault(text if entry.failed else text.split(": ")[0], []).append(entry)
+    return groups.values()
+
+
+def _pattern(group: Sequence[LeftOut], entries: Sequence[LeftOut]) -> str:
+    """Return a pattern of the names of a group, and of no others; FILE where there is none."""
+    names = [entry.name for entry in group]
+    start = _shared_start(names)
+    end = _shared_start([name[len(start) :][::-1] for name in names])[::-1]
+    pattern = glob.escape(start) + "*" + glob.escape(end)
+    matched = sum(fnmatch(entry.name, pattern) for entry in entries)
+    return pattern if start and matched == len(group) else "FILE"
+
+
+def _shared_start(names: Sequence[str]) -> str:
+    """Return the letters with which all names begin."""
+    shared = takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
+    return "".join(letters[0] for letters in shared)
+
+
+def left_out_table(entries: Sequence[LeftOut]) -> Table:
+    """Return the table of frames that are not used; a question that settles many is asked once."""
+    table = Table("left out", "why", title_justify="left")
+    for group in _grouped(entries):
+        # Who needs a frame wants its name; who left it out on purpose wants a glance.
+        shown = group if group[0].failed else group[:3]
+        names = ", ".join(entry.name for entry in shown)
+        more = f" and {len(group) - len(shown)} more" if len(group) > len(shown) else ""
+        text = group[0].reason
+        if len(group) > 1:
+            text = text.replace(f"'{group[0].name}'", f"'{_pattern(group, entries)}'")
+        if any(entry.reason != group[0].reason for entry in group) and not group[0].failed:
+            text += f", and the like: {len(group)} frames"
+        table.add_row(escape(names + more), escape(text))
+    return table
+
+
+def print_characterization(found: Characterization) -> None:
+    """Print a detector's numbers as a table: an amplifier a column."""
+    rows = (
+        ("read noise (ADU)", "read_noise_adu", "{:.3f}"),
+        ("read noise (electrons)", "read_noise_e", "{:.2f}"),
+        ("gain (electrons per ADU)", "gain_e_per_adu", "{:.4f}"),
+        ("  uncertainty", "gain_error", "{:.4f}"),
+        ("highest signal of a flat (ADU)", "highest_signal_adu", "{:.0f}"),
+        ("full well (ADU)", "full_well_adu", "{:.0f}"),
+        ("dark current (ADU per second)", "dark_adu_per_s", "{:.4f}"),
+        ("dark current (electrons per second)", "dark_e_per_s", "{:.4f}"),
+        ("hot pixels", "hot_fraction", "{:.3%}"),
+    )
+    table = Table(
+        "", *(escape(amplifier.name) for amplifier in found.amplifiers), title_justify="left"
+    )
+    for title, name, style in rows:
+        values = [getattr(amplifier, name) for amplifier in found.amplifiers]
+        table.add_row(title, *("-" if v is None else style.format(v) for v in values))
+    for amplifier in found.amplifiers[:1]:
+        for number, (time_s, _) in enumerate(amplifier.linearity):
+            values = [a.linearity[number][1] for a in found.amplifiers]
+            table.add_row(f"linearity at {time_s:g} s", *(f"{value:+.3%}" for value in values))
+    stdout().print(table)
+    for text in found.missing:
+        stdout().print(escape(f"not measured: {text}"))
+
+
+def print_bad_pixels(found: BadPixels) -> None:
+    """Print how many bad pixels there are of each kind."""
+    table = Table("bad pixels", "number", "part")
+    for meaning, number in found.counts.items():
+        table.add_row(meaning, str(number), f"{number / found.n_pixels:.3%}")
+    stdout().print(table)
+    for text in found.missing:
+        stdout().print(escape(f"not told: {text}"))
+    stdout().print(escape(f"mask: {found.path}"))
+
+
+def print_plan(plan: Plan, memory: Budget | None = None) -> None:
+    """Print a plan as tables, and what memory it takes."""
+    console = stdout()
+    kinds = Counter(frame.kind for frame in plan.frames)
+    if plan.camera:
+        console.print(escape(f"camera: {plan.camera}"))
+    console.print(f"{len(plan.frames)} frames: " + ", ".join(f"{n} {k}" for k, n in kinds.items()))
+    if plan.masters:
+        table = Table("master", "frames", "shape", "from", "less")
+        for master in plan.masters:
+            ways = Counter(_correction_text(member.correction) for member in master.inputs)
+            less = "; ".join(ways) if master.kind == "flat" else ""
+            row = (master.name, str(len(master.inputs)), shape_text(master.layout))
+            table.add_row(*map(escape, (*row, _inputs_text(master), less)))
+        console.print(table)
+    if plan.science:
+        table = Table("science frames", "number", "exposure", "filter", "masters")
+        groups: dict[tuple[Any, ...], list[str]] = {}
+        for item in plan.science:
+            facts = item.frame.facts
+            key = (facts.exptime_s, facts.filter, _correction_text(item.correction))
+            groups.setdefault(key, []).append(item.frame.name)
+        for (exptime_s, filter_name, masters), names in groups.items():
+            exposure = "" if exptime_s is None else f"{exptime_s:g} s"
+            files = names[0] if len(names) == 1 else f"{names[0]} ... {names[-1]}"
+            cells = (files, str(len(names)), exposure, filter_name or "", masters)
+            table.add_row(*map(escape, cells))
+        console.print(table)
+    if plan.left_out:
+        console.print(left_out_table(plan.left_out))
+    for warning in plan.warnings:
+        console.print(escape(f"warning: {warning}"))
+    if memory:
+        console.print(
+            f"memory: at most {memory.needed_bytes // MB} MB, with {memory.n_workers} workers and"
+            f" tiles of {memory.tile_bytes // MB} MB"
+        )
+
+
+def print_failed(summary: Summary) -> None:
+    """Print the frames that failed, on stderr, and nothing where all is well."""
+    for entry in summary.failed:
+        stderr().print(f"{entry.name}: {entry.reason}", markup=False)
+
+
+def print_summary(summary: Summary) -> None:
+    """Print what a run did, and what it left out."""
+    console = stdout()
+    table = Table("master", "frames", "")
+    for receipt in summary.masters:
+        table.add_row(
+            escape(receipt.product), str(receipt.n_inputs), "made" if receipt.made else "was there"
+        )
+    if summary.masters:
+        console.print(table)
+    if summary.plan.camera:
+        console.print(escape(f"camera: {summary.plan.camera}"))
+    for warning in (*summary.plan.warnings, *summary.named):
+        console.print(escape(f"warning: {warning}"))
+    if summary.plan.left_out:
+        console.print(left_out_table(summary.plan.left_out))
+    made = [receipt for receipt in summary.science if receipt.made]
+    n_nan = sum(receipt.n_nan for receipt in made)
+    if n_nan:
+        console.print(f"{n_nan} pixels of {len(made)} calibrated frames have no value (NaN)")
+    there = len(summary.science) - len(made)
+    kept = f", {there} were there already" if there else ""
+    lost = f", {len(summary.failed)} failed" if summary.failed else ""
+    console.print(
+        escape(
+            f"{len(made)} science frames calibrated{kept}{lost}:"
+            f" {_shown(summary.out)} ({summary.seconds:.1f} s)"
+        )
+    )
+
+
+def print_verification(found: Verification) -> None:
+    """Print what is wrong with the products of a run, and what mends it."""
+    console = stdout()
+    if found.findings:
+        table = Table("product", "what is wrong", title_justify="left")
+        for finding in found.findings:
+            table.add_row(escape(finding.product), escape(finding.reason))
+        console.print(table)
+    for name, reason in found.frames:
+        console.print(f"no product: {name}: {reason}", markup=False)
+    if found.others:
+        first = ", ".join(found.others[:3])
+        more = f" and {len(found.others) - 3} more" if len(found.others) > 3 else ""
+        console.print(f"of other runs, and sound: {first}{more}", markup=False)
+    console.print(
+        f"{found.n_expected - len(found.findings)} of {found.n_expected} products are whole and up"
+        f" to date{f', {len(found.frames)} frames have none' if found.frames else ''}:"
+        f" {_shown(found.out)}",
+        markup=False,
+    )
+    if found.mend:
+        console.print("this mends it:", markup=False)
+        console.print(found.mend, markup=False, soft_wrap=True)
+
+
+def _shown(path: Path) -> str:
+    """Return a path as a person would type it from here."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def print_origins(options: Options, origins: Mapping[str, str]) -> None:
+    """Print the options that are not as usual, and where each value comes from."""
+    if not origins:
+        return
+    table = Table(title="Options that are not as usual", title_justify="left")
+    for column in ("option", "value", "from"):
+        table.add_column(column)
+    for name, origin in origins.items():
+        table.add_row(name, escape(str(getattr(options, name))), escape(origin))
+    stdout().print(table)

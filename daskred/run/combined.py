@@ -1,0 +1,69 @@
+"""What the frames of a master combine to, before it is a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daskred.arrays.masters import (
+    MasterLevel,
+)
+from daskred.fits.raster import Raster
+from daskred.fits.write import Bands
+
+
+@dataclass(frozen=True)
+class Combined:
+    """What frames were combined to, until it is written.
+
+    Parameters
+    ----------
+    rasters
+        For each image its pixels on disk; whoever uses them removes them.
+    sums
+        For each frame the sum of its pixels; see `daskred.fits.pixels.pixel_sum`.
+    counts
+        For each image how many values were used, and how many rejected; empty for plain medians.
+    level
+        What the pixels are to be divided by.
+    levels
+        Of flats, what each was divided by.
+    weights
+        Of frames; empty where all count alike.
+    figures
+        Of the checks of its frames, by their names.
+    """
+
+    rasters: list[Raster]
+    sums: list[int]
+    counts: list[list[Raster]] = field(default_factory=list)
+    level: MasterLevel = field(default_factory=MasterLevel)
+    levels: tuple[float, ...] = ()
+    weights: tuple[float, ...] = ()
+    figures: dict[str, float] = field(default_factory=dict)
+
+    def remove(self) -> None:
+        """Remove the rasters."""
+        for raster in (*self.rasters, *(raster for pair in self.counts for raster in pair)):
+            raster.remove()
+
+    def bands(self, number: int, dtype: str, on_bad: Callable[[int], None]) -> Bands:
+        """Return an image as it is written; tell how many pixels are zero or negative."""
+
+        def divided() -> Iterator[NDArray[np.floating]]:
+            for band in self.divided(number):
+                on_bad(int(np.count_nonzero(band <= 0)))
+                yield band.astype(dtype)
+
+        return Bands(self.rasters[number].shape, np.dtype(dtype), divided())
+
+    def divided(self, number: int) -> Iterator[NDArray[Any]]:
+        """Yield an image band by band, divided by its level."""
+        row = 0
+        for band in self.rasters[number].bands():
+            yield self.level.divide(band, number, row)
+            row += len(band)
