@@ -291,6 +291,8 @@ def simulate(
 ) -> Truth:
     """Write a synthetic night: darks of 10 s and of 3 s, flats of 3 s, science frames of 10 s.
 
+    Its parameters are many: one for each thing of which a night has more or less.
+
     Parameters
     ----------
     folder

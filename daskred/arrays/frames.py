@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 # A task that works through so many pixels lasts some hundredths of a second, and makes up for what
 # it costs to hand out.
 TASK_PIXELS = 2**23
+_MOMENT_S = 0.2
 
 
 def frames_in(n_pixels: int, frames: Sequence[Frame], n_parts: int) -> int:
@@ -210,19 +211,42 @@ def this_worker() -> str:
     return f"{platform.node()}:{os.getpid()}"
 
 
-def calibrate_jobs(jobs: Sequence[WriteJob], masters: Masters) -> list[Calibrated]:
-    """Return the frames of jobs, to be calibrated when their pixels are wanted."""
+def calibrate_jobs(
+    jobs: Sequence[WriteJob], masters: Masters
+) -> Sequence[CalibratedPixels | FrameError]:
+    """Return the frames of jobs, to be calibrated when their pixels are wanted.
+
+    A master that cannot be read, nor the next moment, is an error of each of them.
+    """
+    recipe = jobs[0].recipe
+    sources = [source_of(job.frame, recipe.options) for job in jobs]
+    try:
+        _load_masters(masters, len(sources[0].shapes), recipe.options.uncertainty)
+    except FrameError as error:
+        return [FrameError(job.frame.path, f"its master {error}") for job in jobs]
     return [
-        Calibrated(source_of(job.frame, job.recipe.options), masters, job.recipe, job.frame)
-        for job in jobs
+        Calibrated(source, masters, job.recipe, job.frame)
+        for job, source in zip(jobs, sources, strict=True)
     ]
 
 
+def _load_masters(masters: Masters, n_images: int, sigmas: bool) -> None:
+    """Read masters, which then stay in memory; some file systems fail for a moment."""
+    try:
+        masters.load(n_images, sigmas)
+    except FrameError:
+        time.sleep(_MOMENT_S)
+        masters.load(n_images, sigmas)
+
+
 def write_jobs(
-    jobs: Sequence[WriteJob], calibrated: Sequence[CalibratedPixels]
+    jobs: Sequence[WriteJob], calibrated: Sequence[CalibratedPixels | FrameError]
 ) -> list[Receipt | FrameError]:
     """Write calibrated frames: for each a receipt, or why it cannot be used."""
-    return [_written(job, frame) for job, frame in zip(jobs, calibrated, strict=True)]
+    return [
+        frame if isinstance(frame, FrameError) else _written(job, frame)
+        for job, frame in zip(jobs, calibrated, strict=True)
+    ]
 
 
 def _written(job: WriteJob, calibrated: CalibratedPixels) -> Receipt | FrameError:
@@ -230,7 +254,8 @@ def _written(job: WriteJob, calibrated: CalibratedPixels) -> Receipt | FrameErro
     try:
         n_nan = write_calibrated(job.target, job.frame, job.recipe, calibrated, job.key, job.guard)
     except FrameError as error:
-        return error
+        # What it needs beside itself may fail too, as a map of bad pixels.
+        return error if error.path == job.frame.path else FrameError(job.frame.path, str(error))
     except PackingError as error:
         return FrameError(job.frame.path, f"its product cannot be packed: {error}")
     except OSError as error:

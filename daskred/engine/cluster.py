@@ -119,7 +119,8 @@ class ClusterPool:
         try:
             result = remote.result()
         except distributed.KilledWorker:
-            _settle(local, WorkerDiedError(MOST_DEATHS))
+            # Also what has only waited on these workers is counted there.
+            _settle(local, WorkerDiedError(MOST_DEATHS, certain=False))
         except CancelledError:  # nobody cancels what somebody waits for, unless all is lost
             _settle(local, RunError(self._lost()))
         except Exception as error:

@@ -72,7 +72,7 @@ def open_pool(workers: Workers) -> Pool:
 
 @dataclass(frozen=True)
 class _Attempt:
-    """A task that is under way, or is to be tried again."""
+    """A task that is under way, or is to be tried again; a suspect alone, so that it is certain."""
 
     task: Task
     n_deaths: int = 0
@@ -146,10 +146,10 @@ class Executor:
         suspects: deque[_Attempt],
         flying: dict[Future[Any], _Attempt],
     ) -> None:
-        """Keep workers busy; where they die together, a suspect flies alone."""
-        together = self._pool.dies_together
+        """Keep workers busy; a suspect flies alone."""
         while len(flying) < _IN_FLIGHT * self._pool.n_workers:
-            if together and flying and (suspects or any(a.suspect for a in flying.values())):
+            waiting = bool(suspects) and suspects[0].suspect
+            if flying and (waiting or any(attempt.suspect for attempt in flying.values())):
                 return
             if suspects:
                 attempt = suspects.popleft()
@@ -183,18 +183,20 @@ class Executor:
     ) -> Iterator[tuple[Task, Any]]:
         """Try again, and give up what has ended too many workers."""
         self._pool.renew()
-        # Of several that were under way where all die together, nobody knows which one it was.
-        certain = len(dead) == 1 or not self._pool.dies_together
+        together = self._pool.dies_together
         for attempt, error in dead:
+            # Of several that were under way, nobody knows which one it was, unless the pool does.
+            certain = len(dead) == 1 if together else getattr(error, "certain", True)
+            certain = certain or attempt.suspect
             n_deaths = attempt.n_deaths + (getattr(error, "n_deaths", 1) if certain else 0)
             worker = getattr(error, "worker", "")
             again = replace(
                 attempt,
-                suspect=True,
+                suspect=together or not certain or attempt.suspect,
                 n_deaths=n_deaths,
                 avoid=attempt.avoid | {worker} if worker else attempt.avoid,
             )
-            parts = attempt.task.parts() if n_deaths else []
+            parts = attempt.task.parts() if n_deaths or not together else []
             if parts:
                 suspects.extend(replace(again, task=part, n_deaths=0) for part in parts)
             elif n_deaths < MOST_DEATHS:

@@ -17,12 +17,15 @@ class WorkerDiedError(BrokenExecutor):
         How many workers it has ended by now, as far as the pool counts them.
     worker
         Whom to avoid from now on; empty for nobody.
+    certain
+        Whether it was this task that ended them, and not one that was beside it on the worker.
     """
 
-    def __init__(self, n_deaths: int, worker: str = "") -> None:
-        super().__init__(n_deaths, worker)
+    def __init__(self, n_deaths: int, worker: str = "", certain: bool = True) -> None:
+        super().__init__(n_deaths, worker, certain)
         self.n_deaths = n_deaths
         self.worker = worker
+        self.certain = certain
 
 
 class Pool(Protocol):

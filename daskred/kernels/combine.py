@@ -53,6 +53,8 @@ def combined_tile(
 ) -> Tiles:
     """Return what frames combine to, how many values were used, and how many rejected.
 
+    Its parameters are many since each option of combining is one.
+
     Parameters
     ----------
     tile
@@ -111,7 +113,7 @@ def combined_flat_tile(
     weights: Sequence[float] = (),
     precision: DTypeLike = "f8",
 ) -> Tiles:
-    """Do the same with flats, each less its dark and divided by its level.
+    """Do the same with flats, each less its dark and divided by its level, which are further ones.
 
     Parameters
     ----------

@@ -126,6 +126,8 @@ def combine_frames(
 ) -> Combination:
     """Combine frames pixel by pixel.
 
+    Its parameters are many since each option of combining is one.
+
     Parameters
     ----------
     tile
