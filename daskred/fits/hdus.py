@@ -15,7 +15,7 @@ from typing import BinaryIO, cast
 from daskred.fits.header import BLOCK, CARD, END_CARD, Header, is_structural
 from daskred.fits.packing import BROKEN, packing_of, unpacked
 from daskred.fits.storage import open_file, size_of
-from daskred.model.errors import FrameError
+from daskred.model.errors import FrameError, UnreadableError
 
 MAX_HEADER_BLOCKS = 4096  # 12 MB; real headers have fewer than 100 blocks
 _END = END_CARD.encode()
@@ -60,8 +60,10 @@ def frame_errors(path: str) -> Iterator[None]:
         yield
     except BROKEN as error:
         raise FrameError(path, f"its packed stream is broken: {error}") from error
-    except OSError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise FrameError(path, f"cannot be read: {error.strerror or error}") from error
+    except OSError as error:
+        raise UnreadableError(path, f"cannot be read: {error.strerror or error}") from error
 
 
 @contextlib.contextmanager
@@ -92,11 +94,16 @@ def _unpacked_size(path: str, file: BinaryIO, packing: str) -> int:
     return size or size_of(file)  # an empty last member, as bgzip writes it, tells nothing
 
 
-def _read_header(path: str, file: BinaryIO, index: int) -> tuple[Header, int] | None:
-    """Read one header and its length in bytes; None where no further unit follows."""
+def _read_header(path: str, file: BinaryIO, index: int, n_bytes: int) -> tuple[Header, int] | None:
+    """Read one header and its length in bytes; None where no further unit follows.
+
+    So many bytes there are at least: where reading ends sooner, nothing is known of the rest.
+    """
     text = b""
     while len(text) < MAX_HEADER_BLOCKS * BLOCK:
         block = file.read(BLOCK)
+        if len(block) < min(BLOCK, n_bytes - len(text)):
+            raise UnreadableError(path, "cannot be read: reading ended before the file does")
         if not text and not block.startswith(b"XTENSION" if index else b"SIMPLE  ="):
             if index:
                 return None
@@ -156,7 +163,7 @@ def _walk(path: str, file: BinaryIO, size: int, packing: str) -> Iterator[Hdu]:
     """Yield the units of an open file, each known to be there whole."""
     position = 0
     index = 0
-    while position < size and (found := _read_header(path, file, index)):
+    while position < size and (found := _read_header(path, file, index, size - position)):
         header, length = found
         n_data = _data_size(path, header, index)
         hdu = Hdu(index, header, position, position + length, n_data, packing)
@@ -209,8 +216,8 @@ def read_first_header(path: str) -> Header:
     FrameError
         When the file does not begin with a FITS header, or cannot be read.
     """
-    with opened(path) as (file, _):
-        found = _read_header(path, file, 0)
+    with opened(path) as (file, packing):
+        found = _read_header(path, file, 0, 0 if packing else size_of(file))
     assert found  # a file without a primary header is an error
     return found[0]
 

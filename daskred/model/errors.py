@@ -37,6 +37,10 @@ class FrameError(DaskredError):
         return f"{self.path}: {self.reason}"
 
 
+class UnreadableError(FrameError):
+    """A file is there, or may be, and cannot be read now: nothing is known of what it holds."""
+
+
 class FramesError(DaskredError):
     """Several frames of one task cannot be used.
 

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from daskred.fits.hdus import read_first_header, read_hdus
-from daskred.fits.header import Value
-from daskred.model.errors import FrameError
+from daskred.fits.header import Header, Value
+from daskred.model.errors import FrameError, UnreadableError
 
 # Raised whenever the same inputs and options would give other pixels or cards.
 ARITHMETIC = 3
 KEY_CARD = "DASKRED"
 # A digest of all pixels that a product was made from.
 CONTENT_CARD = "RAWSUM"
+_MOMENT_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -59,9 +61,79 @@ def content_of(sums: Sequence[int], masters: Sequence[str]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
+class ProductState(NamedTuple):
+    """What stands in the place of a product.
+
+    Parameters
+    ----------
+    kind
+        Nothing (``absent``), what daskred did not make (``foreign``), what it made (``ours``), and
+        what of that is not whole (``damaged``). What cannot be read is an error.
+    headers
+        As far as they can be read.
+    """
+
+    kind: Literal["absent", "foreign", "damaged", "ours"]
+    headers: tuple[Header, ...] = ()
+
+    def card(self, keyword: str) -> Value:
+        """Return a card; of an image that was packed, it is in the second header."""
+        return next((header.get(keyword) for header in self.headers if keyword in header), None)
+
+
+def state_of_product(path: Path) -> ProductState:
+    """Return what stands in the place of a product.
+
+    Some file systems fail for a moment, so that what cannot be read is tried once more.
+
+    Raises
+    ------
+    UnreadableError
+        When it cannot be read: then nobody knows.
+    """
+    try:
+        return _state(path)
+    except UnreadableError:
+        time.sleep(_MOMENT_S)
+        return _state(path)
+
+
+def _state(path: Path) -> ProductState:
+    try:
+        headers = tuple(hdu.header for hdu in read_hdus(str(path))[:2])
+        whole = True
+    except UnreadableError:
+        raise
+    except FrameError as error:
+        if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
+            return ProductState("absent")
+        headers, whole = _first_header(path), False
+    found = ProductState("ours" if whole else "damaged", headers)
+    return found if found.card(KEY_CARD) is not None else ProductState("foreign", headers)
+
+
+def _first_header(path: Path) -> tuple[Header, ...]:
+    """Return the first header of a file that is not whole, if it has one."""
+    try:
+        return (read_first_header(str(path)),)
+    except UnreadableError:
+        raise
+    except FrameError:
+        return ()
+
+
 def read_content(path: Path) -> str:
-    """Return the digest that a product keeps; empty where there is none."""
-    return str(_card(path, CONTENT_CARD) or "")
+    """Return the digest that a product keeps; empty where it keeps none.
+
+    Raises
+    ------
+    FrameError
+        When it is not there, or cannot be read.
+    """
+    state = state_of_product(path)
+    if state.kind in ("absent", "foreign"):
+        raise FrameError(str(path), "is gone; the same command makes it again")
+    return str(state.card(CONTENT_CARD) or "")
 
 
 def check_own(path: Path, raw: Collection[str] = ()) -> None:
@@ -76,8 +148,10 @@ def check_own(path: Path, raw: Collection[str] = ()) -> None:
     """
     try:
         empty = path.stat().st_size == 0  # what a crash of the machine may leave
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return
+    except OSError as error:
+        raise UnreadableError(str(path), f"cannot be read: {error.strerror}") from error
     free = empty and str(path) not in raw
     if not free and not is_own(path):
         raise FrameError(
@@ -86,29 +160,11 @@ def check_own(path: Path, raw: Collection[str] = ()) -> None:
 
 
 def is_own(path: Path) -> bool:
-    """Whether daskred made a file, as far as its header can be read."""
-    return _card(path, KEY_CARD) is not None
+    """Whether daskred made a file, whole or not."""
+    return state_of_product(path).kind in ("ours", "damaged")
 
 
 def stands(path: Path, key: str) -> bool:
     """Whether a product is there whole, with this key."""
-    try:
-        headers = [hdu.header for hdu in read_hdus(str(path))[:2]]
-    except FrameError:
-        return False
-    return any(header.get(KEY_CARD) == key for header in headers)
-
-
-def _card(path: Path, keyword: str) -> Value:
-    """Return a card of a product, as far as its headers can be read.
-
-    Of an image that was packed, it is in the second one.
-    """
-    try:
-        first = read_first_header(str(path))
-        if keyword in first or path.suffix != ".fz":
-            return first.get(keyword)
-        headers = [hdu.header for hdu in read_hdus(str(path))[:2]]
-    except FrameError:
-        return None
-    return next((header.get(keyword) for header in headers if keyword in header), None)
+    state = state_of_product(path)
+    return state.kind == "ours" and state.card(KEY_CARD) == key

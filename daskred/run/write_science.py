@@ -128,12 +128,17 @@ class ScienceMaker:
         try:
             for jobs in groups:
                 frames = [job.frame for job in jobs]
-                masters = calibration_files(
-                    self.out,
-                    jobs[0].recipe.correction,
-                    self.options.uncertainty,
-                    frames[0].readout.is_above_bias,
-                )
+                try:
+                    masters = calibration_files(
+                        self.out,
+                        jobs[0].recipe.correction,
+                        self.options.uncertainty,
+                        frames[0].readout.is_above_bias,
+                    )
+                except FrameError as error:
+                    for frame in frames:
+                        yield FrameError(frame.path, f"its master {error}")
+                    continue
                 tasks = frame_tasks(
                     "science",
                     jobs,

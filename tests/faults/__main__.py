@@ -26,7 +26,7 @@ def main() -> int:
     for name in arguments.cases:
         with tempfile.TemporaryDirectory() as folder:
             sweep = Sweep(CASES[name], Path(folder), build_shim(Path(folder)))
-            n_calls = sweep.count()
+            n_calls = len(sweep.calls())
             faults = [(at, kind) for at in range(1, n_calls + 1) for kind in arguments.kinds]
             if arguments.sample:
                 faults = random.Random(arguments.seed).sample(

@@ -4,10 +4,10 @@
  * one of a number fail. Set in the environment:
  *   FAULT_FOLDERS  the folders, absolute, with a colon between them
  *   FAULT_COUNTER  a file of two 64-bit numbers that all processes share: calls, and faults
- *   FAULT_AT       the call that fails, from 1; 0 counts only
+ *   FAULT_AT       the call that fails, from 1; 0 for none: then all are written to the trace
  *   FAULT_ALWAYS   1: and all calls after it
  *   FAULT_KIND     the name of an error (EIO, ENOSPC, ...), or short, end, half, kill, killed
- *   FAULT_TRACE    a file to which the name and the path of the call that fails are written
+ *   FAULT_TRACE    a file to which number, name and path of the call that fails are written
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -100,9 +100,9 @@ static int error_of_kind(void) {
 /* Count a call; whether it is to fail. */
 static int is_due(const char *name, const char *path) {
     unsigned long long number = atomic_fetch_add(counter, 1) + 1;
-    if (!fails_at || !(number == fails_at || (always && number > fails_at))) return 0;
-    atomic_fetch_add(counter + 1, 1);
-    if (trace[0]) {
+    int due = fails_at && (number == fails_at || (always && number > fails_at));
+    if (due) atomic_fetch_add(counter + 1, 1);
+    if (trace[0] && (due || !fails_at)) {
         int descriptor = REAL(open)(trace, O_WRONLY | O_CREAT | O_APPEND, 0644);
         char line[4300];
         int n = snprintf(line, sizeof line, "%llu %s %s\n", number, name, path);
@@ -111,8 +111,8 @@ static int is_due(const char *name, const char *path) {
             REAL(close)(descriptor);
         }
     }
-    if (!strcmp(kind, "kill")) kill(getpid(), SIGKILL);
-    return 1;
+    if (due && !strcmp(kind, "kill")) kill(getpid(), SIGKILL);
+    return due;
 }
 
 #define AFTER(result) \

@@ -159,18 +159,20 @@ class Sweep:
         self.products = self._tree()
         shutil.copytree(self._out, self._finished)
 
-    def count(self) -> int:
-        """Return how many calls the command makes that touch the night or the products."""
+    def calls(self) -> list[str]:
+        """Return the calls of a quiet run that touch the night or the products: name and path."""
         self._prepare()
-        self._run(self.case.command, at=0, kind="EIO")
-        return self._counted()[0]
+        self._trace.unlink(missing_ok=True)
+        self._run(self.case.command, at=0)
+        lines = sorted(self._trace.read_text().splitlines(), key=lambda line: int(line.split()[0]))
+        return [line.partition(" ")[2] for line in lines]
 
     def judge(self, at: int, kind: str, always: bool = False) -> str:
         """Let one call fail; say what is wrong with what became of it, or nothing."""
         self._prepare()
         self._trace.unlink(missing_ok=True)
         ended = self._run(self.case.command, at=at, kind=kind, always=always)
-        if not self._counted()[1]:
+        if not self._n_faults():
             return ""
         place = self._trace.read_text().splitlines()[0] if self._trace.exists() else f"{at} ?"
         return "; ".join(
@@ -210,9 +212,8 @@ class Sweep:
         names = found.keys() | self.products.keys()
         return sorted(name for name in names if found.get(name) != self.products.get(name))
 
-    def _counted(self) -> tuple[int, int]:
-        calls, faults = struct.unpack("QQ", self._counter.read_bytes())
-        return calls, faults
+    def _n_faults(self) -> int:
+        return int(struct.unpack("QQ", self._counter.read_bytes())[1])
 
     def _run(
         self, command: str, at: int | None = None, kind: str = "", always: bool = False

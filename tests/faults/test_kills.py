@@ -20,7 +20,7 @@ from daskred.products.log import LOG_NAME, read_log
 from tests import processes
 from tests.conftest import NightMaker, tree
 
-# `DASKRED_KILLS=400 pytest tests/test_faults.py` kills more often.
+# `DASKRED_KILLS=400 pytest tests/faults/test_kills.py` kills more often.
 N_KILLS = int(os.environ.get("DASKRED_KILLS", "40"))
 
 
