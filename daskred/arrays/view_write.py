@@ -267,6 +267,8 @@ def _grids_of(array: xr.DataArray, name: str, shape: tuple[int, int]) -> tuple[G
                 f" {length}, and no coordinate {axis!r} tells which: those in headers would be"
                 " wrong; keep the coordinates, or write whole frames"
             )
+        if grid and n_places == 1 and length > 1 and not grid.first.is_integer():
+            grid = None  # it was binned, and nobody knows over how many
         ends = (grid.first, grid.first + (n_places - 1) * grid.step) if grid else (-1.0, -1.0)
         if grid is None or min(ends) < 0 or max(ends) > length - 1:
             raise RequestError(

@@ -49,7 +49,7 @@ def images_of(path: str, hdus: Sequence[Hdu]) -> tuple[Image, ...]:
     if len(hdus) == 1 and len(axes := _axes(path, hdus[0].header)) == 2 and 0 not in axes:
         return (_image(path, hdus[0], axes, ()),)  # nearly always
     if (plane := plane_of(path)) is not None:
-        return (_plane(path, _first_image(path, hdus), plane),)
+        return (_plane(path, _cube_in(path, hdus), plane),)
     found = [hdu for hdu in hdus if _has_pixels(path, hdu)]
     flat = [hdu for hdu in found if len(_axes(path, hdu.header)) == 2]
     if found and (not flat or (found[0].index == 0 and found[0] is not flat[0])):
@@ -68,8 +68,21 @@ def _has_pixels(path: str, hdu: Hdu) -> bool:
     return is_image and 0 not in (axes := _axes(path, hdu.header)) and bool(axes)
 
 
-def _first_image(path: str, hdus: Sequence[Hdu]) -> Hdu | None:
-    return next((hdu for hdu in hdus if _has_pixels(path, hdu)), None)
+def _cube_in(path: str, hdus: Sequence[Hdu]) -> Hdu | None:
+    """Return the unit that is a cube of exposures, if there is one.
+
+    Three planes are colours; and what has smaller planes than an image beside it is a guider's.
+    """
+    if len(hdus) == 1 and len(_axes(path, hdus[0].header)) == 2:
+        return None  # nearly always
+    found = [(hdu, _axes(path, hdu.header)) for hdu in hdus if _has_pixels(path, hdu)]
+    largest = max((math.prod(axes) for _, axes in found if len(axes) == 2), default=0)
+    for hdu, axes in found:
+        if len(axes) != 3 or axes[2] == _COLOURS:
+            continue
+        if hdu.index == 0 or math.prod(axes[:2]) >= largest:
+            return hdu
+    return None
 
 
 def _is_compressed(header: Header) -> bool:
@@ -87,16 +100,9 @@ def _axes(path: str, header: Header) -> tuple[int, ...]:
 
 
 def exposures_in(path: str, hdus: Sequence[Hdu]) -> int:
-    """Return how many exposures a file holds whose first image is a cube; 0 for other files.
-
-    Three planes are colours.
-    """
-    first = _first_image(path, hdus)
-    axes = _axes(path, first.header) if first else ()
-    if any(len(_axes(path, hdu.header)) == 2 for hdu in hdus[1:] if _has_pixels(path, hdu)):
-        axes = axes if first is hdus[0] else ()  # a guider's, beside the detectors
-    is_cube = len(axes) == 3 and axes[2] > 1 and axes[2] != _COLOURS and 0 not in axes
-    return axes[2] if is_cube and plane_of(path) is None else 0
+    """Return how many exposures a file holds that is a cube of them; 0 for other files."""
+    cube = _cube_in(path, hdus) if plane_of(path) is None else None
+    return _axes(path, cube.header)[2] if cube else 0
 
 
 _COLOURS = 3

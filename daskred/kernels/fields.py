@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 _BESIDE = 4  # frames, before and after
 _FEW_BESIDE = 3  # of fewer nobody knows which is the odd one
 _ALIKE = 0.6  # correlation of the light of two frames of one field
-_FEW_BINS = 6  # with stars: of fewer nothing is said
+_FEW_BINS = 12  # with stars: of fewer nothing is said
 _MUCH_MORE = 1.3  # times what any frame beside it has there
+_MOST = 0.8  # of bins
 _COSMIC = 2  # bins that one cosmic ray can fill
 
 
@@ -30,7 +31,7 @@ class Comparison:
     like
         The correlation of their light, from -1 to 1.
     share
-        What part of their stars' light it has where they have it.
+        What part of the light of their stars it has at most, but for a few: a cloud dims all.
     more
         How much light it has where they have none, as a part of theirs.
     is_between
@@ -121,8 +122,7 @@ def _beside(
     np.maximum(theirs[:, 1:], largest[:, :-1], out=theirs[:, 1:])
     np.maximum(theirs[:, :-1], largest[:, 1:], out=theirs[:, :-1])
     more = np.sort(np.clip(own - _MUCH_MORE * theirs, 0, None), axis=1)[:, :-_COSMIC].sum(axis=1)
-    total, power = usual.sum(axis=1), np.sum(usual**2, axis=1)
-    share = np.sum(own * usual, axis=1)
+    total = usual.sum(axis=1)
     likes = np.sum(_unit(own) * _unit(usual), axis=1)
     for place, number in enumerate(numbers):
         if np.count_nonzero(usual[place]) < _FEW_BINS:
@@ -130,10 +130,16 @@ def _beside(
             continue
         yield Comparison(
             float(likes[place]),
-            float((share[place] / power[place]) ** 2),
+            _share(own[place], usual[place]),
             float(more[place] / total[place]),
             min(fields[place]) < number < max(fields[place]),
         )
+
+
+def _share(own: NDArray[np.float64], usual: NDArray[np.float64]) -> float:
+    """Return the ratio of the light of two maps, that of the bins in which most is left."""
+    ratios = np.sort(own[usual > 0] / usual[usual > 0])
+    return float(ratios[int(_MOST * (len(ratios) - 1))] ** 2)
 
 
 def _unit(light: NDArray[np.float64]) -> NDArray[np.float64]:

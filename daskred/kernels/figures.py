@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from daskred.kernels.witness import CERTAIN, FAR, FEW_HOT, FEW_PIXELS, HOT
 
 _WARM = 4.0  # sigma above the pixels beside it, in a dark, which has less noise than a frame
+_FEW_PIECES = 12
+_AS_MUCH = 1.5  # what is missing to a larger part is no pattern
 _MOSTLY_REAL = 0.5  # of the power of a pattern, the rest being noise
 _OF_MEAN_DEVIATION = math.sqrt(math.pi / 2)
 
@@ -127,6 +129,7 @@ def _pattern_residue(
     A dark of few frames is mostly noise, which is in no other frame: then nothing is said. Nor
     where a frame has more of it, as pixels that answer to light alike may make a lit one have.
     """
+    local, pattern = _without_parity(local), _without_parity(pattern)
     known = np.isfinite(local) & np.isfinite(pattern) & (np.abs(pattern) < HOT * noise)
     if local.shape != pattern.shape or np.count_nonzero(known) < FEW_PIXELS or not noise > 0:
         return 0.0
@@ -136,6 +139,20 @@ def _pattern_residue(
     if real < _MOSTLY_REAL:
         return 0.0
     found = np.clip(np.where(known, local, 0), -FAR * noise, FAR * noise)
-    missing = 1 - float(np.sum(found * expected)) / power / real
-    error = noise / math.sqrt(power) / real
-    return missing if missing > CERTAIN * error else 0.0
+    # Piece by piece, so that a step between two amplifiers is in few of them.
+    powers = np.sum(expected * expected, axis=1)
+    strong = powers > 0
+    if np.count_nonzero(strong) < _FEW_PIECES:
+        return 0.0
+    shares = np.sum(found * expected, axis=1)[strong] / powers[strong]
+    missing = 1 - _middle(shares) / real
+    error = 1.25 * noise / math.sqrt(power) / real
+    return missing if missing > CERTAIN * error and missing < _AS_MUCH else 0.0
+
+
+def _without_parity(pieces: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return pieces without what is the same in every other pixel, as colours and channels are."""
+    found = np.empty_like(pieces)
+    for parity in (0, 1):
+        found[:, parity::2] = flat_pieces(pieces[:, parity::2])[0]
+    return found

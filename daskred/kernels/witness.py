@@ -9,6 +9,7 @@ slowly stays one; one that makes a step falls apart there.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -58,7 +59,7 @@ def _median(values: NDArray[Any], axis: Any = None) -> Any:
     """Return medians, of the pixels that have a value."""
     if np.isfinite(values).all():
         return np.median(values, axis=axis)
-    with np.errstate(invalid="ignore"):
+    with warnings.catch_warnings(action="ignore"):  # of rows in which no pixel has a value
         return np.nanmedian(values, axis=axis)
 
 

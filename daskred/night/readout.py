@@ -274,4 +274,5 @@ def _check_gains(
         headers = headers_of(hdus, images[amplifier.image])
         told = [f"{c} = {h.get(c)!r}" for h in headers for c in cards if c in h]
         what = f"{', '.join(told)} is no gain" if told else f"has no gain ({', '.join(cards)})"
-        raise FrameError(path, f"{what}, which electrons need; a camera file can tell it")
+        name = f"amplifier {amplifier.name}: " if amplifier.name else ""
+        raise FrameError(path, f"{name}{what}, which electrons need; a camera file can tell it")

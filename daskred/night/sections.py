@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from itertools import combinations
 
 from daskred.cameras.rules import Camera
 from daskred.fits.hdus import Hdu
@@ -87,37 +88,57 @@ def amplifiers_by_header(
     path: str, hdus: Sequence[Hdu], images: Sequence[Image], camera: Camera, number: int
 ) -> list[Amplifier]:
     """Return the amplifiers that an image's own header tells of: one, or those with a suffix."""
-    header, cards = headers_of(hdus, images[number])[0], camera.detector.data_cards
-    suffixes = [
-        suffix
-        for suffix in camera.detector.suffixes
-        if any(with_suffix(card, suffix) in header for card in cards)
-    ]
-    if len(suffixes) < 2:
+    rules, shape = camera.detector, images[number].shape
+    header = headers_of(hdus, images[number])[0]
+
+    def told_by(cards: Sequence[str]) -> dict[str, str]:
+        """Return for each suffix the card that tells a section."""
+        found = {}
+        for suffix in rules.suffixes:
+            section = section_of(path, header, [with_suffix(card, suffix) for card in cards], shape)
+            if section:
+                found[suffix] = section[0]
+        return found
+
+    data, strips = told_by(rules.data_cards), told_by(rules.overscan_cards)
+    wants_strips = rules.overscan != "none" and rules.trim
+    if len(data) < 2 and not (strips and wants_strips):
         return [_amplifier(path, hdus, images, camera, number, "")]
-    if not camera.detector.trim:
+    if not rules.trim:
         text = "a header that tells amplifiers tells what is cut off"
-        raise FrameError(path, f"{with_suffix(cards[0], suffixes[0])}: {text}; not with --no-trim")
-    amplifiers = [_amplifier(path, hdus, images, camera, number, suffix) for suffix in suffixes]
+        raise FrameError(path, f"{next(iter(data.values()))}: {text}; not with --no-trim")
+    if wants_strips and strips and data.keys() != strips.keys():
+        known = ", ".join([*data.values(), *strips.values()])
+        text = f"{known} tell of some amplifiers their pixels, and of others their overscans"
+        raise FrameError(path, f"{text}; --overscan none goes without these")
+    amplifiers = [_amplifier(path, hdus, images, camera, number, suffix) for suffix in data]
     # Side by side, without what lies between them.
     rows = _packed([amplifier.data.rows for amplifier in amplifiers])
     columns = _packed([amplifier.data.columns for amplifier in amplifiers])
+    overlapping = any(a.data.overlaps(b.data) for a, b in combinations(amplifiers, 2))
+    if rows is None or columns is None or overlapping:
+        text = "amplifiers that do not lie side by side"
+        raise FrameError(path, f"{', '.join(data.values())} tell {text}")
     places = [Section(*place) for place in zip(rows, columns, strict=True)]
     return [replace(a, place=place) for a, place in zip(amplifiers, places, strict=True)]
 
 
-def _packed(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return where spans of pixels lie when the gaps between them are closed.
+def _packed(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]] | None:
+    """Return where spans of pixels lie when the gaps between them are closed; None if they overlap.
 
     Examples
     --------
-    >>> _packed([(60, 100), (8, 48), (8, 48)])
-    [(40, 80), (0, 40), (0, 40)]
+    >>> _packed([(60, 100), (8, 48), (8, 48)]), _packed([(0, 40), (0, 39)])
+    ([(40, 80), (0, 40), (0, 40)], None)
     """
-    starts, end = {}, 0
-    for first, last in sorted(set(spans)):
-        starts[first, last] = end
-        end += last - first
+    starts: dict[tuple[int, int], int] = {}
+    end = last = 0
+    for first, stop in sorted(set(spans)):
+        if starts and first < last:
+            return None
+        starts[first, stop] = end
+        end += stop - first
+        last = stop
     return [(starts[span], starts[span] + span[1] - span[0]) for span in spans]
 
 

@@ -19,11 +19,12 @@ _NUMBERS = int, float
 _REFERENCE_PIXEL = re.compile(r"CRPIX([12])[A-Z]?")
 _PHYSICAL = re.compile(r"LTV([12])()|LTM([12])_([12])")
 _MATRIX = re.compile(r"(CD|PC)[12]_([12])[A-Z]?")
+_WORLD = re.compile(r"(?:CTYPE|CRVAL|CRPIX|CDELT)([12])([A-Z]?)")
 _SCALE = re.compile(r"CDELT([12])([A-Z]?)")
 _SIP = re.compile(r"(A|B|AP|BP)_(\d)_(\d)")
 _TABLES = re.compile(r"(CPDIS|CQDIS|D2IMDIS|D2IMARR)[12][A-Z]?")
 # By how much the colour pattern begins before an image, columns and rows.
-_BAYER = {"XBAYROFF": 1, "YBAYROFF": 2}
+_BAYER = {("XBAYROFF", "BAYOFFX"): 1, ("YBAYROFF", "BAYOFFY"): 2}
 _BAYER_PATTERNS = re.compile(r"BAYERPAT|COLORTYP|CFAPAT|[XY]BAYROFF|BAYOFFX|BAYOFFY")
 
 
@@ -136,16 +137,29 @@ def _with_value(
 def _added(header: Header, grids: dict[int, Grid]) -> list[str]:
     """Return cards that headers leave out where nothing was cut, binned or turned yet."""
     cards = []
+    # What headers leave out has a usual value: the reference pixel 0, scales of 1.
+    letters = {match[2] for keyword in header.keywords if (match := _WORLD.fullmatch(keyword))}
     for axis, grid in grids.items():
         if f"LTV{axis}" not in header:
             text = f"to physical coordinates, axis {axis}"
             cards.append(format_card(f"LTV{axis}", grid.of(0.0), text))
         if f"LTM{axis}_{axis}" not in header:
             cards.append(format_card(f"LTM{axis}_{axis}", 1 / grid.step, f"pixels of axis {axis}"))
-        diagonal = f"PC{axis}_{axis}"
-        if diagonal not in header and any(f"PC{i}_{j}" in header for i in "12" for j in "12"):
-            cards.append(format_card(diagonal, grid.step, f"scale of axis {axis}"))
+        for letter in sorted(letters):
+            if f"CRPIX{axis}{letter}" not in header:
+                cards.append(format_card(f"CRPIX{axis}{letter}", grid.of(0.0), "reference pixel"))
+            if _has_matrix(header, "CD", letter):
+                continue
+            name = f"CDELT{axis}{letter}"
+            if _has_matrix(header, "PC", letter):
+                name = f"PC{axis}_{axis}{letter}"
+            if name not in header:
+                cards.append(format_card(name, grid.step, f"scale of axis {axis}"))
     return cards
+
+
+def _has_matrix(header: Header, name: str, letter: str) -> bool:
+    return any(f"{name}{i}_{j}{letter}" in header for i in "12" for j in "12")
 
 
 def _with_pattern(header: Header, grids: dict[int, Grid]) -> Header:
@@ -155,10 +169,10 @@ def _with_pattern(header: Header, grids: dict[int, Grid]) -> Header:
     # Every other pixel the other way round has the same colours.
     if any(not grid.first.is_integer() or grid.step % 2 != 1 for grid in grids.values()):
         return header.without(lambda keyword: bool(_BAYER_PATTERNS.fullmatch(keyword)))
-    if "BAYERPAT" not in header:
-        return header
-    for keyword, axis in _BAYER.items():
-        if grids[axis].first % 2:
+    for cards, axis in _BAYER.items():
+        if not grids[axis].first % 2:
+            continue
+        for keyword in [card for card in cards if card in header] or cards[:1]:
             before = header.get(keyword, 0)
             place = int(before) if isinstance(before, _NUMBERS) else 0
             place = (place + int(grids[axis].first)) % 2

@@ -20,9 +20,10 @@ from daskred.options import Options
 _FEW_NEIGHBOURS = 3
 _CLEAR = 3.0  # sigma of a pixel
 _ELSEWHERE = 0.3  # of the correlation of the light of two frames
-_UNLIKE = 0.12  # by so much it may be less than usual
-_MORE = 0.1  # of the light of stars
+_UNLIKE, _FAR = 0.12, 6.0  # by so much it may be less than usual, or times what is usual
+_MORE = 0.12  # of the light of stars
 _MUCH_MORE = 4.0  # times what is usual
+_STEADY_LIKE, _MOST = 0.85, 0.75  # of most frames of a field that is followed
 
 
 class _Made(NamedTuple):
@@ -47,12 +48,13 @@ def standing_out(
     groups: dict[object, list[_Made]] = {}
     for item, receipt in zip(science, receipts, strict=True):
         facts = item.frame.facts
-        alike = (facts.exptime_s, facts.filter, item.frame.layout, item.correction.flat)
+        alike = facts.exptime_s, facts.filter, facts.object, item.frame.layout, item.correction.flat
         if receipt.figures:
             groups.setdefault(alike, []).append(_Made(item.frame, receipt))
     limits = options.limits
     found: dict[str, str] = {}
     for group in groups.values():
+        group.sort(key=lambda made: mjd_of(made.frame.facts.time_obs) or 0.0)
         for name, text in (*_far_from(group, limits), *_of_other_light(group, limits)):
             found.setdefault(name, f"{name} stands out: {text}")
     return [*found.values(), *_piles(groups.values(), limits)]
@@ -74,10 +76,11 @@ def _far_from(group: Sequence[_Made], limits: Mapping[str, float]) -> Iterator[t
     """Say which frames of a group are far from the others in level, noise and length of stars."""
     if len(group) < _FEW_NEIGHBOURS:
         return
-    level, noise, length = (
-        median(made.receipt.figures[name] for made in group) for name in ("level", "noise", "trail")
-    )
-    for frame, receipt in group:
+    level, noise = (median(made.receipt.figures[n] for made in group) for n in ("level", "noise"))
+    for number, (frame, receipt) in enumerate(group):
+        # Where no card tells the target, the frames beside it may be of another one.
+        near = (n for n in (number - 2, number - 1, number + 1, number + 2) if 0 <= n < len(group))
+        length = max(group[n].receipt.figures["trail"] for n in near)
         figures = receipt.figures
         apart = abs(figures["level"] - level) > _CLEAR * noise
         times = limits.get("level", math.inf)
@@ -94,35 +97,44 @@ def _of_other_light(
     group: Sequence[_Made], limits: Mapping[str, float]
 ) -> Iterator[tuple[str, str]]:
     """Say in which frames stars are fainter or elsewhere than in those beside them."""
-    if "stars" not in limits:
+    field = [made for made in group if made.receipt.light]
+    if "stars" not in limits or len(field) < _FEW_NEIGHBOURS:
         return
-    fields: dict[str | None, list[_Made]] = {}
-    for made in group:
-        if made.receipt.light:
-            fields.setdefault(made.frame.facts.object, []).append(made)
-    for target, field in fields.items():
-        field.sort(key=lambda made: mjd_of(made.frame.facts.time_obs) or 0.0)
-        found = compared([np.frombuffer(made.receipt.light, "f2") for made in field])
-        usual_like = median([c.like for c in found if c] or [1.0])
-        usual_more = median([c.more for c in found if c] or [0.0])
-        for made, comparison in zip(field, found, strict=True):
-            # What comes before all others, or after them, may be another field.
-            if comparison and (comparison.is_between or target or comparison.like > _ELSEWHERE):
-                unlike = comparison.like < usual_like - _UNLIKE
-                more = comparison.more > max(_MORE, _MUCH_MORE * usual_more)
-                if text := _told(comparison, unlike, more, limits["stars"]):
-                    yield made.frame.name, text
+    found = compared([np.frombuffer(made.receipt.light, "f2") for made in field])
+    known = [comparison for comparison in found if comparison]
+    usual_like = median([comparison.like for comparison in known] or [0.0])
+    usual_more = median([comparison.more for comparison in known] or [0.0])
+    spread = median([abs(comparison.like - usual_like) for comparison in known] or [0.0])
+    least_like = usual_like - max(_UNLIKE, _FAR * spread)
+    steady = sum(comparison.like > usual_like - _UNLIKE for comparison in known)
+    # A telescope that is moved between exposures shows other stars in each.
+    follows = usual_like > _STEADY_LIKE and steady >= _MOST * len(field)
+    target = field[0].frame.facts.object
+    for made, comparison in zip(field, found, strict=True):
+        # What comes before all others, or after them, may be another field.
+        if comparison and (comparison.is_between or target or comparison.like > _ELSEWHERE):
+            unlike = comparison.like < least_like
+            more = comparison.more > max(_MORE, _MUCH_MORE * usual_more)
+            # A cloud dims the stars where they are.
+            faint = comparison.share * limits["stars"] < 1 and (
+                follows or comparison.like > _STEADY_LIKE
+            )
+            text = _told(comparison, faint, follows and unlike, follows and more)
+            if text:
+                yield made.frame.name, text
 
 
-def _told(comparison: Comparison, unlike: bool, more: bool, times: float) -> str:
+def _told(comparison: Comparison, faint: bool, unlike: bool, more: bool) -> str:
     """Say how the light of a frame differs from that of the frames beside it; nothing if not."""
     beside = "the frames beside it"
     if unlike and more and comparison.like < _ELSEWHERE:
         return f"its stars are elsewhere than those of {beside}"
-    if comparison.share * times < 1:
+    if faint:
         text = f"its stars have {comparison.share:.2f} times the light of those of {beside}"
         return f"{text}: a cloud, or trails?"
     if more:
         text = f"it has {comparison.more:.0%} of the light of stars where {beside} have none"
         return f"{text}: did something cross it?"
+    if unlike:
+        return f"its light lies otherwise than that of {beside}: trails, or a jump?"
     return ""

@@ -17,6 +17,8 @@ from astropy.io import fits
 from astropy.time import Time
 
 from daskred import Options, open_night, reduce_night, verify
+from daskred.fits.hdus import read_hdus
+from daskred.fits.images import exposures_in
 from tests.conftest import NightMaker, tree
 
 
@@ -210,6 +212,25 @@ def test_a_cube_is_as_many_frames_each_with_its_time(
     assert cube.read_bytes() == before
     assert not verify(out).findings
     assert not any(receipt.made for receipt in reduce_night(open_night(night), out).science)
+
+
+@pytest.mark.parametrize("stored", ["tiles", "extension"])
+@pytest.mark.parametrize("beside", [(4, 5), (8, 12)])
+@pytest.mark.parametrize("first", [False, True])
+def test_an_image_beside_a_cube_is_not_taken_for_the_frame(
+    tmp_path: Path, stored: str, beside: tuple[int, int], first: bool
+) -> None:
+    kind = fits.CompImageHDU if stored == "tiles" else fits.ImageHDU
+    cube = kind(np.ones((5, 8, 12), "u2"), name="" if stored == "tiles" else "SCI")
+    images = [cube, fits.ImageHDU(np.ones(beside, "u2"), name="PREVIEW")]
+    images = images[::-1] if first else images
+    fits.HDUList([fits.PrimaryHDU(), *images]).writeto(tmp_path / "a.fits")
+    assert exposures_in(str(tmp_path / "a.fits"), read_hdus(str(tmp_path / "a.fits"))) == 5
+    # And what has smaller planes than an image beside it is a guider's.
+    guider = fits.ImageHDU(np.ones((5, 4, 6), "u2"), name="G")
+    detector = fits.ImageHDU(np.ones((8, 12), "u2"), name="SCI")
+    fits.HDUList([fits.PrimaryHDU(), guider, detector]).writeto(tmp_path / "b.fits")
+    assert exposures_in(str(tmp_path / "b.fits"), read_hdus(str(tmp_path / "b.fits"))) == 0
 
 
 def test_darks_may_be_a_cube(make_night: NightMaker, tmp_path: Path) -> None:

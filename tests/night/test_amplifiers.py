@@ -107,3 +107,28 @@ def test_what_cannot_be_done_with_them_is_said(tmp_path: Path, options: Options,
     night = open_night(folder, camera=camera_of(options, [folder]))
     assert not night.frames
     assert all(said in entry.reason for entry in night.left_out)
+
+
+ODD: dict[str, tuple[dict[str, Any], str]] = {
+    "that overlap": ({"DATASECA": "[25:46,5:34]"}, "do not lie side by side"),
+    "of unlike heights": ({"DATASECA": "[27:46,5:33]"}, "do not lie side by side"),
+    "without an overscan": ({"BIASSECA": None}, "and of others their overscans"),
+    "without pixels": ({"DATASECB": None}, "and of others their overscans"),
+    "outside": ({"DATASECA": "[27:66,5:34]"}, "lies outside its image"),
+}
+
+
+@pytest.mark.parametrize("way", ODD)
+def test_amplifiers_that_contradict_each_other_are_refused(tmp_path: Path, way: str) -> None:
+    change, said = ODD[way]
+    cards = {card: value for card, value in (CARDS | change).items() if value is not None}
+    night = open_night(make(tmp_path / "night", cards))
+    assert not night.frames
+    assert all(said in entry.reason for entry in night.left_out)
+
+
+@pytest.mark.parametrize("none", ["[0:0,0:0]", "none", ""])
+def test_amplifiers_that_are_not_used_are_passed_over(tmp_path: Path, none: str) -> None:
+    cards = {**CARDS, "DATASECC": none, "BIASSECC": none, "DATASECD": none}
+    frame = open_night(make(tmp_path / "night", cards)).frames[0]
+    assert len(frame.readout.amplifiers) == 4

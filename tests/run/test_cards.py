@@ -125,6 +125,8 @@ SKIES: dict[str, dict[str, Any]] = {
     "a matrix and SIP": {**_WCS, **_TURNED, **_SIP},
     "scales": {**_LINEAR, "CDELT1": -1e-3, "CDELT2": 2e-3},
     "scales and an angle": {**_LINEAR, "CDELT1": -1e-3, "CDELT2": 2e-3, "CROTA2": 30.0},
+    "no reference pixel": {k: v for k, v in _WCS.items() if not k.startswith("CRPIX")},
+    "no scale": {k: v for k, v in _LINEAR.items() if not k.startswith("CRPIX2")},
     "scales and a matrix": {
         **{**_LINEAR, "CDELT1": -1e-3, "CDELT2": 2e-3},
         **{"PC1_2": -0.6, "PC2_1": 0.6, "PC1_1": 0.8},
@@ -202,6 +204,8 @@ def test_what_is_no_regular_part_of_its_frames_is_not_written(
     science = daskred.open_frames(open_night(make_night.standard()).select("science")) - 1.0
     with pytest.raises(RequestError, match="no regular part of its frames along x"):
         daskred.write_frames(science.isel(x=[0, 1, 5]), tmp_path / "out")
+    with pytest.raises(RequestError, match="no regular part of its frames along y"):
+        daskred.write_frames(science.coarsen(y=8).mean(), tmp_path / "out")
     with pytest.raises(RequestError, match="no regular part of its frames along y"):
         daskred.write_frames(science.assign_coords(y=science.y + 3), tmp_path / "out")
     bare = science.isel(x=slice(2, 9)).drop_vars("x")

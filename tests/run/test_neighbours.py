@@ -55,6 +55,7 @@ SOUND: dict[str, Series] = {
     "a field that is followed": lambda n, random: {"stars": A},
     "a drift": lambda n, random: {"stars": A, "shift": (1.3 * n, -0.9 * n)},
     "dithers": lambda n, random: {"stars": A, "shift": tuple(random.uniform(-25, 25, 2))},
+    "small dithers": lambda n, random: {"stars": A, "shift": tuple(random.uniform(-8, 8, 2))},
     "seeing that changes": lambda n, random: {"stars": A, "sigma": random.uniform(1.2, 2.2)},
     "thin clouds": lambda n, random: {"stars": A, "light": random.uniform(0.6, 1.0)},
     "dawn": lambda n, random: {"stars": A, "sky": 300 * 1.2**n},
