@@ -227,4 +227,6 @@ def read_unit(path: str, hdu: Hdu) -> bytes:
     with opened(path) as (file, _):
         file.seek(hdu.start)
         data = file.read(hdu.end - hdu.start)
+    if hdu.start + len(data) < hdu.data_start + hdu.data_size:
+        raise UnreadableError(path, "cannot be read: reading ended before the file does")
     return data + bytes(hdu.end - hdu.start - len(data))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import re
-import shutil
 import warnings
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -56,7 +56,11 @@ def pack(plain: Path, target: Path, packing: Packing) -> None:
             target.open("xb") as file,
             gzip.GzipFile("", "wb", _LEVEL, file, mtime=0) as packed,
         ):
-            shutil.copyfileobj(source, packed, 2**20)
+            n_bytes = 0
+            while piece := source.read(2**20):
+                n_bytes += packed.write(piece)
+        if n_bytes != plain.stat().st_size:
+            raise OSError(errno.EIO, "reading ended before the file does", str(plain))
         return
     bare = target.with_name(f"{target.name}-bare")
     try:
