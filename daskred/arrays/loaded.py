@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from daskred.kernels.figures import flat_pieces
 from daskred.kernels.sampling import HotPixels, picked_sample, places_of
 
+_STEPS = 2  # of the numbers of a dark
+
 
 @dataclass(frozen=True, eq=False)
 class LoadedMasters:
@@ -36,7 +38,12 @@ class LoadedMasters:
             return None
         shape = (self.dark.shape[0], self.dark.shape[1])
         pieces = picked_sample(shape).of(self.dark, 0).reshape(-1, places_of(shape).length)
-        return flat_pieces(pieces)[0], self.n_frames
+        local = flat_pieces(pieces)[0]
+        steps = np.diff(np.unique(pieces[np.isfinite(pieces)]))
+        # What is as coarse as the numbers is no pattern, but how they were rounded.
+        if not steps.size or np.nanstd(local) < _STEPS * steps.min():
+            local = np.full_like(local, np.nan)
+        return local, self.n_frames
 
     @cached_property
     def hot_pixels(self) -> HotPixels | None:

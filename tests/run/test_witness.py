@@ -486,3 +486,13 @@ def test_a_science_frame_turned_is_noticed_by_the_fixed_pattern(
         assert "of its pattern" in found["light2.fits"]
     else:
         assert not found
+
+
+@pytest.mark.parametrize("step", [4, 16, 64])
+def test_nothing_is_said_of_coarse_numbers(sound: Path, tmp_path: Path, step: int) -> None:
+    shutil.copytree(sound, tmp_path / "night")
+    for path in (tmp_path / "night").rglob("*.fits"):
+        with fits.open(path, mode="update") as hdus:
+            hdus[0].data = (hdus[0].data // step * step).astype("u2")
+    options = Options(unchecked=("offset", "scatter", "hot"))
+    assert named(reduce_night(open_night(tmp_path / "night"), tmp_path / "out", options)) == {}
