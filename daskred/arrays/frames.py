@@ -25,6 +25,7 @@ from daskred.arrays.oddities import Kept, pile_in
 from daskred.arrays.sources import Source, source_of
 from daskred.engine.task import Key, Task
 from daskred.fits.pack import PackingError
+from daskred.fits.storage import tried_twice
 from daskred.kernels.level import Light, level, light_of, sampling_step
 from daskred.kernels.scratch import scratch
 from daskred.model.errors import FrameError
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 # A task that works through so many pixels lasts some hundredths of a second, and makes up for what
 # it costs to hand out.
 TASK_PIXELS = 2**23
-_MOMENT_S = 0.2
 
 
 def frames_in(n_pixels: int, frames: Sequence[Frame], n_parts: int) -> int:
@@ -221,22 +221,14 @@ def calibrate_jobs(
     recipe = jobs[0].recipe
     sources = [source_of(job.frame, recipe.options) for job in jobs]
     try:
-        _load_masters(masters, len(sources[0].shapes), recipe.options.uncertainty)
+        load = partial(masters.load, len(sources[0].shapes), recipe.options.uncertainty)
+        tried_twice(load, FrameError)  # they stay in memory
     except FrameError as error:
         return [FrameError(job.frame.path, f"its master {error}") for job in jobs]
     return [
         Calibrated(source, masters, job.recipe, job.frame)
         for job, source in zip(jobs, sources, strict=True)
     ]
-
-
-def _load_masters(masters: Masters, n_images: int, sigmas: bool) -> None:
-    """Read masters, which then stay in memory; some file systems fail for a moment."""
-    try:
-        masters.load(n_images, sigmas)
-    except FrameError:
-        time.sleep(_MOMENT_S)
-        masters.load(n_images, sigmas)
 
 
 def write_jobs(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -52,7 +52,6 @@ class LoadedMasters:
 
     def rows(self, rows: slice) -> LoadedMasters:
         """Return a band of them."""
-        names = ("dark", "divisor", "dark_variance", "flat_variance", "zero")
-        planes = {name: getattr(self, name) for name in names}
-        bands: dict[str, Any] = {n: None if p is None else p[rows] for n, p in planes.items()}
-        return replace(self, **bands)
+        planes = (self.dark, self.divisor, self.dark_variance, self.flat_variance, self.zero)
+        dark, divisor, *others = (None if plane is None else plane[rows] for plane in planes)
+        return LoadedMasters(dark, divisor, others[0], others[1], others[2])

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import os
 import stat
+import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import Any, BinaryIO, TypeVar, cast
@@ -18,6 +19,7 @@ from daskred.fits.names import file_of
 from daskred.model.errors import RequestError
 
 # Of requests for one range: networks stumble more often than disks do.
+_MOMENT_S = 0.2
 _TRIES = 3
 # Requests under way at once, since each waits far longer than it works.
 _AT_ONCE = 16
@@ -211,6 +213,15 @@ def _request(path: str, start: int, stop: int) -> bytes:
         # It has sent the whole file; what was asked for is not at its start.
         raise OSError(errno.EIO, "its server does not serve ranges of bytes", path)
     return data
+
+
+def tried_twice(work: Callable[[], _Result], error: type[Exception]) -> _Result:
+    """Do some work, and once more where it raises an error: some file systems fail for a moment."""
+    try:
+        return work()
+    except error:
+        time.sleep(_MOMENT_S)
+        return work()
 
 
 def map_concurrently(

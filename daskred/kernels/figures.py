@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from daskred.kernels.robust import middle_of
 from daskred.kernels.witness import CERTAIN, FAR, FEW_HOT, FEW_PIXELS, HOT
 
 _WARM = 4.0  # sigma above the pixels beside it, in a dark, which has less noise than a frame
@@ -15,11 +16,6 @@ _FEW_PIECES = 12
 _AS_MUCH = 1.5  # what is missing to a larger part is no pattern
 _MOSTLY_REAL = 0.5  # of the power of a pattern, the rest being noise
 _OF_MEAN_DEVIATION = math.sqrt(math.pi / 2)
-
-
-def _middle(values: NDArray[Any]) -> float:
-    """Return the median of an odd number of values; of an even one the upper, in half the time."""
-    return float(np.partition(values, len(values) // 2)[len(values) // 2])
 
 
 def science_figures(
@@ -106,7 +102,7 @@ def _flattened(pieces: NDArray[Any]) -> tuple[float, NDArray[np.float32], float]
     middle = local.shape[1] // 2
     # The middle of so few pixels has its share of the noise.
     share = math.sqrt(middle / max(middle - 0.5, 0.5))
-    return _middle(levels), local, _middle(deviations) * _OF_MEAN_DEVIATION * share
+    return middle_of(levels), local, middle_of(deviations) * _OF_MEAN_DEVIATION * share
 
 
 def _residue(raw: NDArray[Any], dark: NDArray[Any], noise: float) -> float:
@@ -116,8 +112,8 @@ def _residue(raw: NDArray[Any], dark: NDArray[Any], noise: float) -> float:
     n_hot = np.count_nonzero(hot)
     if not noise > 0 or n_hot < FEW_HOT:
         return 0.0
-    ratio = abs(_middle(left[hot] / dark[hot]))
-    error = noise / (_middle(dark[hot]) * math.sqrt(n_hot))
+    ratio = abs(middle_of(left[hot] / dark[hot]))
+    error = noise / (middle_of(dark[hot]) * math.sqrt(n_hot))
     return ratio if ratio > CERTAIN * error else 0.0
 
 
@@ -145,7 +141,7 @@ def _pattern_residue(
     if np.count_nonzero(strong) < _FEW_PIECES:
         return 0.0
     shares = np.sum(found * expected, axis=1)[strong] / powers[strong]
-    missing = 1 - _middle(shares) / real
+    missing = 1 - middle_of(shares) / real
     error = 1.25 * noise / math.sqrt(power) / real
     return missing if missing > CERTAIN * error and missing < _AS_MUCH else 0.0
 

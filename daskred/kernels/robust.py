@@ -56,3 +56,14 @@ def robust_limits(values: NDArray[Any], n_sigma: float) -> tuple[float, float]:
         return math.nan, math.nan
     middle, sigma = robust_sigma(finite)
     return middle - n_sigma * sigma, middle + n_sigma * sigma
+
+
+def middle_of(values: NDArray[Any]) -> float:
+    """Return the median of an odd number of values; of an even one the upper, in half the time.
+
+    Examples
+    --------
+    >>> middle_of(np.array([4.0, 1.0, 2.0])), middle_of(np.array([1.0, 2.0]))
+    (2.0, 2.0)
+    """
+    return float(np.partition(values, len(values) // 2)[len(values) // 2])

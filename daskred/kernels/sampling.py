@@ -141,11 +141,15 @@ def excess(rows: NDArray[Any], columns: NDArray[np.intp]) -> NDArray[np.float32]
     >>> excess(np.array([[1, 9, 3, 4]], "u2"), np.array([[1]]))
     array([5.], dtype=float32)
     """
-    width = rows.shape[-1]
-    beside = np.where(columns >= _ASIDE, columns - _ASIDE, np.minimum(columns + _ASIDE, width - 1))
+    beside = _beside(columns, rows.shape[-1])
     which = np.arange(rows.shape[-2])[:, np.newaxis]
     found = rows[..., which, columns].astype("f4") - rows[..., which, beside].astype("f4")
     return np.asarray(found.reshape(*rows.shape[:-2], -1))
+
+
+def _beside(columns: NDArray[np.intp], width: int) -> NDArray[np.intp]:
+    """Return the columns of the pixels with which hot ones are compared."""
+    return np.where(columns >= _ASIDE, columns - _ASIDE, np.minimum(columns + _ASIDE, width - 1))
 
 
 class Picked:
@@ -220,9 +224,8 @@ class HotPixels:
         columns = columns[rows, np.tile(np.arange(columns.shape[1]), n_bands)]
         order = np.argsort(rows, kind="stable")
         rows, columns = rows[order], columns[order]
-        beside = np.where(columns >= _ASIDE, columns - _ASIDE, columns + _ASIDE)
         self._hot = Picked(rows, columns, shape)
-        self._beside = Picked(rows, beside.clip(0, shape[1] - 1), shape)
+        self._beside = Picked(rows, _beside(columns, shape[1]), shape)
         self.dark = self.excess(dark, 0)
 
     def excess(self, band: NDArray[Any], first_row: int) -> NDArray[np.float32]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from daskred.kernels.robust import SIGMA_OF_MAD
+from daskred.kernels.robust import SIGMA_OF_MAD, middle_of
 
 _HEIGHT = 16  # rows of a strip
 _FEW_PIXELS, _PART = 2**15, 64  # so many pixels, or one of so many, are looked at
@@ -131,9 +131,7 @@ def light_of_stars(pixels: NDArray[np.float32], strips: Strips) -> Light:
     background = np.partition(few, middle, axis=2)[..., middle]
     deviations = np.abs(few - background[..., np.newaxis]).reshape(-1)
     deviations = deviations[:: deviations.size // _FEW | 1]
-    sigma = SIGMA_OF_MAD * float(
-        np.partition(deviations, len(deviations) // 2)[len(deviations) // 2]
-    )
+    sigma = SIGMA_OF_MAD * middle_of(deviations)
     if not sigma > 0:
         return Light(np.zeros(n_strips * n_bins, "f2"), 0.0, 0.0)
     limits = (background + np.float32(_CLEAR * sigma)).astype("f4")

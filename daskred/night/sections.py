@@ -22,7 +22,7 @@ from daskred.model.readout import (
     whole,
 )
 from daskred.night.facts import gain_of
-from daskred.night.values import parse_number, positive, present
+from daskred.night.values import first_positive, parse_number, positive
 
 # What headers say where there is no section.
 _NO_SECTION = re.compile(r"\s*(unknown|none|n/?a|null|undefined|\[?0:0,\s*0:0\]?)?\s*", re.I)
@@ -162,9 +162,7 @@ def _amplifier(
         """Return what is told of this amplifier alone."""
         if not suffix:
             return None
-        cards = [with_suffix(card, suffix) for (card, *_) in camera.facts[fact]]
-        numbers = (parse_number(v) for card in cards for v in present(headers, card))
-        return next((number[0] for number in numbers if number and number[0] > 0), None)
+        return first_positive(headers, [with_suffix(c, suffix) for (c, *_) in camera.facts[fact]])
 
     # What is packed keeps its sections; a name of their image is no part of them.
     data = whole(image.shape)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from daskred.cameras.rules import Camera
 from daskred.fits.header import Header, Value, stands_in
@@ -85,8 +85,13 @@ def seconds_of_unit(headers: Sequence[Header], camera: Camera, card: str, told: 
 
 
 def positive(headers: Sequence[Header], camera: Camera, fact: str) -> float | None:
+    """Return the first value of a fact that is a positive number."""
+    return first_positive(headers, [card for card, *_ in camera.facts.get(fact, ())])
+
+
+def first_positive(headers: Sequence[Header], cards: Iterable[str]) -> float | None:
     """Return the first value that is a positive number: gains of 0.0 mean that nobody knew."""
-    for card, *_ in camera.facts.get(fact, ()):
+    for card in cards:
         for value in present(headers, card):
             number = parse_number(value)
             if number and number[0] > 0:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from daskred.fits.hdus import read_first_header, read_hdus
 from daskred.fits.header import Header, Value
+from daskred.fits.storage import tried_twice
 from daskred.model.errors import FrameError, UnreadableError
 
 # Raised whenever the same inputs and options would give other pixels or cards.
@@ -19,7 +20,6 @@ ARITHMETIC = 3
 KEY_CARD = "DASKRED"
 # A digest of all pixels that a product was made from.
 CONTENT_CARD = "RAWSUM"
-_MOMENT_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -84,18 +84,12 @@ class ProductState(NamedTuple):
 def state_of_product(path: Path) -> ProductState:
     """Return what stands in the place of a product.
 
-    Some file systems fail for a moment, so that what cannot be read is tried once more.
-
     Raises
     ------
     UnreadableError
         When it cannot be read: then nobody knows.
     """
-    try:
-        return _state(path)
-    except UnreadableError:
-        time.sleep(_MOMENT_S)
-        return _state(path)
+    return tried_twice(partial(_state, path), UnreadableError)
 
 
 def _state(path: Path) -> ProductState:
