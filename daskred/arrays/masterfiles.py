@@ -239,10 +239,22 @@ class MasterArrays:
     flat_sigma: Mapping[int, NDArray[Any]] = field(default_factory=dict)
     zero: Mapping[int, NDArray[Any]] = field(default_factory=dict)
     contents: tuple[str, ...] = ()
+    _ready: dict[tuple[int, bool], tuple[LoadedMasters, ...]] = field(
+        default_factory=dict, init=False, repr=False
+    )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what can be made again: it does not travel to other workers."""
+        return {**vars(self), "_ready": {}}
 
     def load(self, n_images: int, sigmas: bool = False) -> tuple[LoadedMasters, ...]:
-        """Return the masters of each image."""
+        """Return the masters of each image, the same ones to all frames."""
+        with _loading:
+            if (n_images, sigmas) not in self._ready:
+                self._ready[n_images, sigmas] = self._load(n_images, sigmas)
+            return self._ready[n_images, sigmas]
 
+    def _load(self, n_images: int, sigmas: bool) -> tuple[LoadedMasters, ...]:
         def variance(planes: Mapping[int, NDArray[Any]], number: int) -> NDArray[Any] | None:
             plane = planes.get(number) if sigmas else None
             return None if plane is None else np.square(plane)

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     import xarray as xr
 
 BLOCK_BYTES = 32 * 2**20
-# Of all frames at once, in each thread: what more would gain is little.
-TILE_BYTES = 16 * 2**20
+# Of all frames at once, in each thread: about what a run takes.
+TILE_BYTES = 30 * 2**20
 MAX_FRAMES_PER_BLOCK = 64
 _OPENED = "frames"
 _PARTS = 4

@@ -51,7 +51,7 @@ def as_node(plane: Any, layer: Layer, needs: list[da.Array]) -> Any:
         key: Key = ("image", token_of(plane))
         layer[key] = (np.asarray, np.array(plane))
         return key
-    plane = plane.rechunk(-1)
+    plane = plane.rechunk(-1, method="tasks")  # without it dask imports its cluster, to ask there
     needs.append(plane)
     return (plane.name, 0, 0)
 

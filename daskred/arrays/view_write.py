@@ -6,6 +6,7 @@ The two ways to a file, from frames and from arrays, stand together: the file is
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -187,10 +188,22 @@ def write_frames(
             layer[(name, place)] = (partial(_write_arrays, batch, places, grids), *blocks)
         start += n_frames
     written = lazy(name, layer, (lengths,), object, needs)
-    found = [receipt for block in dask.compute(*written.to_delayed().tolist()) for receipt in block]
+    receipts = dask.compute(*written.to_delayed().tolist(), scheduler=_scheduler())
+    found = [receipt for block in receipts for receipt in block]
     if errors := tuple(result for result in found if isinstance(result, FrameError)):
         raise FramesError(errors)
     return found
+
+
+def _scheduler() -> Any:
+    """Return dask's scheduler of threads; None where dask knows of another.
+
+    It would find the same, but import its cluster only to ask whether there is one.
+    """
+    from dask import config, threaded
+
+    known = "distributed" in sys.modules or config.get("scheduler", None)
+    return None if known else threaded.get
 
 
 def _planes_of(labelled: Labelled) -> dict[str, xr.DataArray]:
