@@ -162,9 +162,7 @@ def measure_source(source: Source, masters: Masters, method: str, lit: bool) -> 
         for start, pixels, full in source.bands(
             number, saturated=True, every=step, keep=keep if lit else None
         ):
-            # The rows that the whole image's sample has, whatever the height of bands.
-            first = start + -start % step
-            rows = slice(first, first + len(pixels) * step, step)
+            rows = slice(start, start + len(pixels) * step, step)
             less = sample[taken : taken + pixels.size].reshape(pixels.shape)
             np.subtract(
                 pixels, 0.0 if planes.dark is None else planes.dark[rows], out=less, dtype="f8"

@@ -9,10 +9,51 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from daskred.kernels.figures import flat_pieces
-from daskred.kernels.sampling import HotPixels, picked_sample, places_of
+from daskred.kernels.figures import flat_pieces, without_parity
+from daskred.kernels.sampling import Picked, hot_pixels_of, pixels_of_sample, places_of
 
 _STEPS = 2  # of the numbers of a dark
+
+
+class SampledDark:
+    """A sample of a dark: its fine pattern, and its hot pixels.
+
+    Parameters
+    ----------
+    dark
+        Shape ``(y, x)``.
+    n_frames
+        Of how many frames it is the median.
+
+    Attributes
+    ----------
+    picked
+        Takes from a frame: the sample, the hot pixels, and one beside each.
+    pattern, n_frames
+        The fine pattern of the sample, NaN where it has none; and as above.
+    hot
+        By how much hot pixels are above those beside them.
+    """
+
+    def __init__(self, dark: NDArray[Any], n_frames: int) -> None:
+        shape = (dark.shape[0], dark.shape[1])
+        self.picked = Picked([pixels_of_sample(shape), *hot_pixels_of(dark)], shape)
+        sample, hot, beside = self.picked.apart([self.picked.of(dark, 0)])
+        self.hot = above(hot, beside)
+        self.n_frames = n_frames
+        pieces = sample.reshape(-1, places_of(shape).length)
+        steps = np.diff(np.sort(pieces[np.isfinite(pieces)]))
+        steps = steps[steps > 0]
+        local = flat_pieces(pieces)[0]
+        # What is as coarse as the numbers is no pattern, but how they were rounded.
+        if not steps.size or np.nanstd(local) < _STEPS * steps.min():
+            local = np.full_like(local, np.nan)
+        self.pattern = without_parity(local)
+
+
+def above(hot: NDArray[Any], beside: NDArray[Any]) -> NDArray[np.float32]:
+    """Return by how much hot pixels are above those beside them."""
+    return np.asarray(np.subtract(hot, beside, dtype="f4"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,23 +73,9 @@ class LoadedMasters:
     n_frames: int = 1
 
     @cached_property
-    def pattern(self) -> tuple[NDArray[np.float32], int] | None:
-        """The fine pattern of a sample of the dark, and of how many frames that is the median."""
-        if self.dark is None:
-            return None
-        shape = (self.dark.shape[0], self.dark.shape[1])
-        pieces = picked_sample(shape).of(self.dark, 0).reshape(-1, places_of(shape).length)
-        local = flat_pieces(pieces)[0]
-        steps = np.diff(np.unique(pieces[np.isfinite(pieces)]))
-        # What is as coarse as the numbers is no pattern, but how they were rounded.
-        if not steps.size or np.nanstd(local) < _STEPS * steps.min():
-            local = np.full_like(local, np.nan)
-        return local, self.n_frames
-
-    @cached_property
-    def hot_pixels(self) -> HotPixels | None:
-        """The hot pixels of the dark."""
-        return None if self.dark is None else HotPixels(self.dark)
+    def sampled(self) -> SampledDark | None:
+        """What a sample of the dark says, and where the same is to be taken from a frame."""
+        return None if self.dark is None else SampledDark(self.dark, self.n_frames)
 
     def rows(self, rows: slice) -> LoadedMasters:
         """Return a band of them."""

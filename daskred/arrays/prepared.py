@@ -166,7 +166,7 @@ class PreparedSource:
         if self.n_pixels < sum(rows * columns for rows, columns in self.shapes):
             pixels[...] = np.nan
             saturated[...] = False
-        n_rows = 2 * band_rows(self.shapes[number])
+        n_rows = band_rows(self.shapes[number])
         try:
             for first in range(0, len(pixels), n_rows):
                 band = slice(first, first + n_rows)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from daskred.arrays.loaded import LoadedMasters
+from daskred.arrays.loaded import LoadedMasters, SampledDark, above
 from daskred.kernels.figures import science_figures
 from daskred.kernels.sampling import picked_sample, places_of
 from daskred.kernels.scratch import scratch
@@ -26,24 +26,27 @@ class Samples:
 
     def __init__(self, shapes: Sequence[tuple[int, int]]) -> None:
         self._shapes = shapes
+        self._found: list[NDArray[Any]] = []  # of the image whose bands come
         self._raw: list[NDArray[Any]] = []
         self._calibrated: list[NDArray[Any]] = []
         self._hot_pixels: list[NDArray[Any]] = []
-        self._hot_in_darks: list[NDArray[Any]] = []
-        self._patterns: list[tuple[NDArray[Any], int]] = []
+        self._darks: list[SampledDark] = []
         self._stars: list[Light] = []
 
     def add_raw(
         self, number: int, first_row: int, band: NDArray[Any], masters: LoadedMasters
     ) -> None:
-        """Take from a band of an image before it is calibrated."""
-        self._raw.append(picked_sample(self._shapes[number]).of(band, first_row))
-        hot, pattern = masters.hot_pixels, masters.pattern
-        if hot and pattern:
-            self._hot_pixels.append(hot.excess(band, first_row))
-            if first_row == 0:
-                self._hot_in_darks.append(hot.dark)
-                self._patterns.append(pattern)
+        """Take from a band of an image before it is calibrated; bands come in their order."""
+        shape, dark = self._shapes[number], masters.sampled
+        picked = dark.picked if dark else picked_sample(shape)
+        self._found.append(picked.of(band, first_row))
+        if first_row + len(band) == shape[0]:
+            sample, *hot = picked.apart(self._found)
+            self._found = []
+            self._raw.append(sample)
+            if dark:
+                self._hot_pixels.append(above(*hot))
+                self._darks.append(dark)
 
     def add_calibrated(self, number: int, first_row: int, band: NDArray[Any]) -> None:
         """Take from a band of an image as it comes out; bands come in their order."""
@@ -80,10 +83,11 @@ class Samples:
         if not self._stars:
             return {}
         hot_pixels = pattern = None
-        if self._hot_pixels:
-            hot_pixels = np.concatenate(self._hot_pixels), np.concatenate(self._hot_in_darks)
-            pieces, n_frames = zip(*self._patterns, strict=True)
-            pattern = np.concatenate(pieces), n_frames[0]
+        if self._darks:
+            hot_in_darks = np.concatenate([dark.hot for dark in self._darks])
+            hot_pixels = np.concatenate(self._hot_pixels), hot_in_darks
+            patterns = np.concatenate([dark.pattern for dark in self._darks])
+            pattern = patterns, self._darks[0].n_frames
         return {
             **science_figures(
                 self._joined(self._raw), self._joined(self._calibrated), hot_pixels, pattern

@@ -64,8 +64,8 @@ class Source(Protocol):
     ) -> Iterator[Piece]:
         """Yield first row, pixels and, where that is wanted, saturation of each band of an image.
 
-        All may be in memory that the next band overwrites. Of bands of every so many rows the
-        first of all is the image's first. Where no card tells saturation, a pile-up of pixels may
+        All may be in memory that the next band overwrites. Of every so many rows each band begins
+        with one. Where no card tells saturation, a pile-up of pixels may
         be looked for (``piles``), which reads the frame twice more. Raw integers of these rows may
         be kept, by amplifiers.
         """
@@ -117,17 +117,17 @@ class PlainSource:
                 self.oddities["clipped"] = pile or self.oddities["clipped"]
                 limit = pile or limit
         start = self._sums[number] = 0
-        for raw in bands_of(self._frame.path, image):
-            self._sums[number] += sum_of_rows(raw, first + start)
-            self.oddities["wrapped"] += wrapped_in(raw)
+        for raw in bands_of(self._frame.path, image, every):
+            if every == 1:
+                self._sums[number] += sum_of_rows(raw, first + start)
+                self.oddities["wrapped"] += wrapped_in(raw)
             full = None
             if saturated:
                 full = scratch("saturated", raw.shape, "?")
                 mark_saturated(raw, limit, full)
-            rows = slice(-start % every, None, every)
-            keep_raw(keep, number, raw[rows])
-            yield start, raw[rows], full if full is None else full[rows]
-            start += len(raw)
+            keep_raw(keep, number, raw)
+            yield start, raw, full
+            start += len(raw) * every
 
 
 class ArraySource:
@@ -155,9 +155,9 @@ class ArraySource:
     ) -> Iterator[Piece]:
         """Yield the bands of an image; of arrays nobody knows where they are saturated."""
         image = self._images.get(number, np.empty((0, 1)))
-        step = band_rows(image.shape)
+        step = band_rows(image.shape) * every
         for start in range(0, len(image), step):
-            pixels = image[start : start + step][-start % every :: every]
+            pixels = image[start : start + step : every]
             keep_raw(keep, number, pixels)
             yield start, pixels, np.zeros(pixels.shape, bool) if saturated else None
 

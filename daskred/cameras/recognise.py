@@ -9,7 +9,7 @@ from functools import cache
 from daskred.cameras.shipped import shipped_cameras, shipped_table
 from daskred.fits.header import Header
 
-_Signs = tuple[tuple[str, re.Pattern[str]], ...]
+_Signs = tuple[tuple[str, str], ...]
 
 
 @cache
@@ -27,9 +27,7 @@ def _known() -> tuple[tuple[str, tuple[_Signs, ...]], ...]:
 
 
 def _signs(table: dict[str, object]) -> _Signs:
-    return tuple(
-        (card.upper(), re.compile(str(pattern), re.IGNORECASE)) for card, pattern in table.items()
-    )
+    return tuple((card.upper(), str(pattern)) for card, pattern in table.items())
 
 
 def recognise(headers: Sequence[Header]) -> tuple[str, str] | None:
@@ -58,7 +56,9 @@ def _told(signs: _Signs, headers: Sequence[Header]) -> str:
     found = []
     for card, pattern in signs:
         values = (value for header in headers for value in header.values(card))
-        value = next((v for v in values if v is not None and pattern.search(str(v))), None)
+        # Few cards are there, so that few patterns are compiled.
+        found_in = (v for v in values if v is not None and re.search(pattern, str(v), re.I))
+        value = next(found_in, None)
         if value is None:
             return ""
         found.append(f"{card} = {value!r}")

@@ -25,7 +25,7 @@ from daskred.kernels.scratch import scratch
 from daskred.model.errors import FrameError
 from daskred.model.frame import Image
 
-_BAND_PIXELS = 2**17  # with what is computed of them, they fit the cache of one core
+_BAND_PIXELS = 2**18  # few calls for each pixel, and what is computed of them fits the cache
 
 
 def to_physical(stored: NDArray[Any], image: Image, out: NDArray[Any]) -> None:
@@ -55,8 +55,10 @@ def to_physical(stored: NDArray[Any], image: Image, out: NDArray[Any]) -> None:
         out[blanks] = np.nan
 
 
-def read_rows(path: str, image: Image, start: int, stop: int, out: NDArray[Any]) -> None:
-    """Read rows of one image as physical pixels.
+def read_rows(
+    path: str, image: Image, start: int, stop: int, out: NDArray[Any], every: int = 1
+) -> None:
+    """Read rows of one image as physical pixels, or every so many of them.
 
     Parameters
     ----------
@@ -67,7 +69,9 @@ def read_rows(path: str, image: Image, start: int, stop: int, out: NDArray[Any])
     start, stop
         First row, and the row behind the last.
     out
-        Contiguous array of shape ``(stop - start, x)`` and type ``image.dtype``; overwritten.
+        Contiguous array of as many rows and of type ``image.dtype``; overwritten.
+    every
+        Of all rows, so many are gone on by for the next.
 
     Raises
     ------
@@ -75,10 +79,10 @@ def read_rows(path: str, image: Image, start: int, stop: int, out: NDArray[Any])
         When the file cannot be read, or has shrunk since its header was read.
     """
     if image.compressed:
-        to_physical(read_tiles(path, image, start, stop), image, out)
+        to_physical(read_tiles(path, image, start, stop)[::every], image, out)
         return
     # A copy that changes the byte order is several times faster than changing it in place.
-    stored = scratch("stored rows", out.shape, image.disk_dtype)
+    stored = scratch("stored rows", (stop - start, image.shape[1]), image.disk_dtype)
     buffer = stored.reshape(-1).view("u1").data
     offset = image.offset + start * image.shape[1] * image.disk_dtype.itemsize
     if image.packing:
@@ -88,7 +92,7 @@ def read_rows(path: str, image: Image, start: int, stop: int, out: NDArray[Any])
             n_read = read_range(path, offset, buffer)
     if n_read < len(buffer):
         raise FrameError(path, f"is truncated: {len(buffer) - n_read} bytes are missing")
-    to_physical(stored, image, out)
+    to_physical(stored[::every], image, out)
 
 
 def _unpack(path: str, offset: int, buffer: memoryview, to_end: bool) -> int:
@@ -109,19 +113,21 @@ def _unpack(path: str, offset: int, buffer: memoryview, to_end: bool) -> int:
     return n_read
 
 
-def bands_of(path: str, image: Image) -> Iterator[NDArray[Any]]:
+def bands_of(path: str, image: Image, every: int = 1) -> Iterator[NDArray[Any]]:
     """Yield an image band by band, each in the same memory, which stays in the cache.
+
+    Or every so many of its rows: the first of each band is one of them.
 
     Raises
     ------
     FrameError
         As `read_rows`.
     """
-    n_rows = image.shape[0] if reads_whole(path, image) else band_rows(image.shape)
+    n_rows = image.shape[0] if reads_whole(path, image) else band_rows(image.shape) * every
     for start in range(0, image.shape[0], n_rows):
         stop = min(start + n_rows, image.shape[0])
-        band = scratch("raw band", (stop - start, image.shape[1]), image.dtype)
-        read_rows(path, image, start, stop, band)
+        band = scratch("raw band", (-(-(stop - start) // every), image.shape[1]), image.dtype)
+        read_rows(path, image, start, stop, band, every)
         yield band
 
 

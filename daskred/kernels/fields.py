@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from daskred.kernels.robust import medians
+
 _BESIDE = 4  # frames, before and after
 _FEW_BESIDE = 3  # of fewer nobody knows which is the odd one
 _ALIKE = 0.6  # correlation of the light of two frames of one field
@@ -115,7 +117,7 @@ def _beside(
 ) -> Iterator[Comparison | None]:
     """Compare frames with fields of as many frames each."""
     own, others = light[numbers], light[np.array(fields)]
-    usual = np.median(others, axis=1)
+    usual = medians(others, 1)
     largest = others.max(axis=1)
     # Stars may drift into the next bin; what one cosmic ray can bring is little.
     theirs = largest.copy()

@@ -36,7 +36,8 @@ def science_figures(
         By how much hot pixels are above one beside them, in the frame and in its dark; None where
         there is none.
     pattern
-        The sample of the dark, or of the bias, and of how many frames that is the median.
+        The fine pattern of the dark, or of the bias, as `without_parity` has it, and of how many
+        frames that is the median.
 
     Returns
     -------
@@ -125,7 +126,7 @@ def _pattern_residue(
     A dark of few frames is mostly noise, which is in no other frame: then nothing is said. Nor
     where a frame has more of it, as pixels that answer to light alike may make a lit one have.
     """
-    local, pattern = _without_parity(local), _without_parity(pattern)
+    local = without_parity(local)
     known = np.isfinite(local) & np.isfinite(pattern) & (np.abs(pattern) < HOT * noise)
     if local.shape != pattern.shape or np.count_nonzero(known) < FEW_PIXELS or not noise > 0:
         return 0.0
@@ -146,8 +147,14 @@ def _pattern_residue(
     return missing if missing > CERTAIN * error and missing < _AS_MUCH else 0.0
 
 
-def _without_parity(pieces: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return pieces without what is the same in every other pixel, as colours and channels are."""
+def without_parity(pieces: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return pieces without what is the same in every other pixel, as colours and channels are.
+
+    Examples
+    --------
+    >>> without_parity(np.array([[1, 7, 1, 8, 2, 9]], "f4")).tolist()
+    [[0.0, -1.0, 0.0, 0.0, 1.0, 1.0]]
+    """
     found = np.empty_like(pieces)
     for parity in (0, 1):
         found[:, parity::2] = flat_pieces(pieces[:, parity::2])[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 _N_ROWS = 12
 _N_PIECES = 24
 _PIECE = 16
-_MOST_PIXELS = 2**20  # of all frames of a master
+_MOST_PIXELS = 2**17  # of all frames of a master
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def hot_rows(shape: tuple[int, int], rows: slice, n_frames: int = 1) -> slice:
 
     Examples
     --------
-    >>> hot_rows((2048, 2048), slice(6, 20)), hot_rows((2048, 2048), slice(6, 20), 1024)
+    >>> hot_rows((2048, 2048), slice(6, 20)), hot_rows((2048, 2048), slice(6, 20), 128)
     (slice(2, None, 4), slice(2, None, 8))
     """
     height, width = shape
@@ -157,22 +158,26 @@ class Picked:
 
     Parameters
     ----------
-    rows, columns
-        Where they lie, sorted by rows.
+    sets
+        Of each set of pixels the rows and columns where they lie.
     shape
         Of the image.
 
     Examples
     --------
-    >>> picked = Picked(np.array([0, 2]), np.array([1, 3]), (3, 4))
+    >>> two, one = np.array([[0, 2], [1, 3]]), np.array([[0], [2]])
+    >>> picked = Picked([two, one], (3, 4))
     >>> image = np.arange(12).reshape(3, 4)
-    >>> picked.of(image[:2], 0).tolist(), picked.of(image[2:], 2).tolist()
-    ([1], [11])
+    >>> found = [picked.of(image[:2], 0), picked.of(image[2:], 2)]
+    >>> [pixels.tolist() for pixels in picked.apart(found)]
+    [[1, 11], [2]]
     """
 
-    def __init__(
-        self, rows: NDArray[np.intp], columns: NDArray[np.intp], shape: tuple[int, int]
-    ) -> None:
+    def __init__(self, sets: Sequence[NDArray[np.intp]], shape: tuple[int, int]) -> None:
+        rows, columns = np.concatenate(sets, axis=1)
+        self._order = np.argsort(rows, kind="stable")
+        rows, columns = rows[self._order], columns[self._order]
+        self._ends = np.cumsum([places.shape[1] for places in sets])[:-1]
         self._places = rows * shape[1] + columns
         self._width = shape[1]
         # How many lie before each row.
@@ -184,51 +189,59 @@ class Picked:
         flat = band.reshape(-1)
         if start == stop:
             return flat[:0]
-        return flat.take(self._places[start:stop] - first_row * self._width)
+        return np.asarray(flat.take(self._places[start:stop] - first_row * self._width))
+
+    def apart(self, found: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+        """Return the pixels of each set, of what all bands of an image have."""
+        joined = np.concatenate(found)
+        pixels = np.empty_like(joined)
+        pixels[self._order] = joined
+        return np.split(pixels, self._ends)
+
+
+def pixels_of_sample(shape: tuple[int, int]) -> NDArray[np.intp]:
+    """Return rows and columns of the pixels of a sample, piece by piece; see `places_of`."""
+    places = places_of(shape)
+    row = (np.array(places.columns)[:, np.newaxis] + np.arange(places.length)).reshape(-1)
+    rows = np.repeat(np.array(places.rows), row.size)
+    return np.stack([rows, np.tile(row, len(places.rows))])
 
 
 @lru_cache(maxsize=64)
 def picked_sample(shape: tuple[int, int]) -> Picked:
-    """Return the pixels of a sample of an image, piece by piece; see `places_of`."""
-    places = places_of(shape)
-    row = (np.array(places.columns)[:, np.newaxis] + np.arange(places.length)).reshape(-1)
-    rows = np.repeat(np.array(places.rows), row.size)
-    return Picked(rows, np.tile(row, len(places.rows)), shape)
+    """Return the pixels of a sample of an image, to be taken from its bands."""
+    return Picked([pixels_of_sample(shape)], shape)
 
 
-class HotPixels:
-    """Hot pixels of a dark: the hottest of some rows, and how far each is above one beside it.
+def hot_pixels_of(dark: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return where hot pixels of a dark are, and one beside each: of some rows the hottest.
 
     Parameters
     ----------
     dark
         Shape ``(y, x)``.
 
+    Returns
+    -------
+    hot, beside
+        Rows and columns, shape ``(2, n)``.
+
     Examples
     --------
     >>> dark = np.zeros((4, 8)); dark[1, 5] = dark[2, 0] = 100
-    >>> HotPixels(dark).dark.tolist(), HotPixels(dark).excess(dark, 0).tolist()
-    ([0.0, 100.0, 100.0, 0.0], [0.0, 100.0, 100.0, 0.0])
+    >>> [places.tolist() for places in hot_pixels_of(dark)]
+    [[[0, 1, 2, 3], [0, 5, 0, 0]], [[0, 1, 2, 3], [2, 3, 2, 2]]]
     """
-
-    def __init__(self, dark: NDArray[Any]) -> None:
-        shape = (dark.shape[0], dark.shape[1])
-        columns = hottest(dark)
-        values = np.take_along_axis(dark, columns, axis=1)
-        # Of so many rows the one that has the hottest pixel of its part.
-        n_rows = max(1, shape[0] // _HOT_BANDS)
-        n_bands = shape[0] // n_rows
-        values = values[: n_bands * n_rows].reshape(n_bands, n_rows, -1)
-        known = np.where(np.isfinite(values), values, -np.inf)
-        rows = (known.argmax(1) + np.arange(n_bands)[:, np.newaxis] * n_rows).reshape(-1)
-        columns = columns[rows, np.tile(np.arange(columns.shape[1]), n_bands)]
-        order = np.argsort(rows, kind="stable")
-        rows, columns = rows[order], columns[order]
-        self._hot = Picked(rows, columns, shape)
-        self._beside = Picked(rows, _beside(columns, shape[1]), shape)
-        self.dark = self.excess(dark, 0)
-
-    def excess(self, band: NDArray[Any], first_row: int) -> NDArray[np.float32]:
-        """Return by how much those in a band of rows are above the pixels beside them."""
-        hot = self._hot.of(band, first_row).astype("f4")
-        return np.asarray(hot - self._beside.of(band, first_row).astype("f4"))
+    step = max(1, dark.shape[0] // _HOT_ROWS)
+    asked = dark[::step]
+    columns = hottest(asked)
+    values = np.take_along_axis(asked, columns, axis=1)
+    # Of so many rows the one that has the hottest pixel of its part.
+    n_rows = max(1, len(asked) // _HOT_BANDS)
+    n_bands = len(asked) // n_rows
+    values = values[: n_bands * n_rows].reshape(n_bands, n_rows, -1)
+    known = np.where(np.isfinite(values), values, -np.inf)
+    rows = (known.argmax(1) + np.arange(n_bands)[:, np.newaxis] * n_rows).reshape(-1)
+    columns = columns[rows, np.tile(np.arange(columns.shape[1]), n_bands)]
+    beside = _beside(columns, dark.shape[1])
+    return np.stack([rows * step, columns]), np.stack([rows * step, beside])

@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daskred.kernels.combine import median_tile
-from daskred.kernels.robust import SIGMA_OF_MAD
+from daskred.kernels.level import quantiles
+from daskred.kernels.robust import SIGMA_OF_MAD, medians
 
 Samples = NDArray[np.float32]
 CERTAIN = 6.0  # standard deviations: one in a thousand million
@@ -58,7 +59,7 @@ class Verdict:
 def _median(values: NDArray[Any], axis: Any = None) -> Any:
     """Return medians, of the pixels that have a value."""
     if np.isfinite(values).all():
-        return np.median(values, axis=axis)
+        return medians(values, axis)
     with warnings.catch_warnings(action="ignore"):  # of rows in which no pixel has a value
         return np.nanmedian(values, axis=axis)
 
@@ -134,7 +135,7 @@ def _slopes(local: NDArray[Any], pattern: NDArray[Any], noise: float) -> tuple[A
     values = local[:, known]
     values = np.where(np.abs(values) < HOT * noise, values, expected)
     slopes = np.einsum("ip,p->i", values, expected) / power
-    usual = float(np.median(slopes))
+    usual = float(medians(slopes))
     return (slopes / usual if usual > 0 else slopes), noise / math.sqrt(power)
 
 
@@ -183,7 +184,7 @@ def unlit_verdicts(
     pattern = _medians_along(local, 0)
     # Each frame has its share in the middle, which takes some of its noise away.
     spreads = _spreads(local - pattern) * math.sqrt(n_frames / (n_frames - 1))
-    noise = float(np.median(spreads))
+    noise = float(medians(spreads))
     if not noise > 0:
         return []
 
@@ -259,12 +260,13 @@ def lit_verdicts(
     if n_frames < 2:
         return []
     middle = _medians_along(samples, 0)
-    bright = np.nanquantile(middle, 0.95)
+    known = middle[np.isfinite(middle)]
+    bright = quantiles(known, [0.95])[0] if known.size else 0.0
     lit = middle > _LIT * bright
     if not bright > 0 or np.count_nonzero(lit) < FEW_PIXELS:
         return []
     brightness = _median(_few(samples[:, lit]), 1)
-    usual = brightness * np.asarray(levels) / float(np.median(brightness * np.asarray(levels)))
+    usual = brightness * np.asarray(levels) / float(medians(brightness * np.asarray(levels)))
     samples = samples / brightness.reshape(-1, 1, 1, 1)
     middle = _medians_along(samples, 0)
     ratios = np.where(lit, samples / np.where(lit, middle, 1), np.nan)
@@ -276,11 +278,11 @@ def lit_verdicts(
     spreads = _spreads(local) * math.sqrt(n_frames / (n_frames - 1))
     # As photons have it, or faint frames by the noise of reading.
     noise = spreads * np.where(usual < 1, usual, np.sqrt(usual))
-    quiet = float(np.median(noise))
+    quiet = float(medians(noise))
     if not quiet > 0:
         return []
     shapes = _shapes(smooth, pieces)
-    floor = CERTAIN * 1.25 * float(np.median(spreads)) / math.sqrt(samples.shape[-1])
+    floor = CERTAIN * 1.25 * float(medians(spreads)) / math.sqrt(samples.shape[-1])
     relative, pattern = _relative(samples[:, pieces]), _relative(middle[pieces])
 
     def shape(limit: float) -> Verdict:
@@ -290,7 +292,7 @@ def lit_verdicts(
         limits,
         {
             "shape": shape,
-            "pattern": lambda limit: _pattern(relative, pattern, float(np.median(spreads)), limit),
+            "pattern": lambda limit: _pattern(relative, pattern, float(medians(spreads)), limit),
             "scatter": lambda limit: _scatter(noise, quiet, local[0].size, limit),
         },
     )
