@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -208,5 +207,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     >>> nearest("combin", ["combine", "dtype"])
     'there is no combin; the nearest is combine'
     """
-    found = difflib.get_close_matches(name, list(known), 1, 0.4)
+    from difflib import get_close_matches  # few runs need it
+
+    found = get_close_matches(name, list(known), 1, 0.4)
     return f"there is no {name}" + (f"; the nearest is {found[0]}" if found else "")

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import replace
 from itertools import groupby
-from statistics import median
 from typing import Any
 
 from daskred.cameras.criteria import Criterion
@@ -66,6 +65,8 @@ def grouped(
 
 def common_facts(frames: Sequence[Frame]) -> Facts:
     """Return the facts that frames of one group share."""
+    from statistics import median  # its import takes as long as all that is done here
+
     first = frames[0].facts
     filters = {f.facts.filter for f in frames}
     measured = [f.facts.ccd_temp_c for f in frames if f.facts.ccd_temp_c is not None]

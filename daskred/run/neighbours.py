@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from statistics import median
 from typing import NamedTuple
 
 import numpy as np
 
 from daskred.kernels.fields import Comparison, compared
+from daskred.kernels.robust import medians
 from daskred.model.frame import Frame
 from daskred.model.plan import Science
 from daskred.model.receipt import Receipt
@@ -72,11 +72,17 @@ def _piles(groups: Iterable[Sequence[_Made]], limits: Mapping[str, float]) -> It
         yield f"{names[0]}{more}: pixels pile up at {level:g} ADU, which is taken for saturation"
 
 
+def _median(values: Sequence[float]) -> float:
+    return float(medians(np.array(values)))
+
+
 def _far_from(group: Sequence[_Made], limits: Mapping[str, float]) -> Iterator[tuple[str, str]]:
     """Say which frames of a group are far from the others in level, noise and length of stars."""
     if len(group) < _FEW_NEIGHBOURS:
         return
-    level, noise = (median(made.receipt.figures[n] for made in group) for n in ("level", "noise"))
+    level, noise = (
+        _median([made.receipt.figures[name] for made in group]) for name in ("level", "noise")
+    )
     for number, (frame, receipt) in enumerate(group):
         # Where no card tells the target, the frames beside it may be of another one.
         near = (n for n in (number - 2, number - 1, number + 1, number + 2) if 0 <= n < len(group))
@@ -102,9 +108,9 @@ def _of_other_light(
         return
     found = compared([np.frombuffer(made.receipt.light, "f2") for made in field])
     known = [comparison for comparison in found if comparison]
-    usual_like = median([comparison.like for comparison in known] or [0.0])
-    usual_more = median([comparison.more for comparison in known] or [0.0])
-    spread = median([abs(comparison.like - usual_like) for comparison in known] or [0.0])
+    usual_like = _median([comparison.like for comparison in known] or [0.0])
+    usual_more = _median([comparison.more for comparison in known] or [0.0])
+    spread = _median([abs(comparison.like - usual_like) for comparison in known] or [0.0])
     least_like = usual_like - max(_UNLIKE, _FAR * spread)
     steady = sum(comparison.like > usual_like - _UNLIKE for comparison in known)
     # A telescope that is moved between exposures shows other stars in each.
