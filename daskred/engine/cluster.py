@@ -11,20 +11,21 @@ import contextlib
 import logging
 import pickle
 import threading
+from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, InvalidStateError
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from daskred import __version__
 from daskred.engine.executor import MOST_DEATHS
-from daskred.engine.pool import WorkerDiedError
+from daskred.engine.pool import UnfitWorkerError, WorkerDiedError
 from daskred.engine.task import Graph, Key, Task, compute
-from daskred.model.errors import RequestError, RunError
+from daskred.model.errors import FrameError, FramesError, RequestError, RunError
 
 # How long a cluster may be without any worker, seconds: one that grows with its work starts so.
 PATIENCE_S = 120.0
 _ASIDE_S = 1.0
+_log = logging.getLogger(__name__)
 
 
 def connect(address: str) -> Any:
@@ -51,12 +52,26 @@ def connect(address: str) -> Any:
     return client
 
 
-def _carry_out(graph: Graph, key: Key, version: str) -> Any:
-    """Run on a worker, which may have come after the others were looked at."""
-    if version != __version__:
-        raise RunError(f"a worker has daskred {__version__}, and this program {version}")
+Look = Callable[[], str]
+_fit: set[Look] = set()  # of this worker, which was looked at
+
+
+def _carry_out(graph: Graph, key: Key, look: Look | None) -> tuple[str, Any]:
+    """Run on a worker: return its address, and what came of a task, or why files cannot be used.
+
+    It may have come after the others were looked at.
+    """
+    import distributed
+
+    address = str(distributed.get_worker().address)
+    if look and look not in _fit:
+        if lack := look():
+            raise UnfitWorkerError(address, lack)
+        _fit.add(look)
     try:
-        return compute(graph, key)
+        return address, compute(graph, key)
+    except (FrameError, FramesError) as error:
+        return address, error
     except Exception as error:
         if _travels(error):
             raise
@@ -82,12 +97,26 @@ class ClusterPool:
         A `distributed.Client`.
     owned
         Whether it is closed with the pool.
+    look
+        Says what a worker lacks, where it is called, or nothing: once on each worker, before its
+        first task.
+    say
+        Told of workers that get no work.
     """
 
     dies_together = False
 
-    def __init__(self, client: Any, owned: bool) -> None:
+    def __init__(
+        self,
+        client: Any,
+        owned: bool,
+        look: Look | None = None,
+        say: Callable[[str], None] = _log.warning,
+    ) -> None:
         self._client, self._owned = client, owned
+        self._look, self._say = look, say
+        self._unfit: dict[str, str] = {}
+        self._done_by: dict[Future[Any], str] = {}
         self._remote: dict[Future[Any], Any] = {}
         self._workers: dict[str, Any] = dict(client.scheduler_info(n_workers=-1)["workers"])
         self._closed = threading.Event()
@@ -101,10 +130,17 @@ class ClusterPool:
 
     def submit(self, task: Task, avoid: frozenset[str]) -> Future[Any]:
         """Hand out a task."""
-        others = [worker for worker in self._workers if worker not in avoid] if avoid else []
         local: Future[Any] = Future()
+        fit = [worker for worker in self._workers if worker not in self._unfit]
+        if self._unfit and not fit:
+            worker, lack = next(iter(self._unfit.items()))
+            text = "what is done stays, and the same command goes on from there"
+            local.set_exception(RunError(f"stopped: worker {worker} {lack}; {text}"))
+            return local
+        others = [worker for worker in fit if worker not in avoid] or fit
+        some = others if len(others) < len(self._workers) else None
         remote = self._client.submit(
-            _carry_out, task.graph, task.key, __version__, pure=False, workers=others or None
+            _carry_out, task.graph, task.key, self._look, pure=False, workers=some
         )
         self._remote[local] = remote
         remote.add_done_callback(partial(self._pass_on, local))
@@ -117,7 +153,12 @@ class ClusterPool:
         if self._remote.pop(local, None) is None:
             return  # it was given up
         try:
-            result = remote.result()
+            self._done_by[local], result = remote.result()
+        except UnfitWorkerError as error:
+            if error.worker not in self._unfit:
+                self._unfit[error.worker] = error.lack
+                self._say(f"worker {error.worker} gets no work: it {error.lack}")
+            _settle(local, error)
         except distributed.KilledWorker:
             # Also what has only waited on these workers is counted there.
             _settle(local, WorkerDiedError(MOST_DEATHS, certain=False))
@@ -159,6 +200,11 @@ class ClusterPool:
             _settle(local, error)
             with contextlib.suppress(Exception):  # nobody may be there to hear it
                 remote.cancel(force=True)
+
+    def done_by(self, future: Future[Any]) -> str:
+        """Return the worker that has done a task; nobody where there is no other."""
+        worker = self._done_by.pop(future, "")
+        return worker if self._workers.keys() - self._unfit.keys() - {worker} else ""
 
     def give_up(self, future: Future[Any]) -> None:
         """Take a task from a worker that hangs with it, and end that worker."""

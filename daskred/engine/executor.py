@@ -1,9 +1,10 @@
 """Carry out tasks: so many at once as there are workers, and again where a worker failed.
 
 Tasks are handed out as workers get free, never more than they can hold, so that their number
-matters to nobody's memory. Results come back one by one. A task whose worker died runs again, alone
-so that it is clear whose fault a further death is; a block of frames is then taken apart; and what
-has ended three workers is given up by name.
+matters to nobody's memory. Results come back one by one. What one worker of a cluster cannot read
+is tried on another. A task whose worker died runs again, alone so that it is clear whose fault a
+further death is; a block of frames is then taken apart; and what has ended three workers is given
+up by name.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any, Literal
 
 from daskred.engine.forked import ProcessPool
 from daskred.engine.forking import can_fork
-from daskred.engine.pool import Pool
+from daskred.engine.pool import Pool, UnfitWorkerError
 from daskred.engine.task import Task
 from daskred.engine.threads import ThreadPool
 from daskred.model.errors import FrameError, FramesError, RunError
@@ -77,6 +78,7 @@ class _Attempt:
     task: Task
     n_deaths: int = 0
     suspect: bool = False
+    elsewhere: bool = False  # whether another worker could not read what it reads
     avoid: frozenset[str] = frozenset()
     deadline: float = 0.0
 
@@ -127,14 +129,20 @@ class Executor:
             dead = []
             for future in self._landed(flying):
                 attempt = flying.pop(future)
+                again = self._elsewhere(attempt, self._pool.done_by(future))
                 try:
                     result = future.result()
                 except BrokenExecutor as error:
                     dead.append((attempt, error))
+                except UnfitWorkerError:
+                    suspects.append(attempt)
                 except FramesError as error:
-                    broken |= {broken_file.path: broken_file for broken_file in error.errors}
+                    if again:
+                        suspects.append(again)
+                    else:
+                        broken |= {broken_file.path: broken_file for broken_file in error.errors}
                 else:
-                    yield attempt.task, result
+                    yield from _read(attempt.task, result, again, suspects)
             if dead:
                 yield from self._after_deaths(dead, suspects)
         if broken:
@@ -177,6 +185,12 @@ class Executor:
                 if attempt.deadline <= now:
                     self._pool.give_up(future)
                     flying[future] = replace(attempt, deadline=now + self._time_limit_s)
+
+    def _elsewhere(self, attempt: _Attempt, worker: str) -> _Attempt | None:
+        """Return an attempt by another worker than one; None where there is none, or was one."""
+        if not worker or attempt.elsewhere:
+            return None
+        return replace(attempt, elsewhere=True, avoid=attempt.avoid | {worker})
 
     def _after_deaths(
         self, dead: Sequence[tuple[_Attempt, BrokenExecutor]], suspects: deque[_Attempt]
@@ -222,6 +236,24 @@ class Executor:
 
 
 _FATAL = f"ended every worker that took it, {MOST_DEATHS} times"
+
+
+def _has_errors(task: Task, result: Any) -> bool:
+    return bool(task.items) and any(isinstance(found, FrameError) for found in result)
+
+
+def _read(
+    task: Task, result: Any, again: _Attempt | None, suspects: deque[_Attempt]
+) -> Iterator[tuple[Task, Any]]:
+    """Yield a result, but for items that could not be read, where that is to be tried again."""
+    if not again or not _has_errors(task, result):
+        yield task, result
+        return
+    for part, found in zip(task.parts() or [task], result, strict=True):
+        if isinstance(found, FrameError):
+            suspects.append(replace(again, task=part))
+        else:
+            yield part, [found]
 
 
 def active_client() -> Any:

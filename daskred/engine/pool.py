@@ -28,10 +28,28 @@ class WorkerDiedError(BrokenExecutor):
         self.certain = certain
 
 
+class UnfitWorkerError(Exception):
+    """What a task has for an exception whose worker cannot do the work, as one that came late.
+
+    Parameters
+    ----------
+    worker
+        Its address.
+    lack
+        What it lacks.
+    """
+
+    def __init__(self, worker: str, lack: str) -> None:
+        super().__init__(worker, lack)
+        self.worker = worker
+        self.lack = lack
+
+
 class Pool(Protocol):
     """Who carries out tasks, wherever that is.
 
-    A task whose worker died has the exception `concurrent.futures.BrokenExecutor`.
+    A task whose worker died has the exception `concurrent.futures.BrokenExecutor`; one whose worker
+    cannot do the work, `UnfitWorkerError`, and no other task is given to that worker.
     """
 
     @property
@@ -44,6 +62,12 @@ class Pool(Protocol):
 
     def submit(self, task: Task, avoid: frozenset[str]) -> Future[Any]:
         """Hand out a task, not to workers that are to be avoided where there are others."""
+
+    def done_by(self, future: Future[Any]) -> str:
+        """Return the worker that has done a task, where another may see what it does not.
+
+        Empty where there is no other, or all are of one machine.
+        """
 
     def give_up(self, future: Future[Any]) -> None:
         """End a task that hangs, and its worker, whose death is seen like any other."""

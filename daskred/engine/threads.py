@@ -21,6 +21,10 @@ class ThreadPool:
         """Hand out a task."""
         return self._pool.submit(compute, task.graph, task.key)
 
+    def done_by(self, future: Future[Any]) -> str:
+        """Return nobody: all are of this process."""
+        return ""
+
     def give_up(self, future: Future[Any]) -> None:
         """Do nothing: a thread cannot be ended."""
 

@@ -33,45 +33,55 @@ class Needs:
         A frame of the night.
     least_bytes
         What one task takes of a worker's memory.
+    versions
+        Of packages, that must be the same.
     """
 
     out: str
     mark: str
     frame: str
     least_bytes: int
+    versions: tuple[tuple[str, str], ...]
+
+    def lack(self, dask_worker: Any = None) -> str:
+        """Run on a worker: say what it lacks, or nothing."""
+        for (name, installed), (_, wanted) in zip(_versions(), self.versions, strict=True):
+            if installed != wanted:
+                return f"has {name} {installed}, and this program {wanted}; install the same there"
+        try:
+            read_range(self.frame, 0, memoryview(bytearray(80)))
+        except OSError as error:
+            return f"cannot read the night: {self.frame}: {error.strerror or error}"
+        if not Path(self.out, self.mark).exists():
+            return f"does not see {self.out}; the folder of products must be one that all share"
+        probe = Path(self.out, f"{TEMPORARY_MARK}{secrets.token_hex(8)}")
+        try:
+            probe.write_bytes(b"")
+            probe.unlink()
+        except OSError as error:
+            return f"cannot write to {self.out}: {error.strerror or error}"
+        limit = getattr(getattr(dask_worker, "memory_manager", None), "memory_limit", None)
+        if limit and limit < self.least_bytes * dask_worker.state.nthreads:
+            least = -(-self.least_bytes * dask_worker.state.nthreads // 10**6)
+            return f"has {limit // 10**6} MB of memory; {least} MB would do"
+        return ""
+
+    def lack_here(self) -> str:
+        """Say it of the worker that carries out this task."""
+        from distributed import get_worker
+
+        return self.lack(get_worker())
 
 
-def _versions() -> dict[str, str]:
+def _versions() -> tuple[tuple[str, str], ...]:
     from importlib.metadata import version
 
-    return {"daskred": __version__} | {name: version(name) for name in _PACKAGES}
+    return (("daskred", __version__), *((name, version(name)) for name in _PACKAGES))
 
 
-def _look(needs: Needs, versions: dict[str, str], dask_worker: Any = None) -> str:
-    """Run on a worker: say what it lacks, or nothing."""
-    installed = _versions()
-    for name, wanted in versions.items():
-        if installed[name] != wanted:
-            return (
-                f"has {name} {installed[name]}, and this program {wanted}; install the same there"
-            )
-    try:
-        read_range(needs.frame, 0, memoryview(bytearray(80)))
-    except OSError as error:
-        return f"cannot read the night: {needs.frame}: {error.strerror or error}"
-    if not Path(needs.out, needs.mark).exists():
-        return f"does not see {needs.out}; the folder of products must be one that all share"
-    probe = Path(needs.out, f"{TEMPORARY_MARK}{secrets.token_hex(8)}")
-    try:
-        probe.write_bytes(b"")
-        probe.unlink()
-    except OSError as error:
-        return f"cannot write to {needs.out}: {error.strerror or error}"
-    limit = getattr(getattr(dask_worker, "memory_manager", None), "memory_limit", None)
-    if limit and limit < needs.least_bytes * dask_worker.state.nthreads:
-        least = -(-needs.least_bytes * dask_worker.state.nthreads // 10**6)
-        return f"has {limit // 10**6} MB of memory; {least} MB would do"
-    return ""
+def needs_of_work(out: Path, mark: str, frames: Sequence[str], least_bytes: int) -> Needs:
+    """Return what workers must have."""
+    return Needs(str(out), mark, frames[0], least_bytes, _versions())
 
 
 def check_workers(client: Any, out: Path, frames: Sequence[str], least_bytes: int) -> None:
@@ -89,9 +99,9 @@ def check_workers(client: Any, out: Path, frames: Sequence[str], least_bytes: in
         time.sleep(_ASIDE_S)
     mark = out / f"{TEMPORARY_MARK}{secrets.token_hex(8)}"
     mark.write_bytes(b"")
-    needs = Needs(str(out), mark.name, frames[0], least_bytes)
+    needs = needs_of_work(out, mark.name, frames, least_bytes)
     try:
-        found = client.run(_look, needs, _versions(), on_error="return")
+        found = client.run(needs.lack, on_error="return")
     finally:
         mark.unlink(missing_ok=True)
     for worker, lack in sorted(found.items()):

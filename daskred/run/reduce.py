@@ -146,16 +146,16 @@ def reduce_night(
     if not options.overwrite:
         check_same_night(Path(out).absolute(), night, plan, options)
     out = folder_of_products(out)
+    guard = out / f"{TEMPORARY_MARK}{secrets.token_hex(8)}"
     # Workers are forked before the folder is held, and end before it is let go of.
     with (
-        _executor(client, plan, options, memory, out, progress) as executor,
+        _executor(client, plan, options, memory, guard, progress) as executor,
         RunLog(out, options.log_level) as log,
     ):
         log.write("run", **_request(night, plan, options))
         told = LoggedProgress(progress, log)
         if not log.locked:
             progress.say(f"{out}: its file system has no locks; let no other run write there")
-        guard = out / f"{TEMPORARY_MARK}{secrets.token_hex(8)}"
         run = Run(out, options, executor, told, log, memory.tile_bytes, guard)
         outcome = "failed"
         try:
@@ -222,20 +222,21 @@ def _cluster_client(options: Options) -> Any:
 
 
 def _executor(
-    client: Any, plan: Plan, options: Options, memory: Budget, out: Path, progress: Progress
+    client: Any, plan: Plan, options: Options, memory: Budget, guard: Path, progress: Progress
 ) -> Executor:
-    """Start workers here, or look at those of the cluster."""
+    """Start workers here, or look at those of the cluster: those that come late, too."""
     workers = workers_of(options)
     if client is None:
         affordable = replace(workers, count=min(workers.number, memory.n_workers))
         return Executor(open_pool(affordable), workers.time_limit_s)
     from daskred.engine.cluster import ClusterPool
-    from daskred.run.cluster import check_workers
+    from daskred.run.cluster import check_workers, needs_of_work
 
-    pool = ClusterPool(client, owned=workers.scheduler is not None)
+    paths = [frame.path for frame in plan.frames]
+    needs = needs_of_work(guard.parent, guard.name, paths, memory.needed_bytes)
+    pool = ClusterPool(client, workers.scheduler is not None, needs.lack_here, progress.say)
     try:
-        paths = [frame.path for frame in plan.frames]
-        check_workers(client, out, paths, memory.needed_bytes)
+        check_workers(client, guard.parent, paths, memory.needed_bytes)
     except BaseException:
         pool.close(at_once=True)
         raise

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from daskred import RequestError, RunError, open_night, reduce_night
+from daskred import FrameError, RequestError, RunError, open_night, reduce_night
 from daskred.engine.cluster import ClusterPool
 from daskred.engine.executor import Executor
 from daskred.engine.task import Task
@@ -146,6 +146,80 @@ def test_a_worker_that_does_not_see_the_products_is_named(
     assert status == 2
     assert re.search(r"worker tcp://\S+ does not see \S+out", told)
     assert [path.name for path in out.iterdir()] == []
+
+
+WAITING = """
+import time
+from pathlib import Path
+import daskred.arrays.frames
+
+if not hasattr(daskred.arrays.frames, "sound"):  # a preload may be loaded twice
+    daskred.arrays.frames.sound = daskred.arrays.frames._written
+
+def waiting(*arguments):
+    while not Path("READY").exists():
+        time.sleep(0.05)
+    return daskred.arrays.frames.sound(*arguments)
+
+daskred.arrays.frames._written = waiting
+"""
+
+
+def test_a_worker_that_comes_late_and_sees_no_products_gets_no_work(
+    cluster: Cluster, long_night: Path, tmp_path: Path, long_products: dict[str, bytes]
+) -> None:
+    from distributed import Client
+
+    if subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no permission for a mount namespace")
+    out, ready, script = tmp_path / "out", tmp_path / "ready", tmp_path / "waiting.py"
+    out.mkdir()
+    script.write_text(WAITING.replace("READY", str(ready)))
+    cluster.add_worker("--no-nanny", "--preload", str(script))
+    process = processes.start("reduce", long_night, "-o", out, "--scheduler", cluster.file)
+    assert processes.wait_for((out / "masters/MasterFlat_BG40.fits").exists, process)
+    late = f"mount -t tmpfs none {out} && exec {sys.executable} -m dask " + " ".join(WORKER)
+    late += f" --no-nanny --scheduler-file {cluster.file} --local-directory {tmp_path / 'w'}"
+    command = ["unshare", "--mount", "sh", "-c", late]
+    with (
+        subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as worker,
+        Client(scheduler_file=str(cluster.file)) as client,
+    ):
+        client.wait_for_workers(2, timeout=60)
+        time.sleep(3)  # until the run knows of it too, and gives it work
+        ready.touch()
+        status, told = processes.finish(process)
+        worker.kill()
+    assert status == 0, told
+    assert re.search(r"worker tcp://\S+ gets no work: it does not see \S+out", told)
+    assert "Traceback" not in told
+    assert tree(out) == long_products
+
+
+def _hidden_from(worker: str, path: str) -> list[str | FrameError]:
+    from distributed import get_worker
+
+    if get_worker().name == worker:
+        return [FrameError(path, "cannot be read")]
+    return [path]
+
+
+def test_what_one_worker_cannot_read_is_tried_on_another() -> None:
+    from distributed import Client, LocalCluster
+
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
+    with LocalCluster(**options) as local, Client(local) as client:
+        blind = next(iter(client.scheduler_info()["workers"].values()))["name"]
+        executor = Executor(ClusterPool(client, owned=False))
+        tasks = [
+            Task((f"read {n}",), {(f"read {n}",): (_hidden_from, blind, str(n))}, (n,), (str(n),))
+            for n in range(12)
+        ]
+        try:
+            found = [result for _, result in executor.run(tasks)]
+        finally:
+            executor.close()
+    assert sorted(found) == sorted([str(n)] for n in range(12))
 
 
 POISON = """
