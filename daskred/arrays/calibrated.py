@@ -128,6 +128,7 @@ class Calibrated:
             check_unchanged(self._frame)
         return images, planes
 
+    @np.errstate(invalid="ignore", over="ignore", divide="ignore")  # floats may hold anything
     def arrays(self, number: int) -> dict[str, NDArray[Any]]:
         """Return an image, and what stands beside it, in memory of their own."""
         options = self._recipe.options

@@ -147,6 +147,7 @@ def measure_frames(
     return measured
 
 
+@np.errstate(invalid="ignore", over="ignore", divide="ignore")  # floats may hold anything
 def measure_source(source: Source, masters: Masters, method: str, lit: bool) -> Measured:
     """Return how bright a frame is less its dark, and what part of it is saturated.
 
@@ -239,6 +240,7 @@ def write_jobs(
     ]
 
 
+@np.errstate(invalid="ignore", over="ignore", divide="ignore")  # floats may hold anything
 def _written(job: WriteJob, calibrated: CalibratedPixels) -> Receipt | FrameError:
     start = time.monotonic()
     try:

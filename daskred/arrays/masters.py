@@ -287,6 +287,7 @@ def noise_of(kind: MasterKind, frames: Sequence[Frame], zero: Masters | None) ->
     return floor, slope, float(np.nanmedian(np.concatenate(known)))
 
 
+@np.errstate(invalid="ignore", over="ignore", divide="ignore")  # floats may hold anything
 def level_of_master(
     images: Sequence[NDArray[Any]],
     step: int,

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from daskred.arrays.loaded import LoadedMasters, SampledDark, above
 from daskred.kernels.figures import science_figures
+from daskred.kernels.robust import known_values
 from daskred.kernels.sampling import picked_sample, places_of
 from daskred.kernels.scratch import scratch
 from daskred.kernels.stars import Light, light_of_stars, strips_of
@@ -60,7 +61,8 @@ class Samples:
 
     def _joined(self, parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
         """Return a sample as pieces of rows; all images of a frame have pieces of one length."""
-        return np.concatenate(parts).reshape(-1, places_of(self._shapes[0]).length)
+        pieces = np.concatenate(parts).reshape(-1, places_of(self._shapes[0]).length)
+        return pieces if pieces.dtype.kind in "iu" else known_values(pieces)
 
     @property
     def light(self) -> bytes:

@@ -154,6 +154,7 @@ class Stack:
         return block, [result for result in found if isinstance(result, int)]
 
 
+@np.errstate(invalid="ignore", over="ignore", divide="ignore")  # floats may hold anything
 def reduce_band(
     stack: Stack,
     rows: slice,

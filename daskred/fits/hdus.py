@@ -10,7 +10,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 from daskred.fits.header import BLOCK, CARD, END_CARD, Header, is_structural
 from daskred.fits.packing import BROKEN, packing_of, unpacked
@@ -129,6 +129,11 @@ def _check_structure(path: str, header: Header) -> None:
             if len(values) > 1:
                 text = f"{keyword} stands in its header as {' and as '.join(values)}"
                 raise FrameError(path, text)
+    if header.get("SIMPLE", True) is not True:
+        text = f"SIMPLE = {header.get('SIMPLE')!r} in its header: it does not follow FITS"
+        raise FrameError(path, text)
+    if header.get("GROUPS") is True:
+        raise FrameError(path, "GROUPS = T in its header: it holds random groups, no image")
     if any(card.startswith(("XTENSION=", "SIMPLE  =")) for card in header.cards[1:]):
         raise FrameError(path, "its header runs into the next one: an END is missing")
 
@@ -144,7 +149,7 @@ def count(path: str, header: Header, keyword: str, default: int | None = None) -
 def _data_size(path: str, header: Header, index: int) -> int:
     """Length of the data that a header announces, bytes; FITS 4.0, equation 2."""
     bitpix = header.get("BITPIX")
-    if bitpix not in (8, 16, 32, 64, -32, -64) or isinstance(bitpix, bool):
+    if not isinstance(bitpix, int) or bitpix not in (8, 16, 32, 64, -32, -64):
         raise FrameError(path, f"BITPIX = {bitpix!r} in its header is no FITS type")
     axes = [count(path, header, f"NAXIS{n + 1}") for n in range(count(path, header, "NAXIS"))]
     if not axes:
@@ -152,11 +157,10 @@ def _data_size(path: str, header: Header, index: int) -> int:
     size = 1
     for axis in axes:
         size *= axis
-    if index:
-        if count(path, header, "TFIELDS", 0) > _MOST_FIELDS:
-            raise FrameError(path, f"TFIELDS = {header.get('TFIELDS')!r} are more than FITS knows")
-        size = count(path, header, "GCOUNT", 1) * (count(path, header, "PCOUNT", 0) + size)
-    return abs(cast(int, bitpix)) // 8 * size
+    if index and count(path, header, "TFIELDS", 0) > _MOST_FIELDS:
+        raise FrameError(path, f"TFIELDS = {header.get('TFIELDS')!r} are more than FITS knows")
+    groups, behind = count(path, header, "GCOUNT", 1), count(path, header, "PCOUNT", 0)
+    return abs(bitpix) // 8 * groups * (behind + size)
 
 
 def _walk(path: str, file: BinaryIO, size: int, packing: str) -> Iterator[Hdu]:

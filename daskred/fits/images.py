@@ -6,7 +6,6 @@ import math
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from typing import cast
 
 from daskred.fits.hdus import Hdu, count
 from daskred.fits.header import Header
@@ -166,8 +165,8 @@ def _image(path: str, hdu: Hdu, axes: tuple[int, ...], taken: Collection[str]) -
     if compressed and n_pixels > _MOST_PACKING * hdu.data_size:
         text = f"promises {n_pixels} pixels in {hdu.data_size} bytes; it is damaged"
         raise FrameError(path, text)
-    bitpix = cast(int, header.get(f"{prefix}BITPIX"))
-    if bitpix not in (8, 16, 32, 64, -32, -64):
+    bitpix = header.get(f"{prefix}BITPIX")
+    if not isinstance(bitpix, int) or bitpix not in (8, 16, 32, 64, -32, -64):
         raise FrameError(path, f"{prefix}BITPIX = {bitpix!r} in its header is no FITS type")
     bscale = _number(path, header, "BSCALE", 1.0)
     if bscale == 0:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 # The standard deviation of a Gaussian over its median absolute deviation: 1 / Phi^-1(3/4).
 SIGMA_OF_MAD = 1.482602218505602
 _FEW = 100
+_LARGEST = 1e15  # no detector has it; its square is a number
 
 
 def scaled_mad(values: NDArray[Any], middle: float | None = None) -> float:
@@ -84,3 +85,15 @@ def medians(values: NDArray[Any], axis: int | None = None) -> Any:
     n = values.shape[axis]
     ordered = np.partition(values, sorted({(n - 1) // 2, n // 2}), axis)
     return (np.take(ordered, (n - 1) // 2, axis) + np.take(ordered, n // 2, axis)) / 2
+
+
+def known_values(values: NDArray[Any]) -> NDArray[Any]:
+    """Return values, NaN instead of those that no detector has: infinite ones, and near that.
+
+    Examples
+    --------
+    >>> known_values(np.array([1.0, np.inf, -1e38])).tolist()
+    [1.0, nan, nan]
+    """
+    known = np.abs(values) < _LARGEST
+    return values if known.all() else np.where(known, values, np.float32(np.nan))

@@ -16,6 +16,7 @@ from daskred.engine.progress import Progress
 from daskred.fits.header import Value
 from daskred.fits.storage import is_remote
 from daskred.fits.sums import wrong_raw_sum
+from daskred.kernels.robust import known_values
 from daskred.kernels.witness import Verdict, lit_verdicts, unlit_verdicts
 from daskred.model.checks import BY_NAME, SUMS
 from daskred.model.errors import FallsApartError, FrameError, FramesError
@@ -42,6 +43,7 @@ _WORDS = {
 }
 
 
+@np.errstate(invalid="ignore", over="ignore", divide="ignore")  # floats may hold anything
 def check_inputs(
     master: Master,
     tiles: Sequence[Tile],
@@ -104,7 +106,7 @@ def check_inputs(
 
 def _joined(samples: Sequence[NDArray[Any] | None]) -> NDArray[np.float32]:
     parts = [sample for sample in samples if sample is not None]
-    return np.concatenate(parts, axis=1).astype("f4", copy=False)
+    return known_values(np.concatenate(parts, axis=1).astype("f4", copy=False))
 
 
 def _errors(name: str, frames: Sequence[Frame], verdict: Verdict) -> list[FrameError]:

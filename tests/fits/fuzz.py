@@ -49,6 +49,10 @@ HOSTILE = [
     "-32",
     "64",
     "3.7",
+    "16.0",
+    "30.0",
+    "1E-320",
+    "F",
     "'unclosed",
     "(1,2)",
 ]
@@ -124,6 +128,7 @@ def mutated(sound: bytes, rng: random.Random) -> bytes:
         elif how in (2, 3, 4):
             place = rng.choice(cards)
             keyword = rng.choice([data[place : place + 8].decode("latin-1"), rng.choice(KEYWORDS)])
+            keyword = rng.choice([keyword] * 7 + [keyword.lower()])
             text = f"{keyword:<8}= {rng.choice(HOSTILE):>20}".ljust(80)[:80]
             data[place : place + 80] = text.encode("latin-1")
         elif how == 5:

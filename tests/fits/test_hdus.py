@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import threading
 import warnings
 from pathlib import Path
@@ -221,6 +222,40 @@ def test_scalings_that_are_no_numbers(tmp_path: Path, card: str) -> None:
     path.write_bytes(blocks(*cards) + bytes(BLOCK))
     with pytest.raises(FrameError, match="is no number"):
         read(path)
+
+
+@pytest.mark.parametrize(
+    ("card", "told"),
+    [
+        ("BITPIX  = 16.0", "BITPIX = 16.0"),
+        ("NAXIS1  = 4.0", "NAXIS1 = 4.0"),
+        ("SIMPLE  = F", "SIMPLE = False"),
+        ("SIMPLE  = 'T'", "SIMPLE = 'T'"),
+        ("GROUPS  = T", "GROUPS = T"),
+        ("GCOUNT  = 1.0", "GCOUNT = 1.0"),
+        ("PCOUNT  = '0'", "PCOUNT = '0'"),
+    ],
+)
+def test_structural_cards_that_astropy_does_not_read_are_refused_by_name(
+    tmp_path: Path, card: str, told: str
+) -> None:
+    cards = [SIMPLE, "BITPIX  = 16", *AXES, "NAXIS2  =                    3"]
+    others = [other for other in cards if other[:8] != card[:8]]
+    # At its place, where it has one.
+    place = next((n for n, other in enumerate(cards) if other[:8] == card[:8]), len(cards))
+    path = tmp_path / "a.fits"
+    path.write_bytes(blocks(*others[:place], card, *others[place:], "END") + bytes(BLOCK))
+    with pytest.raises(FrameError, match=re.escape(told)):
+        read(path)
+
+
+@pytest.mark.parametrize("card", ["bzero   = 32768", "BSCALE  = 1E-320", "BSCALE  = 1D0"])
+def test_odd_scalings_read_as_astropy_reads_them(tmp_path: Path, card: str) -> None:
+    path = tmp_path / "a.fits"
+    cards = (SIMPLE, "BITPIX  = 16", *AXES, "NAXIS2  =                    3", card, "END")
+    pixels = np.arange(12, dtype=">i2").tobytes()
+    path.write_bytes(blocks(*cards) + pixels.ljust(BLOCK, b"\0"))
+    np.testing.assert_array_equal(read(path), fits.getdata(path))
 
 
 def test_an_offset_that_is_nearly_that_of_unsigned_integers(tmp_path: Path) -> None:

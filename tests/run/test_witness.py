@@ -444,6 +444,22 @@ def test_frames_without_any_value_are_named(make_night: NightMaker, tmp_path: Pa
     assert told == dict.fromkeys(blank, "has no pixel with a value")
 
 
+def test_floats_that_no_detector_has_raise_no_warning(
+    make_night: NightMaker, tmp_path: Path
+) -> None:
+    make_night.standard()
+    for path in make_night.folder.glob("*.fits"):
+        with fits.open(path) as hdus:
+            data, header = hdus[0].data.astype("f4"), hdus[0].header
+        for card in ("BZERO", "BSCALE"):
+            header.remove(card, ignore_missing=True)
+        data[0, :4] = np.inf, -np.inf, np.nan, 3e38
+        fits.PrimaryHDU(data, header).writeto(path, overwrite=True)
+    options = Options(threads=True)  # in this process warnings are errors
+    summary = reduce_night(open_night(make_night.folder), tmp_path / "out", options)
+    assert (named(summary), len(summary.science)) == ({}, 2)
+
+
 @pytest.mark.parametrize("part", [0.002, 0.01, 0.05])
 @pytest.mark.parametrize("charge", [60.0, 1000.0])
 def test_a_science_frame_turned_is_noticed_by_few_and_by_many_hot_pixels(
