@@ -16,10 +16,14 @@ Examples
 >>> folder.cleanup()
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from __future__ import annotations
 
+from importlib import import_module
+
+TYPE_CHECKING = False  # without the import of typing, which takes longer than all else here
 if TYPE_CHECKING:
+    from typing import Any
+
     from daskred.arrays.view import open_frames as open_frames
     from daskred.arrays.view import open_images as open_images
     from daskred.arrays.view_masters import combine_frames as combine_frames

@@ -155,7 +155,8 @@ def test_a_run_needs_neither_dask_nor_xarray(tmp_path: Path) -> None:
 
 def test_help_needs_no_numpy() -> None:
     text = (
-        "import sys; from daskred.cli import command_line; words = ['reduce', '--help-all'];"
+        "import sys; from daskred.cli.program import command_line;"
+        "words = ['reduce', '--help-all'];"
         "command_line(words); sys.exit('numpy' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", text]).returncode == 0

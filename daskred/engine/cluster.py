@@ -52,7 +52,7 @@ def connect(address: str) -> Any:
     return client
 
 
-Look = Callable[[], str]
+Look = Callable[[Any], str]
 _fit: set[Look] = set()  # of this worker, which was looked at
 
 
@@ -63,9 +63,10 @@ def _carry_out(graph: Graph, key: Key, look: Look | None) -> tuple[str, Any]:
     """
     import distributed
 
-    address = str(distributed.get_worker().address)
+    worker = distributed.get_worker()
+    address = str(worker.address)
     if look and look not in _fit:
-        if lack := look():
+        if lack := look(worker):
             raise UnfitWorkerError(address, lack)
         _fit.add(look)
     try:
@@ -98,8 +99,7 @@ class ClusterPool:
     owned
         Whether it is closed with the pool.
     look
-        Says what a worker lacks, where it is called, or nothing: once on each worker, before its
-        first task.
+        Says what the worker lacks that it is called on, or nothing: once, before its first task.
     say
         Told of workers that get no work.
     """
@@ -218,6 +218,9 @@ class ClusterPool:
         with contextlib.suppress(Exception):  # without a nanny it cannot be ended, but avoided
             self._client.restart_workers([whom], timeout=10, raise_for_error=False)
         _settle(future, WorkerDiedError(1, whom))
+
+    def tend(self) -> None:
+        """Do nothing: another thread watches the cluster."""
 
     def renew(self) -> None:
         """Do nothing: the cluster replaces its workers itself."""

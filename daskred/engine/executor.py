@@ -29,6 +29,7 @@ from daskred.model.errors import FrameError, FramesError, RunError
 MOST_DEATHS = 3
 # Of each worker: one that it works on, and one that waits for it.
 _IN_FLIGHT = 2
+_TENDED_S = 1.0  # workers, where none has done anything for so long
 
 
 @dataclass(frozen=True)
@@ -174,12 +175,14 @@ class Executor:
         """Wait for tasks that are done, and end those that take too long."""
         while True:
             first = min(attempt.deadline for attempt in flying.values())
-            done, _ = wait(flying, max(first - time.monotonic(), 0), FIRST_COMPLETED)
+            limit_s = min(max(first - time.monotonic(), 0), _TENDED_S)
+            done, _ = wait(flying, limit_s, FIRST_COMPLETED)
             if any(isinstance(future.exception(), BrokenExecutor) for future in done):
                 # What was under way beside it ends now too.
                 return wait(flying).done if self._pool.dies_together else done
             if done:
                 return done
+            self._pool.tend()
             now = time.monotonic()
             for future, attempt in list(flying.items()):
                 if attempt.deadline <= now:

@@ -11,6 +11,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from typing import Any
 
@@ -23,7 +24,21 @@ def _become_worker(parent: int) -> None:
     """Leave signals of the terminal to the parent, and end when it does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD_BACK)
     end_with_parent(parent)
+
+
+_HELD_BACK = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def _held_back() -> Iterator[None]:
+    """Let signals wait: workers are started whole, or not at all."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class ProcessPool:
@@ -33,18 +48,23 @@ class ProcessPool:
 
     def __init__(self, n_workers: int) -> None:
         self.n_workers = n_workers
-        self._pool = self._started()
+        self._start()
 
-    def _started(self) -> ProcessPoolExecutor:
+    def _start(self) -> None:
         forking = can_fork()
         context = multiprocessing.get_context("fork" if forking else "spawn")
-        pool = ProcessPoolExecutor(self.n_workers, context, _become_worker, (os.getpid(),))
-        if forking:
-            try:
-                pool.submit(os.getpid).result()  # forks all of them now, before there are threads
-            except BrokenExecutor as error:
-                raise RunError("stopped: workers end as soon as they are started") from error
-        return pool
+        self._pool = ProcessPoolExecutor(self.n_workers, context, _become_worker, (os.getpid(),))
+        if not forking:
+            return
+        try:
+            with _held_back():
+                # Forks all of them now, before there are threads.
+                self._pool.submit(os.getpid).result()
+        except BrokenExecutor as error:
+            raise RunError("stopped: workers end as soon as they are started") from error
+        except BaseException:
+            self.close(at_once=True)
+            raise
 
     def submit(self, task: Task, avoid: frozenset[str]) -> Future[Any]:
         """Hand out a task."""
@@ -62,16 +82,25 @@ class ProcessPool:
         """End all workers: nobody knows which of them has the task."""
         self._kill()
 
+    def tend(self) -> None:
+        """End all workers where one has died giving back a result, which the others wait for."""
+        workers = list((self._pool._processes or {}).values())
+        if any(process.exitcode is not None for process in workers):
+            self._kill()
+
     def _kill(self) -> None:
         # Python 3.14 has kill_workers() for it.
         for process in list((self._pool._processes or {}).values()):
             with contextlib.suppress(OSError, ValueError):  # it has ended already
                 process.kill()
+        # Half a result may be in the pipe; who waits for the rest must see that nobody writes it.
+        if results := getattr(self._pool, "_result_queue", None):
+            results._writer.close()
 
     def renew(self) -> None:
         """Start anew after a death, which has ended all workers."""
         self._pool.shutdown()
-        self._pool = self._started()
+        self._start()
 
     def close(self, at_once: bool) -> None:
         """Let the workers go; what has not begun is dropped."""

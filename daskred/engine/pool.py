@@ -72,6 +72,9 @@ class Pool(Protocol):
     def give_up(self, future: Future[Any]) -> None:
         """End a task that hangs, and its worker, whose death is seen like any other."""
 
+    def tend(self) -> None:
+        """See, now and then, that no dead worker is waited for."""
+
     def renew(self) -> None:
         """Make workers anew where a death has ended all of them."""
 

@@ -28,6 +28,9 @@ class ThreadPool:
     def give_up(self, future: Future[Any]) -> None:
         """Do nothing: a thread cannot be ended."""
 
+    def tend(self) -> None:
+        """Do nothing: a thread dies with its process only."""
+
     def renew(self) -> None:
         """Do nothing: a thread dies with its process only."""
 

@@ -66,12 +66,6 @@ class Needs:
             return f"has {limit // 10**6} MB of memory; {least} MB would do"
         return ""
 
-    def lack_here(self) -> str:
-        """Say it of the worker that carries out this task."""
-        from distributed import get_worker
-
-        return self.lack(get_worker())
-
 
 def _versions() -> tuple[tuple[str, str], ...]:
     from importlib.metadata import version

@@ -234,7 +234,7 @@ def _executor(
 
     paths = [frame.path for frame in plan.frames]
     needs = needs_of_work(guard.parent, guard.name, paths, memory.needed_bytes)
-    pool = ClusterPool(client, workers.scheduler is not None, needs.lack_here, progress.say)
+    pool = ClusterPool(client, workers.scheduler is not None, needs.lack, progress.say)
     try:
         check_workers(client, guard.parent, paths, memory.needed_bytes)
     except BaseException:

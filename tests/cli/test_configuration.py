@@ -88,8 +88,8 @@ def test_what_is_wrong_in_a_file_is_named(
 
 @pytest.mark.parametrize("option", TABLE, ids=[option.name for option in TABLE])
 def test_words_say_what_options_say(option: object) -> None:
-    from daskred.cli import command_line
     from daskred.cli.arguments import asked
+    from daskred.cli.program import command_line
     from daskred.cli.reduce import NAMES
 
     one = BY_NAME[getattr(option, "name", "")]

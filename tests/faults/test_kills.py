@@ -7,6 +7,7 @@ import random
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,7 +59,9 @@ def test_a_kill_at_any_moment_costs_nothing_but_time(
 
 
 @pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-@pytest.mark.parametrize("kind", ["--processes", "--threads"])
+@pytest.mark.parametrize(
+    ("kind", "times"), [("--processes", 1), ("--processes", 2), ("--threads", 1)]
+)
 def test_a_signal_stops_a_run_within_seconds(
     long_night: Path,
     tmp_path: Path,
@@ -66,12 +69,15 @@ def test_a_signal_stops_a_run_within_seconds(
     sent: int,
     status: int,
     kind: str,
+    times: int,
 ) -> None:
     out = tmp_path / "out"
     process = processes.start("reduce", long_night, "-o", out, kind)
     assert processes.wait_for(lambda: len(product_paths(out)) > 5, process)
     sent_at = time.monotonic()
-    os.killpg(process.pid, sent)  # as a terminal or a batch system does it
+    for _ in range(times):
+        os.killpg(process.pid, sent)  # as a terminal or a batch system does it
+        time.sleep(0.02)
     found, told = processes.finish(process)
     assert found == status
     assert time.monotonic() - sent_at < 10
@@ -85,6 +91,35 @@ def test_a_signal_stops_a_run_within_seconds(
     ]
     assert processes.run("reduce", long_night, "-o", out)[0] == 0
     assert tree(out) == long_products
+
+
+INTERRUPTED_AT = """
+import importlib.abc, os, signal, sys
+
+class Interrupted(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == sys.argv[1]:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupted())
+from daskred.cli import main
+
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "status"), [("argparse", -signal.SIGINT), ("daskred.run.reduce", 130)]
+)
+def test_ctrl_c_while_the_program_starts_is_no_traceback(
+    tmp_path: Path, module: str, status: int
+) -> None:
+    words = [module, "reduce", str(tmp_path), "-o", str(tmp_path / "out")]
+    command = [sys.executable, "-c", INTERRUPTED_AT, *words]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == status
+    assert "Traceback" not in ended.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_worker_that_is_killed_costs_nothing(

@@ -1,0 +1,105 @@
+"""The program: it finds the command that is asked for, and turns errors into exit statuses."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+from daskred import __version__
+from daskred.cli.status import (
+    IN_WORDS,
+    INTERRUPTED,
+    SOME_FAILED,
+    TERMINATED,
+    WRONG_REQUEST,
+)
+from daskred.model.errors import DaskredError, RequestError
+
+COMMANDS = (
+    *("reduce", "plan", "verify", "inspect", "show", "characterize", "mask", "camera"),
+    *("simulate", "demo"),
+)
+
+
+class _Terminated(KeyboardInterrupt):
+    """The system asks to stop, as Ctrl-C does."""
+
+
+# Whoever asks twice at once, or whose terminal does, wants one stop: cleaning up goes on.
+_AT_ONCE_S = 2.0
+_asked_at: dict[int, float] = {}
+
+
+def _stop(number: int, *_: object) -> None:
+    now = time.monotonic()
+    again = any(now - asked < _AT_ONCE_S for asked in _asked_at.values())
+    _asked_at.setdefault(number, now)
+    if again:
+        return
+    _asked_at[number] = now
+    raise _Terminated if number == signal.SIGTERM else KeyboardInterrupt
+
+
+def command_line(words: Sequence[str]) -> argparse.ArgumentParser:
+    """Return the parser of a command line, with the arguments of the command that it names."""
+    parser = argparse.ArgumentParser(
+        prog="daskred",
+        description="Turn a night of raw CCD frames into calibrated science frames.",
+        epilog=f"example: daskred reduce NIGHT -o OUT\n{IN_WORDS}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"daskred {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    wanted = next((word for word in words if word in COMMANDS), None)
+    for name in COMMANDS:
+        command = import_module(f"daskred.cli.{name}")
+        text: str = command.TEXT
+        sub = commands.add_parser(
+            name,
+            help=text[0].lower() + text[1:].rstrip("."),
+            description=text,
+            epilog=f"example: {command.EXAMPLE}\n{IN_WORDS}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        sub.set_defaults(run=command.run)
+        if name == wanted:
+            command.add_arguments(sub, show_all="--help-all" in words)
+    return parser
+
+
+def run(words: Sequence[str], on_interrupt: Any) -> int:
+    """Run a command line, and return its exit status; Ctrl-C is handled as told from now on."""
+    parsed = command_line(words).parse_args(words)
+    # Workers are many already; and threads of BLAS would forbid to fork them.
+    for library in ("OPENBLAS", "OMP", "MKL"):
+        os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+    _asked_at.clear()
+    signal.signal(signal.SIGTERM, _stop)
+    if on_interrupt is signal.default_int_handler:
+        on_interrupt = _stop
+    try:
+        signal.signal(signal.SIGINT, on_interrupt)
+        status: int = parsed.run(parsed)
+        sys.stdout.flush()
+    except DaskredError as error:
+        if signal.SIGTERM in _asked_at:
+            return TERMINATED
+        print(f"daskred: {error}", file=sys.stderr)
+        return WRONG_REQUEST if isinstance(error, RequestError) else SOME_FAILED
+    except KeyboardInterrupt as stop:
+        print("daskred: interrupted; what is done stays", file=sys.stderr)
+        return TERMINATED if isinstance(stop, _Terminated) else INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has seen enough; nothing more can be told to them.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return SOME_FAILED
+    except OSError as error:
+        print(f"daskred: {error}", file=sys.stderr)
+        return SOME_FAILED
+    return status

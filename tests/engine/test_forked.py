@@ -1,0 +1,49 @@
+"""Workers that are processes of this machine: they may end at any moment, and nobody waits."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from daskred.engine.executor import Executor
+from daskred.engine.forked import ProcessPool
+from daskred.engine.task import Task
+from tests import processes
+
+N_BYTES = 20 * 10**6  # it takes most of a task's time to give them back
+
+
+def _large(number: int) -> bytes:
+    return bytes([number]) * N_BYTES
+
+
+def _tasks(count: int) -> list[Task]:
+    return [Task(("large", n), {("large", n): (_large, n)}) for n in range(count)]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_worker_that_is_killed_while_it_gives_back_a_result_is_replaced(seed: int) -> None:
+    with Executor(ProcessPool(2)) as executor:
+        results = executor.run(_tasks(12))
+        numbers = [next(results)[1][0]]
+        killed = threading.Timer(
+            0.003 * seed, os.kill, (processes.children(os.getpid())[-1], signal.SIGKILL)
+        )
+        killed.start()
+        numbers += [result[0] for _, result in results]
+    assert sorted(numbers) == list(range(12))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_workers_end_at_once_also_while_they_give_back_results(seed: int) -> None:
+    executor = Executor(ProcessPool(2))
+    results = executor.run(_tasks(12))
+    next(results)
+    time.sleep(0.003 * seed)
+    before = time.monotonic()
+    executor.close(at_once=True)
+    assert time.monotonic() - before < 10
