@@ -19,10 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser, show_all: bool) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print what frames are."""
-    from rich.markup import escape
     from rich.table import Table
 
-    from daskred.cli.terminal import stderr, stdout
+    from daskred.cli.terminal import escape, stderr, stdout
     from daskred.measure.inspection import inspect_frame
     from daskred.model.errors import FrameError
     from daskred.night.open import camera_of, open_night

@@ -20,6 +20,7 @@ from daskred.cli.status import (
     WRONG_REQUEST,
 )
 from daskred.model.errors import DaskredError, RequestError
+from daskred.model.text import visible
 
 COMMANDS = (
     *("reduce", "plan", "verify", "inspect", "show", "characterize", "mask", "camera"),
@@ -73,6 +74,11 @@ def command_line(words: Sequence[str]) -> argparse.ArgumentParser:
     return parser
 
 
+def _tell(error: Exception) -> None:
+    lines = str(error).split("\n")
+    print("\n".join(map(visible, [f"daskred: {lines[0]}", *lines[1:]])), file=sys.stderr)
+
+
 def run(words: Sequence[str], on_interrupt: Any) -> int:
     """Run a command line, and return its exit status; Ctrl-C is handled as told from now on."""
     parsed = command_line(words).parse_args(words)
@@ -90,7 +96,7 @@ def run(words: Sequence[str], on_interrupt: Any) -> int:
     except DaskredError as error:
         if signal.SIGTERM in _asked_at:
             return TERMINATED
-        print(f"daskred: {error}", file=sys.stderr)
+        _tell(error)
         return WRONG_REQUEST if isinstance(error, RequestError) else SOME_FAILED
     except KeyboardInterrupt as stop:
         print("daskred: interrupted; what is done stays", file=sys.stderr)
@@ -100,6 +106,6 @@ def run(words: Sequence[str], on_interrupt: Any) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return SOME_FAILED
     except OSError as error:
-        print(f"daskred: {error}", file=sys.stderr)
+        _tell(error)
         return SOME_FAILED
     return status

@@ -10,10 +10,9 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.markup import escape
 from rich.table import Table
 
-from daskred.cli.terminal import stderr, stdout
+from daskred.cli.terminal import escape, stderr, stdout
 from daskred.model.plan import Correction, LeftOut, Master, Plan, shape_text
 from daskred.run.budget import MB, Budget
 from daskred.run.reduce import Summary

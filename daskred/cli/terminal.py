@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import Any
 
+from rich import markup
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -16,23 +16,36 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.progress import Progress as RichProgress
+from rich.text import Text
 
-if TYPE_CHECKING:
-    pass
+from daskred.model.text import visible
 
 # Where stdout is no terminal, lines are not broken: a pipe or a file has no width.
 _WIDE = 10_000
 
 
+def escape(text: str) -> str:
+    """Return text of others as it can be printed: it is no markup, and controls nothing."""
+    return markup.escape(visible(text))
+
+
+class _Console(Console):
+    """A console that obeys nothing in the text that it is given, but new lines."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        lines = text.split("\n")
+        return super().render_str("\n".join(map(visible, lines)), **options)
+
+
 def stdout() -> Console:
     """Return a console for results."""
     width = None if sys.stdout.isatty() else _WIDE
-    return Console(highlight=False, width=width, soft_wrap=not sys.stdout.isatty())
+    return _Console(highlight=False, width=width, soft_wrap=not sys.stdout.isatty())
 
 
 def stderr() -> Console:
     """Return a console for messages."""
-    return Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+    return _Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
 
 
 class TerminalProgress:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import secrets
@@ -196,8 +197,9 @@ def write_atomically(
         _check_guard(guard)
         part.replace(path)
     except BaseException as error:
-        part.unlink(missing_ok=True)
-        packed.unlink(missing_ok=True)
+        for unfinished in (part, packed):
+            with contextlib.suppress(OSError):  # the run removes it at its end, or the next one
+                unfinished.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.filename is None:
             error.filename = str(path)
         raise

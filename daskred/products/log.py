@@ -11,6 +11,7 @@ import errno
 import fcntl
 import json
 import os
+import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -53,6 +54,14 @@ def _lock(descriptor: int, operation: int) -> bool:
     return True
 
 
+# JSON itself escapes the others.
+_CONTROLS = re.compile("[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return f"\\u{ord(found.group()):04x}"
+
+
 class RunLog:
     """The log of one run, and its sole use of the folder of products.
 
@@ -91,7 +100,7 @@ class RunLog:
         """Add a line."""
         record = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event}
         text = json.dumps({**record, **facts}, ensure_ascii=False)
-        line = text.encode(errors="surrogateescape") + b"\n"
+        line = _CONTROLS.sub(_escaped, text).encode(errors="surrogateescape") + b"\n"
         n_written = self._file.write(line)
         if n_written < len(line):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._file.name)

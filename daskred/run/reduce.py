@@ -39,6 +39,7 @@ from daskred.run.checks import (
     roots_of,
     with_known_noise,
 )
+from daskred.run.folders import folders_of, remove_parts
 from daskred.run.neighbours import standing_out
 from daskred.run.run import Run
 from daskred.run.witness import wrong_sums
@@ -77,15 +78,6 @@ class Summary:
     def failed(self) -> tuple[LeftOut, ...]:
         """The frames that are missing from the products."""
         return tuple(entry for entry in self.plan.left_out if entry.failed)
-
-
-def _remove_parts(out: Path, plan: Plan) -> None:
-    """Remove what a killed run left unfinished beside the products of this one."""
-    folders = {out, out / MASTERS_FOLDER} | {(out / item.product).parent for item in plan.science}
-    for folder in folders:
-        for part in folder.glob(f"{TEMPORARY_MARK}*"):
-            if part.is_file():
-                part.unlink(missing_ok=True)
 
 
 def reduce_night(
@@ -146,6 +138,7 @@ def reduce_night(
     if not options.overwrite:
         check_same_night(Path(out).absolute(), night, plan, options)
     out = folder_of_products(out)
+    folders = folders_of(out, plan)
     guard = out / f"{TEMPORARY_MARK}{secrets.token_hex(8)}"
     # Workers are forked before the folder is held, and end before it is let go of.
     with (
@@ -159,7 +152,9 @@ def reduce_night(
         run = Run(out, options, executor, told, log, memory.tile_bytes, guard)
         outcome = "failed"
         try:
-            _remove_parts(out, plan)
+            removed, _ = remove_parts(folders)
+            if removed:
+                log.write("removed", unfinished=removed)
             guard.touch()
             plan, masters, science = _carried_out(run, night, plan, options, told)
             named = _worth_a_look(plan, (masters, science), options, executor, told)
@@ -176,11 +171,15 @@ def reduce_night(
             raise
         finally:
             executor.close(at_once=outcome == "interrupted")
-            _remove_parts(out, plan)
+            _, left = remove_parts(folders)
+            for text in left:
+                progress.say(f"{text}; the next run removes what is unfinished there")
             # What a full disk has stopped is told to the user, if not to the log.
             with contextlib.suppress(OSError):
                 for entry in _all_left_out(plan, run):
                     log.left_out(entry)
+                if left:
+                    log.write("left behind", unfinished=left)
                 log.write("end", outcome=outcome, **_throughput(run, time.monotonic() - start))
     return summary
 
