@@ -54,6 +54,10 @@ def _plain(night: Path) -> None:
     simulate(night, shape=(16, 24), n_darks=3, n_flats=3, n_science=2, seed=3)
 
 
+def _measured(night: Path) -> None:
+    simulate(night, shape=(16, 24), n_bias=3, n_darks=3, n_flats=4, n_science=1, seed=3)
+
+
 def _each(night: Path, change: Callable[[Path], None]) -> None:
     _plain(night)
     for path in sorted(night.rglob("*.fits")):
@@ -107,6 +111,11 @@ class Case:
     command: str = "reduce"
     finished: bool = False
 
+    @property
+    def makes(self) -> str:
+        """The command that makes what is compared."""
+        return "reduce" if self.command == "verify" else self.command
+
 
 _ONE = ("--workers", "1")
 _PLANES = ("--mask", "--uncertainty")
@@ -122,6 +131,8 @@ CASES = {
         Case("resume", _plain, _ONE, finished=True),
         Case("resume planes", lambda n: _each(n, _sections), (*_PLANES, *_ONE), finished=True),
         Case("verify", _plain, command="verify", finished=True),
+        Case("characterize", _measured, _ONE, command="characterize"),
+        Case("mask", _measured, _ONE, command="mask"),
     )
 }
 
@@ -153,7 +164,7 @@ class Sweep:
         self._counter, self._trace = folder / "counter", folder / "trace"
         self._finished = folder / "finished"
         case.make(self._night)
-        self._quiet = self._run("reduce" if case.command != "reduce" else case.command)
+        self._quiet = self._run(case.makes)
         if self._quiet.status:
             raise RuntimeError(f"the quiet run failed: {self._quiet.output}")
         self.products = self._tree()
@@ -185,9 +196,10 @@ class Sweep:
             yield f"status {ended.status}: {ended.output[-600:]}"
         if "Traceback" in ended.output:
             yield f"a traceback: {ended.output[-900:]}"
-        if self.case.command == "reduce" and ended.status == 0 and self._tree() != self.products:
+        made = self.case.command == self.case.makes
+        if made and ended.status == 0 and self._tree() != self.products:
             yield f"status 0, and products differ: {self._differing()}: {ended.output[-400:]}"
-        again = self._run("reduce")
+        again = self._run(self.case.makes)
         if again.status:
             yield f"the same command again ended with {again.status}: {again.output[-600:]}"
         if self._tree() != self.products:
@@ -219,7 +231,7 @@ class Sweep:
         self, command: str, at: int | None = None, kind: str = "", always: bool = False
     ) -> Ended:
         arguments: Sequence[str] = [str(self._out)]
-        if command == "reduce":
+        if command != "verify":
             arguments = [str(self._night), "-o", str(self._out), *self.case.options]
         environment = dict(os.environ, PYTHONDONTWRITEBYTECODE="1")
         if at is not None:
