@@ -108,4 +108,9 @@ def run(words: Sequence[str], on_interrupt: Any) -> int:
     except OSError as error:
         _tell(error)
         return SOME_FAILED
+    except (MemoryError, ImportError) as error:
+        # Libraries that find no memory while they are loaded say so in many ways.
+        text = str(error).strip().partition("\n")[0] or type(error).__name__
+        print(f"daskred: cannot go on: {visible(text)}; is there memory left?", file=sys.stderr)
+        return SOME_FAILED
     return status

@@ -28,6 +28,7 @@ def _become_worker(parent: int) -> None:
     end_with_parent(parent)
 
 
+_START_S = 30.0  # what takes longer has no thread, or no memory, to go on with
 _HELD_BACK = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -59,9 +60,14 @@ class ProcessPool:
         try:
             with _held_back():
                 # Forks all of them now, before there are threads.
-                self._pool.submit(os.getpid).result()
+                self._pool.submit(os.getpid).result(_START_S)
         except BrokenExecutor as error:
             raise RunError("stopped: workers end as soon as they are started") from error
+        except (OSError, RuntimeError) as error:
+            self._kill()
+            why = str(error) or "none answers; is there memory left?"
+            text = "--workers asks for fewer, --threads for none"
+            raise RunError(f"stopped: workers cannot be started: {why}; {text}") from error
         except BaseException:
             self.close(at_once=True)
             raise

@@ -33,6 +33,7 @@ from daskred.night.open import Night
 from daskred.options import Options
 from daskred.products.names import DARK_MODEL, MEASURED_FOLDER
 from daskred.run.files import files_of
+from daskred.run.folders import remove_parts
 from daskred.run.reduce import reduce_night
 
 # The photon transfer curve is straight well below saturation only.
@@ -92,6 +93,7 @@ def characterize(
         raise RequestError("the night has frames of several detectors or readouts; name one's")
     for name in (RESULTS, DARK_MODEL):
         check_ours(Path(out) / name)
+    remove_parts((Path(out),))
     measured = Path(out) / MEASURED_FOLDER
     summary = reduce_night(night, measured, options, progress)
     plan = summary.plan

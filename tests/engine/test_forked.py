@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
 from daskred.engine.executor import Executor
 from daskred.engine.forked import ProcessPool
 from daskred.engine.task import Task
+from daskred.model.errors import RunError
 from tests import processes
+from tests.conftest import NightMaker
 
 N_BYTES = 20 * 10**6  # it takes most of a task's time to give them back
 
@@ -47,3 +51,33 @@ def test_workers_end_at_once_also_while_they_give_back_results(seed: int) -> Non
     before = time.monotonic()
     executor.close(at_once=True)
     assert time.monotonic() - before < 10
+
+
+def test_workers_that_cannot_be_forked_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fork() -> int:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("daskred.engine.forked.can_fork", lambda: True)
+    monkeypatch.setattr(os, "fork", fork)
+    with pytest.raises(RunError, match=r"cannot be started: .*temporarily unavailable; --workers"):
+        ProcessPool(2)
+
+
+@pytest.mark.parametrize("megabytes", [40, 80, 110])
+def test_a_run_without_memory_ends_with_a_sentence(
+    make_night: NightMaker, tmp_path: Path, megabytes: int
+) -> None:
+    make_night.standard()
+    words = " ".join(map(str, processes.command("reduce", make_night.folder, "-o", tmp_path / "o")))
+    ended = subprocess.run(
+        ["sh", "-c", f"ulimit -v {megabytes * 1000} && exec {words}"],
+        capture_output=True,
+        text=True,
+        timeout=processes.DEADLINE_S,
+        check=False,
+    )
+    assert ended.returncode in (0, 1)
+    told = ended.stderr.strip().splitlines()[-1]
+    assert ended.returncode == 0 or "memory" in told.lower() or "workers cannot" in told
+    if ended.returncode:
+        assert processes.run("reduce", make_night.folder, "-o", tmp_path / "o")[0] == 0

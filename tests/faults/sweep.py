@@ -19,6 +19,7 @@ import numpy as np
 from astropy.io import fits
 
 from daskred import simulate
+from daskred.fits.write import TEMPORARY_MARK
 from daskred.products.log import LOG_NAME
 
 KINDS = ("EIO", "ENOENT", "EACCES", "EMFILE", "ENOSPC", "end", "short", "half", "kill", "killed")
@@ -197,7 +198,8 @@ class Sweep:
         if "Traceback" in ended.output:
             yield f"a traceback: {ended.output[-900:]}"
         made = self.case.command == self.case.makes
-        if made and ended.status == 0 and self._tree() != self.products:
+        # What could not be cleaned up may stay until the next run.
+        if made and ended.status == 0 and self._tree(finished=True) != self.products:
             yield f"status 0, and products differ: {self._differing()}: {ended.output[-400:]}"
         again = self._run(self.case.makes)
         if again.status:
@@ -210,13 +212,13 @@ class Sweep:
         if self.case.finished:
             shutil.copytree(self._finished, self._out)
 
-    def _tree(self) -> dict[str, bytes]:
-        """Return all files below OUT but the log."""
+    def _tree(self, finished: bool = False) -> dict[str, bytes]:
+        """Return all files below OUT but the log; or all that bear their final names."""
         paths = (path for path in sorted(self._out.rglob("*")) if path.is_file())
         return {
             str(path.relative_to(self._out)): path.read_bytes()
             for path in paths
-            if path.name != LOG_NAME
+            if path.name != LOG_NAME and not (finished and path.name.startswith(TEMPORARY_MARK))
         }
 
     def _differing(self) -> list[str]:
