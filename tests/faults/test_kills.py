@@ -22,7 +22,7 @@ from tests import processes
 from tests.conftest import NightMaker, tree
 
 # `DASKRED_KILLS=400 pytest tests/faults/test_kills.py` kills more often.
-N_KILLS = int(os.environ.get("DASKRED_KILLS", "40"))
+N_KILLS = int(os.environ.get("DASKRED_KILLS", "24"))
 
 
 def product_paths(out: Path) -> list[Path]:
@@ -58,9 +58,15 @@ def test_a_kill_at_any_moment_costs_nothing_but_time(
     assert tree(out) == long_products
 
 
-@pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 @pytest.mark.parametrize(
-    ("kind", "times"), [("--processes", 1), ("--processes", 2), ("--threads", 1)]
+    ("sent", "status", "kind", "times"),
+    [
+        (signal.SIGINT, 130, "--processes", 1),
+        (signal.SIGINT, 130, "--processes", 2),
+        (signal.SIGINT, 130, "--threads", 1),
+        (signal.SIGTERM, 143, "--processes", 1),
+        (signal.SIGTERM, 143, "--threads", 1),
+    ],
 )
 def test_a_signal_stops_a_run_within_seconds(
     long_night: Path,
