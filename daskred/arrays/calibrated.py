@@ -22,6 +22,7 @@ from daskred.fits.hdus import read_first_header
 from daskred.fits.storage import state_of
 from daskred.fits.write import Bands, as_bands
 from daskred.kernels.noise import sigma_of, signal_variance
+from daskred.kernels.robust import any_floats
 from daskred.kernels.scratch import scratch
 from daskred.model.errors import FrameError, RequestError
 from daskred.model.frame import Frame
@@ -128,7 +129,7 @@ class Calibrated:
             check_unchanged(self._frame)
         return images, planes
 
-    @np.errstate(invalid="ignore", over="ignore", divide="ignore")  # floats may hold anything
+    @any_floats
     def arrays(self, number: int) -> dict[str, NDArray[Any]]:
         """Return an image, and what stands beside it, in memory of their own."""
         options = self._recipe.options

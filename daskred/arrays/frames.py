@@ -27,6 +27,7 @@ from daskred.engine.task import Key, Task
 from daskred.fits.pack import PackingError
 from daskred.fits.storage import tried_twice
 from daskred.kernels.level import Light, level, light_of, sampling_step
+from daskred.kernels.robust import any_floats
 from daskred.kernels.scratch import scratch
 from daskred.model.errors import FrameError
 from daskred.model.frame import Frame
@@ -147,7 +148,7 @@ def measure_frames(
     return measured
 
 
-@np.errstate(invalid="ignore", over="ignore", divide="ignore")  # floats may hold anything
+@any_floats
 def measure_source(source: Source, masters: Masters, method: str, lit: bool) -> Measured:
     """Return how bright a frame is less its dark, and what part of it is saturated.
 
@@ -240,7 +241,7 @@ def write_jobs(
     ]
 
 
-@np.errstate(invalid="ignore", over="ignore", divide="ignore")  # floats may hold anything
+@any_floats
 def _written(job: WriteJob, calibrated: CalibratedPixels) -> Receipt | FrameError:
     start = time.monotonic()
     try:

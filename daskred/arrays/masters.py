@@ -26,6 +26,7 @@ from daskred.kernels.combine import (
     median_tile,
 )
 from daskred.kernels.level import Light, light_of, sampling_step
+from daskred.kernels.robust import any_floats
 from daskred.model.errors import FrameError, FramesError
 from daskred.model.frame import Frame
 from daskred.model.plan import MasterKind
@@ -287,7 +288,7 @@ def noise_of(kind: MasterKind, frames: Sequence[Frame], zero: Masters | None) ->
     return floor, slope, float(np.nanmedian(np.concatenate(known)))
 
 
-@np.errstate(invalid="ignore", over="ignore", divide="ignore")  # floats may hold anything
+@any_floats
 def level_of_master(
     images: Sequence[NDArray[Any]],
     step: int,

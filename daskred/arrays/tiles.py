@@ -23,6 +23,7 @@ from daskred.fits.checksum import sum_of_rows
 from daskred.fits.pixels import read_rows
 from daskred.fits.raster import Raster
 from daskred.fits.storage import map_concurrently
+from daskred.kernels.robust import any_floats
 from daskred.kernels.sampling import excess, hot_rows, hottest, places_of, sample_of
 from daskred.kernels.scratch import scratch
 from daskred.model.errors import FrameError, FramesError
@@ -154,7 +155,7 @@ class Stack:
         return block, [result for result in found if isinstance(result, int)]
 
 
-@np.errstate(invalid="ignore", over="ignore", divide="ignore")  # floats may hold anything
+@any_floats
 def reduce_band(
     stack: Stack,
     rows: slice,

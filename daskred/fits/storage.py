@@ -18,8 +18,8 @@ from typing import Any, BinaryIO, TypeVar, cast
 from daskred.fits.names import file_of
 from daskred.model.errors import RequestError
 
+_MOMENT_S = 0.2  # before a second try
 # Of requests for one range: networks stumble more often than disks do.
-_MOMENT_S = 0.2
 _TRIES = 3
 # Requests under way at once, since each waits far longer than it works.
 _AT_ONCE = 16

@@ -13,6 +13,9 @@ SIGMA_OF_MAD = 1.482602218505602
 _FEW = 100
 _LARGEST = 1e15  # no detector has it; its square is a number
 
+# For what is done to pixels of files: floats may hold anything, and what comes of it is looked at.
+any_floats = np.errstate(invalid="ignore", over="ignore", divide="ignore")
+
 
 def scaled_mad(values: NDArray[Any], middle: float | None = None) -> float:
     """Return the scaled median absolute deviation from the median, or from another middle.

@@ -16,7 +16,7 @@ from daskred.engine.progress import Progress
 from daskred.fits.header import Value
 from daskred.fits.storage import is_remote
 from daskred.fits.sums import wrong_raw_sum
-from daskred.kernels.robust import known_values
+from daskred.kernels.robust import any_floats, known_values
 from daskred.kernels.witness import Verdict, lit_verdicts, unlit_verdicts
 from daskred.model.checks import BY_NAME, SUMS
 from daskred.model.errors import FallsApartError, FrameError, FramesError
@@ -43,7 +43,7 @@ _WORDS = {
 }
 
 
-@np.errstate(invalid="ignore", over="ignore", divide="ignore")  # floats may hold anything
+@any_floats
 def check_inputs(
     master: Master,
     tiles: Sequence[Tile],
