@@ -95,7 +95,7 @@ def _flattened(pieces: NDArray[Any]) -> tuple[float, NDArray[np.float32], float]
     whole numbers do not make means coarse.
     """
     local, levels = flat_pieces(pieces)
-    deviations = np.abs(local).mean(axis=1)
+    deviations = np.einsum("ij->i", np.abs(local)) / local.shape[1]
     if not (known := np.isfinite(deviations)).all():
         if not known.any():  # each has a pixel without a value
             return float(np.nanmedian(pieces)), local, 0.0
@@ -130,18 +130,18 @@ def _pattern_residue(
     known = np.isfinite(local) & np.isfinite(pattern) & (np.abs(pattern) < HOT * noise)
     if local.shape != pattern.shape or np.count_nonzero(known) < FEW_PIXELS or not noise > 0:
         return 0.0
-    expected = np.where(known, pattern, 0)
-    power = float(np.sum(expected * expected))
+    expected = np.where(known, pattern, np.float32(0))
+    # Piece by piece, so that a step between two amplifiers is in few of them.
+    powers = np.einsum("ij,ij->i", expected, expected)
+    power = float(np.sum(powers))
     real = 1 - np.count_nonzero(known) * math.pi / 2 * noise**2 / n_frames / max(power, 1e-30)
     if real < _MOSTLY_REAL:
         return 0.0
-    found = np.clip(np.where(known, local, 0), -FAR * noise, FAR * noise)
-    # Piece by piece, so that a step between two amplifiers is in few of them.
-    powers = np.sum(expected * expected, axis=1)
+    found = np.clip(np.where(known, local, np.float32(0)), -FAR * noise, FAR * noise)
     strong = powers > 0
     if np.count_nonzero(strong) < _FEW_PIECES:
         return 0.0
-    shares = np.sum(found * expected, axis=1)[strong] / powers[strong]
+    shares = np.einsum("ij,ij->i", found, expected)[strong] / powers[strong]
     missing = 1 - middle_of(shares) / real
     error = 1.25 * noise / math.sqrt(power) / real
     return missing if missing > CERTAIN * error and missing < _AS_MUCH else 0.0

@@ -18,6 +18,7 @@ SMOOTHING = 0.5
 _BINS_PER_SIGMA = 50
 _HALF_RANGE_SIGMA = 4
 _SAMPLE_PIXELS = 16384
+_FEW_PIXELS = 4096
 _ENOUGH_PIXELS = 2**20
 _STRIP = 2**16
 _MOST_COUNTS = 2**18
@@ -254,9 +255,9 @@ def light_of(values: NDArray[Any], method: str) -> Light:
         flat = flat[finite]
     if not flat.size:
         return Light(math.nan, 0.0, 0.0)
-    sample = flat[:: flat.size // _SAMPLE_PIXELS | 1]
+    sample = flat[:: flat.size // _FEW_PIXELS | 1]
     (bright,) = quantiles(sample, [_BRIGHT])
-    near = flat[:_SAMPLE_PIXELS]
+    near = flat[:_FEW_PIXELS]
     steps = np.abs(near[2:] - near[:-2])  # of one colour, where a sensor has a pattern of colours
     # The median of a Gaussian's differences.
     noise = 1.0484 * quantiles(steps, [0.5])[0] if steps.size else 0.0

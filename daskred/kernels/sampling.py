@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 _N_ROWS = 12
 _N_PIECES = 24
 _PIECE = 16
-_MOST_PIXELS = 2**17  # of all frames of a master
+_MOST_PIXELS = 2**16  # of all frames of a master
 
 
 @dataclass(frozen=True)
