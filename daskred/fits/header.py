@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 Value = str | int | float | bool | None
 
@@ -53,6 +53,11 @@ def is_structural(keyword: str, compressed: bool = True) -> bool:
     return bool(found)
 
 
+# Most cards of a night are the same in all of its frames.
+_remembered = lru_cache(maxsize=2**12)
+
+
+@_remembered
 def keyword_of(card: str) -> str:
     """Return the keyword of a card, ``ESO DPR TYPE`` for ``HIERARCH ESO DPR TYPE = ...``.
 
@@ -68,6 +73,7 @@ def keyword_of(card: str) -> str:
     return card[:8].rstrip().upper()
 
 
+@_remembered
 def value_of(text: str) -> Value:
     """Return the value in the text that follows a card's equals sign.
 
