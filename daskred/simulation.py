@@ -355,7 +355,8 @@ def simulate(
         for name, cards, pixels in _frames(truth, series, which, seed, time, readout):
             (folder / name).parent.mkdir(exist_ok=True)
             units = [(Header(tuple(cards)), as_bands(pixels))]
-            write_atomically(folder / name, units, summed=False)  # as most cameras write them
+            # As most cameras write them.
+            write_atomically(folder / name, units, summed=False, sync=False)
             progress.advance(1)
         time += timedelta(hours=2)
     progress.end()

@@ -6,6 +6,7 @@ written, or made into arrays; see `daskred.arrays.calibrated`.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import platform
@@ -25,6 +26,7 @@ from daskred.arrays.oddities import Kept, pile_in
 from daskred.arrays.sources import Source, source_of
 from daskred.engine.task import Key, Task
 from daskred.fits.pack import PackingError
+from daskred.fits.parts import Part, place
 from daskred.fits.storage import tried_twice
 from daskred.kernels.level import Light, level, light_of, sampling_step
 from daskred.kernels.robust import any_floats
@@ -231,10 +233,45 @@ def calibrate_jobs(
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A calibrated frame that is written, and has not got its name yet.
+
+    Parameters
+    ----------
+    part
+        The file.
+    receipt
+        What is told of it.
+    """
+
+    part: Part
+    receipt: Receipt
+
+
+def place_frames(results: Sequence[Written | FrameError], sync: bool) -> list[Receipt | FrameError]:
+    """Give frames that are written their names: for each a receipt, or why it cannot be used.
+
+    Parameters
+    ----------
+    results
+        As `write_jobs` returns them.
+    sync
+        Whether they are made safe from a power cut, all at once.
+
+    Raises
+    ------
+    OSError
+        When that fails.
+    """
+    place([result.part for result in results if isinstance(result, Written)], sync)
+    return [result.receipt if isinstance(result, Written) else result for result in results]
+
+
 def write_jobs(
     jobs: Sequence[WriteJob], calibrated: Sequence[CalibratedPixels | FrameError]
-) -> list[Receipt | FrameError]:
-    """Write calibrated frames: for each a receipt, or why it cannot be used."""
+) -> list[Written | FrameError]:
+    """Write calibrated frames, to be placed; or tell why one cannot be used."""
     return [
         frame if isinstance(frame, FrameError) else _written(job, frame)
         for job, frame in zip(jobs, calibrated, strict=True)
@@ -242,10 +279,13 @@ def write_jobs(
 
 
 @any_floats
-def _written(job: WriteJob, calibrated: CalibratedPixels) -> Receipt | FrameError:
+def _written(job: WriteJob, calibrated: CalibratedPixels) -> Written | FrameError:
     start = time.monotonic()
     try:
-        n_nan = write_calibrated(job.target, job.frame, job.recipe, calibrated, job.key, job.guard)
+        _check_name(job.target)
+        part, n_nan = write_calibrated(
+            job.target, job.frame, job.recipe, calibrated, job.key, job.guard
+        )
     except FrameError as error:
         # What it needs beside itself may fail too, as a map of bad pixels.
         return error if error.path == job.frame.path else FrameError(job.frame.path, str(error))
@@ -255,16 +295,23 @@ def _written(job: WriteJob, calibrated: CalibratedPixels) -> Receipt | FrameErro
         if error.errno != errno.ENAMETOOLONG:
             raise
         return FrameError(job.frame.path, f"the name of its product is too long: {job.product}")
-    return Receipt(
+    receipt = Receipt(
         job.product,
         job.frame.name,
         1,
         made=True,
         n_nan=n_nan,
-        n_bytes=job.target.stat().st_size,
+        n_bytes=part.path.stat().st_size,
         seconds=time.monotonic() - start,
         worker=this_worker(),
         counts=dict(calibrated.counts),
         figures=dict(calibrated.figures),
         light=calibrated.light,
     )
+    return Written(part, receipt)
+
+
+def _check_name(target: Path) -> None:
+    """Raise OSError for a name that no file can get, before any work is done."""
+    with contextlib.suppress(FileNotFoundError):
+        target.lstat()

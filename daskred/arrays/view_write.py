@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from daskred.arrays.frames import WriteJob, write_jobs
+from daskred.arrays.frames import WriteJob, place_frames, write_jobs
 from daskred.arrays.masterfiles import data_images, read_images
 from daskred.arrays.sources import check_unchanged
 from daskred.arrays.view import (
@@ -158,7 +158,7 @@ def write_frames(
     untouched = _untouched(stacks)
     asked = options or (untouched.options if untouched else Options())
     recipe_options = (untouched.options if untouched else Options()).but(
-        compress=asked.compress, processed_by=asked.processed_by
+        compress=asked.compress, processed_by=asked.processed_by, no_sync=asked.no_sync
     )
     frames = untouched.frames if untouched else []
     if [frame.path for frame in frames] != paths:
@@ -182,7 +182,7 @@ def write_frames(
     for place, n_frames in enumerate(lengths):
         batch = tuple(jobs[start : start + n_frames])
         if untouched:
-            layer[(name, place)] = (partial(write_jobs, batch), untouched.keys[place])
+            layer[(name, place)] = (partial(_write_whole, batch), untouched.keys[place])
         else:
             blocks = [(stack.name, place, 0, 0) for stack in needs]
             layer[(name, place)] = (partial(_write_arrays, batch, places, grids), *blocks)
@@ -318,6 +318,11 @@ class _Computed:
         return images, beside
 
 
+def _write_whole(jobs: Sequence[WriteJob], calibrated: Any) -> list[Any]:
+    """Write frames, and give them their names."""
+    return place_frames(write_jobs(jobs, calibrated), sync=not jobs[0].recipe.options.no_sync)
+
+
 def _write_arrays(
     jobs: Sequence[WriteJob],
     places: Sequence[tuple[int, str]],
@@ -333,7 +338,7 @@ def _write_arrays(
             found.append(error)
             continue
         arrays = {place: block[number] for place, block in zip(places, blocks, strict=True)}
-        found += write_jobs([job], [_Computed(arrays, grids)])
+        found += _write_whole([job], [_Computed(arrays, grids)])
     return found
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +11,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from daskred.fits.parts import part_in
 from daskred.fits.pixels import band_rows
-from daskred.fits.write import TEMPORARY_MARK
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class Raster:
     def create(cls, folder: Path, shape: tuple[int, int], dtype: str) -> Self:
         """Make a raster in a folder; it bears the mark of what an interrupted run leaves."""
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{TEMPORARY_MARK}{secrets.token_hex(8)}"
+        path = part_in(folder)
         with path.open("xb") as file:
             file.truncate(shape[0] * shape[1] * np.dtype(dtype).itemsize)
         return cls(path, shape, dtype)

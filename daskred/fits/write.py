@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +15,9 @@ from numpy.typing import NDArray
 
 from daskred.fits.checksum import add_checksums, checksum_of, encode_checksum, sum_of_words
 from daskred.fits.header import BLOCK, Header, format_card
+from daskred.fits.parts import Part, begin_sync, part_in, place
 from daskred.fits.pixels import band_rows
 from daskred.kernels.scratch import scratch
-
-TEMPORARY_MARK = ".daskred-part-"
-
 
 # What only the pixels tell. Values do not change the length of cards, so pixels can be written
 # before the header.
@@ -149,19 +146,50 @@ def _pwrite(descriptor: int, data: memoryview, offset: int) -> None:
 
 
 def write_atomically(
-    path: Path,
+    target: Path, units: Sequence[Unit], summed: bool = True, sync: bool = True
+) -> int:
+    """Write a product: whole or not at all, also after a power cut.
+
+    Parameters
+    ----------
+    target, units, summed
+        As of `write_part`.
+    sync
+        Whether it is made safe from a power cut.
+
+    Returns
+    -------
+    int
+        The number of pixels that are NaN, of images that are data.
+
+    Raises
+    ------
+    OSError
+        As of `write_part`.
+    """
+    part, n_nan = write_part(target, units, summed=summed)
+    try:
+        place([part], sync)
+    except BaseException:
+        _remove(part.path)
+        raise
+    return n_nan
+
+
+def write_part(
+    target: Path,
     units: Sequence[Unit],
     guard: Path | None = None,
     late: LateCards = _NOTHING_LATE,
     pack: Callable[[Path, Path], None] | None = None,
     summed: bool = True,
-) -> int:
-    """Write a product: whole or not at all, CHECKSUM and DATASUM included.
+) -> tuple[Part, int]:
+    """Write a product whole, CHECKSUM and DATASUM included, beside the place that it is to get.
 
     Parameters
     ----------
-    path
-        The product, in a folder that is there. What stood in its place is replaced.
+    target
+        The product, in a folder that is there.
     units
         For each header-data unit its cards, without those of its structure, and its pixels or
         None. Floats get the card NANPIX too. Bytes are a whole unit, written as it is.
@@ -177,33 +205,35 @@ def write_atomically(
 
     Returns
     -------
-    int
-        The number of pixels that are NaN, of images that are data.
+    part, n_nan
+        The file, to be placed; and the number of pixels that are NaN, of images that are data.
 
     Raises
     ------
     OSError
         When the disk is full, or the folder cannot be written or is gone; nothing is left behind.
     """
-    # No other task, and no other run, has this name.
-    part = path.parent / f"{TEMPORARY_MARK}{secrets.token_hex(8)}.fits"
-    packed = part.with_name(f"{part.stem}-packed")
+    part = plain = part_in(target.parent, ".fits")
     try:
         _check_guard(guard)
-        n_nan = _write(part, units, late, summed)
+        n_nan = _write(plain, units, late, summed)
         if pack:
-            pack(part, packed)
-            packed.replace(part)
+            part = part_in(target.parent)
+            pack(plain, part)
+            plain.unlink()
         _check_guard(guard)
-        part.replace(path)
     except BaseException as error:
-        for unfinished in (part, packed):
-            with contextlib.suppress(OSError):  # the run removes it at its end, or the next one
-                unfinished.unlink(missing_ok=True)
+        _remove(part, plain)
         if isinstance(error, OSError) and error.filename is None:
-            error.filename = str(path)
+            error.filename = str(target)
         raise
-    return n_nan
+    return Part(part, target), n_nan
+
+
+def _remove(*unfinished: Path) -> None:
+    for path in unfinished:
+        with contextlib.suppress(OSError):  # the run removes it at its end, or the next one
+            path.unlink(missing_ok=True)
 
 
 def _check_guard(guard: Path | None) -> None:
@@ -254,6 +284,7 @@ def _write(part: Path, units: Sequence[Unit], late: LateCards, summed: bool) -> 
                 header = header.plus([format_card("NANPIX", head.n_nan, "pixels without a value")])
             header = with_sums(header, head.data_sum) if summed else header
             _pwrite(descriptor, memoryview(header.to_bytes()), head.offset)
+        begin_sync(descriptor)
     finally:
         os.close(descriptor)
     return sum(head.n_nan or 0 for head in heads if head.is_data)

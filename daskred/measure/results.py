@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import secrets
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from daskred.fits.write import TEMPORARY_MARK
+from daskred.fits.parts import Part, part_in, place
 from daskred.kernels.transfer import TransferPoints
 from daskred.model.errors import RequestError
 from daskred.model.plan import LeftOut
@@ -115,6 +114,6 @@ def save(found: Characterization) -> None:
         indent=1,
         allow_nan=False,
     )
-    part = found.out / f"{TEMPORARY_MARK}{secrets.token_hex(8)}"
+    part = part_in(found.out)
     part.write_text(text + "\n")
-    part.replace(found.out / RESULTS)
+    place([Part(part, found.out / RESULTS)])

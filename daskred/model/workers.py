@@ -50,6 +50,11 @@ WORKER_OPTIONS = (
         metavar="N",
     ),
     Option(
+        "no_sync",
+        "do not wait until products are safe from a power cut, as on a disk of drafts",
+        "workers",
+    ),
+    Option(
         "log_level",
         "what the log in OUT tells: phases too, each frame, or what failed",
         "workers",

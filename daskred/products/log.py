@@ -128,6 +128,10 @@ class RunLog:
         if entry.failed or self._rank <= LEVELS.index("info"):
             self.write("left out", **asdict(entry))
 
+    def sync(self) -> None:
+        """Make safe what it tells."""
+        os.fsync(self._file.fileno())
+
     def close(self) -> None:
         """End the log, and let go of the folder."""
         self._file.close()

@@ -17,7 +17,8 @@ from daskred.fits.header import (
 )
 from daskred.fits.names import plane_of
 from daskred.fits.pack import pack
-from daskred.fits.write import Bands, LateCards, write_atomically
+from daskred.fits.parts import Part
+from daskred.fits.write import Bands, LateCards, write_atomically, write_part
 from daskred.model.checks import CHECKS
 from daskred.model.frame import Frame
 from daskred.model.plan import Master
@@ -105,8 +106,8 @@ def write_calibrated(
     calibrated: CalibratedPixels,
     key: str,
     guard: Path | None = None,
-) -> int:
-    """Write one calibrated frame: its own header, and what was done to it.
+) -> tuple[Part, int]:
+    """Write one calibrated frame, to be placed: its own header, and what was done to it.
 
     Parameters
     ----------
@@ -121,12 +122,12 @@ def write_calibrated(
     key
         What the product was made from.
     guard
-        As of `daskred.fits.write.write_atomically`.
+        As of `daskred.fits.write.write_part`.
 
     Returns
     -------
-    int
-        The number of pixels without a value.
+    part, n_nan
+        The file, and the number of pixels without a value.
     """
     pixels, planes = calibrated.images()
     cards = [
@@ -156,7 +157,7 @@ def write_calibrated(
     late = LateCards(calibrated.knows_content * (1 + _N_FIGURES), told_by_pixels)
     packing = recipe.options.compress
     packed = None if packing == "none" else partial(pack, packing=packing)
-    return write_atomically(target, units, guard, late, packed)
+    return write_part(target, units, guard, late, packed)
 
 
 def _unit_of(frame: Frame) -> str:
@@ -282,4 +283,4 @@ def write_master(
     unit = "" if master.kind == "flat" else None
     units = lay_out(frames[0].path, template, frames[0], pixels, cards, unit, others=False)
     units += extension_units(planes, "" if master.kind == "flat" else _unit_of(frames[0]))
-    return write_atomically(target, units)
+    return write_atomically(target, units, sync=not options.no_sync)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,8 +10,8 @@ from typing import Any
 
 from daskred import __version__
 from daskred.engine.cluster import PATIENCE_S
+from daskred.fits.parts import part_in
 from daskred.fits.storage import read_range
-from daskred.fits.write import TEMPORARY_MARK
 from daskred.model.errors import RequestError
 
 _ASIDE_S = 1.0
@@ -54,7 +53,7 @@ class Needs:
             return f"cannot read the night: {self.frame}: {error.strerror or error}"
         if not Path(self.out, self.mark).exists():
             return f"does not see {self.out}; the folder of products must be one that all share"
-        probe = Path(self.out, f"{TEMPORARY_MARK}{secrets.token_hex(8)}")
+        probe = part_in(Path(self.out))
         try:
             probe.write_bytes(b"")
             probe.unlink()
@@ -91,7 +90,7 @@ def check_workers(client: Any, out: Path, frames: Sequence[str], least_bytes: in
         if time.monotonic() > deadline:
             raise RequestError(f"the cluster at {client.scheduler.address} has no workers")
         time.sleep(_ASIDE_S)
-    mark = out / f"{TEMPORARY_MARK}{secrets.token_hex(8)}"
+    mark = part_in(out)
     mark.write_bytes(b"")
     needs = needs_of_work(out, mark.name, frames, least_bytes)
     try:

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
+from daskred.fits.parts import TEMPORARY_MARK
 from daskred.fits.storage import tried_twice
-from daskred.fits.write import TEMPORARY_MARK
 from daskred.model.errors import RequestError
 from daskred.model.plan import MASTERS_FOLDER, Plan
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
-import secrets
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -19,7 +18,7 @@ from daskred import __version__
 from daskred.arrays.calibrated import check_science_options
 from daskred.engine.executor import Executor, Workers, active_client, open_pool
 from daskred.engine.progress import Progress, Silent
-from daskred.fits.write import TEMPORARY_MARK
+from daskred.fits.parts import part_in
 from daskred.model.errors import FallsApartError, FrameError, FramesError, RequestError, RunError
 from daskred.model.frame import Kind
 from daskred.model.plan import MASTERS_FOLDER, LeftOut, Plan
@@ -139,7 +138,7 @@ def reduce_night(
         check_same_night(Path(out).absolute(), night, plan, options)
     out = folder_of_products(out)
     folders = folders_of(out, plan)
-    guard = out / f"{TEMPORARY_MARK}{secrets.token_hex(8)}"
+    guard = part_in(out)
     # Workers are forked before the folder is held, and end before it is let go of.
     with (
         _executor(client, plan, options, memory, guard, progress) as executor,
@@ -181,6 +180,8 @@ def reduce_night(
                 if left:
                     log.write("left behind", unfinished=left)
                 log.write("end", outcome=outcome, **_throughput(run, time.monotonic() - start))
+                if not options.no_sync:
+                    log.sync()
     return summary
 
 
@@ -303,7 +304,9 @@ def _carried_out(
     lost: list[FrameError] = []
     while True:
         try:
-            return plan, *run.carry_out(plan)
+            masters, science = run.carry_out(plan)
+            if not options.no_sync:
+                run.sync_folders()
         except (FrameError, FramesError) as error:
             apart = _told_apart(night, error, lost, told)
             if apart is None:
@@ -317,6 +320,8 @@ def _carried_out(
                 f"stopped: {error.filename or 'a product'}: {error.strerror or error};"
                 " what is done stays, the same command goes on from there"
             ) from error
+        else:
+            return plan, masters, science
 
 
 def _told_apart(

@@ -9,6 +9,7 @@ from pathlib import Path
 from daskred.engine.executor import Executor
 from daskred.engine.progress import Progress
 from daskred.fits.names import file_of
+from daskred.fits.parts import sync_folders
 from daskred.model.errors import FrameError, RequestError
 from daskred.model.plan import MASTERS_FOLDER, Plan
 from daskred.model.receipt import Receipt
@@ -78,6 +79,11 @@ class Run:
         if self._options.masters_only:
             return masters, ()
         return masters, self._science.make(plan.science, raw)
+
+    def sync_folders(self) -> None:
+        """Make safe from a power cut that there are the folders of products, and those above."""
+        products = [self._out / receipt.product for receipt in self.receipts]
+        sync_folders({folder for product in products for folder in product.parents})
 
     def _check_places(self, plan: Plan) -> None:
         """Raise RequestError where a file that is not ours stands in the place of a master."""

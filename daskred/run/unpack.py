@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from daskred.arrays.frames import frame_tasks
 from daskred.engine.executor import Executor
 from daskred.engine.progress import Progress
+from daskred.fits.parts import part_in
 from daskred.fits.unpack import is_packed, unpack
-from daskred.fits.write import TEMPORARY_MARK
 from daskred.model.errors import FrameError, FramesError
 from daskred.model.frame import Frame
 
@@ -49,7 +48,7 @@ def unpacked(
         yield plain
         return
     folder.mkdir(parents=True, exist_ok=True)
-    targets = [folder / f"{TEMPORARY_MARK}{secrets.token_hex(8)}" for _ in packed]
+    targets = [part_in(folder) for _ in packed]
     progress.begin("Unpacking", len(packed), "frames")
     try:
         items = [(n, frames[n], target) for n, target in zip(packed, targets, strict=True)]

@@ -13,6 +13,7 @@ from daskred.arrays.frames import (
     calibrate_jobs,
     frame_tasks,
     frames_in,
+    place_frames,
     write_jobs,
 )
 from daskred.engine.executor import Executor
@@ -148,7 +149,7 @@ class ScienceMaker:
                     write_jobs,
                 )
                 for _, results in self.executor.run(tasks):
-                    yield from results
+                    yield from place_frames(results, sync=not self.options.no_sync)
                     self.progress.advance(len(results))
         finally:
             self.progress.end()

@@ -104,7 +104,7 @@ static int is_due(const char *name, const char *path) {
     if (due) atomic_fetch_add(counter + 1, 1);
     if (trace[0] && (due || !fails_at)) {
         int descriptor = REAL(open)(trace, O_WRONLY | O_CREAT | O_APPEND, 0644);
-        char line[4300];
+        char line[8600];
         int n = snprintf(line, sizeof line, "%llu %s %s\n", number, name, path);
         if (descriptor >= 0) {
             if (REAL(write)(descriptor, line, (size_t)n) < 0) errno = 0;
@@ -177,11 +177,14 @@ int unlink(const char *path) { BY_PATH("unlink", AT_FDCWD, path, -1, REAL(unlink
 int unlinkat(int directory, const char *path, int flags) {
     BY_PATH("unlinkat", directory, path, -1, REAL(unlinkat)(directory, path, flags));
 }
-int rename(const char *from, const char *to) {
-    BY_PATH("rename", AT_FDCWD, to, -1, REAL(rename)(from, to));
-}
-int renameat(int there, const char *from, int here, const char *to) {
-    BY_PATH("renameat", here, to, -1, REAL(renameat)(there, from, here, to));
+int rename(const char *from, const char *to) { /* the trace has the old name too */
+    char found[4096], both[8300];
+    int due = touches(AT_FDCWD, to, found);
+    snprintf(both, sizeof both, "%s\t%s", from, found);
+    due = due && is_due("rename", both);
+    if (due && error_of_kind()) { errno = error_of_kind(); return -1; }
+    int result = REAL(rename)(from, to);
+    AFTER(result);
 }
 int utimensat(int directory, const char *path, const struct timespec times[2], int flags) {
     BY_PATH("utimensat", directory, path, -1, REAL(utimensat)(directory, path, times, flags));

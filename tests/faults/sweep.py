@@ -19,7 +19,7 @@ import numpy as np
 from astropy.io import fits
 
 from daskred import simulate
-from daskred.fits.write import TEMPORARY_MARK
+from daskred.fits.parts import TEMPORARY_MARK
 from daskred.products.log import LOG_NAME
 
 KINDS = ("EIO", "ENOENT", "EACCES", "EMFILE", "ENOSPC", "end", "short", "half", "kill", "killed")
@@ -161,7 +161,7 @@ class Sweep:
 
     def __init__(self, case: Case, folder: Path, shim: Path) -> None:
         self.case, self._shim = case, shim
-        self._night, self._out = folder / "night", folder / "out"
+        self._night, self.out = folder / "night", folder / "out"
         self._counter, self._trace = folder / "counter", folder / "trace"
         self._finished = folder / "finished"
         case.make(self._night)
@@ -169,7 +169,7 @@ class Sweep:
         if self._quiet.status:
             raise RuntimeError(f"the quiet run failed: {self._quiet.output}")
         self.products = self._tree()
-        shutil.copytree(self._out, self._finished)
+        shutil.copytree(self.out, self._finished)
 
     def calls(self) -> list[str]:
         """Return the calls of a quiet run that touch the night or the products: name and path."""
@@ -208,15 +208,15 @@ class Sweep:
             yield f"after the same command again products differ: {self._differing()}"
 
     def _prepare(self) -> None:
-        shutil.rmtree(self._out, ignore_errors=True)
+        shutil.rmtree(self.out, ignore_errors=True)
         if self.case.finished:
-            shutil.copytree(self._finished, self._out)
+            shutil.copytree(self._finished, self.out)
 
     def _tree(self, finished: bool = False) -> dict[str, bytes]:
         """Return all files below OUT but the log; or all that bear their final names."""
-        paths = (path for path in sorted(self._out.rglob("*")) if path.is_file())
+        paths = (path for path in sorted(self.out.rglob("*")) if path.is_file())
         return {
-            str(path.relative_to(self._out)): path.read_bytes()
+            str(path.relative_to(self.out)): path.read_bytes()
             for path in paths
             if path.name != LOG_NAME and not (finished and path.name.startswith(TEMPORARY_MARK))
         }
@@ -232,15 +232,15 @@ class Sweep:
     def _run(
         self, command: str, at: int | None = None, kind: str = "", always: bool = False
     ) -> Ended:
-        arguments: Sequence[str] = [str(self._out)]
+        arguments: Sequence[str] = [str(self.out)]
         if command != "verify":
-            arguments = [str(self._night), "-o", str(self._out), *self.case.options]
+            arguments = [str(self._night), "-o", str(self.out), *self.case.options]
         environment = dict(os.environ, PYTHONDONTWRITEBYTECODE="1")
         if at is not None:
             self._counter.write_bytes(struct.pack("QQ", 0, 0))
             environment |= {
                 "LD_PRELOAD": str(self._shim),
-                "FAULT_FOLDERS": f"{self._night}:{self._out}",
+                "FAULT_FOLDERS": f"{self._night}:{self.out}",
                 "FAULT_COUNTER": str(self._counter),
                 "FAULT_AT": str(at),
                 "FAULT_ALWAYS": str(int(always)),

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from daskred import RequestError, open_night, reduce_night
-from daskred.fits.write import TEMPORARY_MARK
+from daskred.fits.parts import TEMPORARY_MARK
 from daskred.products.log import read_log
 from tests.conftest import NightMaker
 

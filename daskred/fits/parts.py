@@ -1,0 +1,92 @@
+"""Unfinished files: each bears a name of its own until it is whole, and safe from a power cut.
+
+A name that is seen after a power cut stands for a whole file: its bytes are on the disk before it
+gets its name, and then the folder is. Many files are made safe at once, so that small ones do not
+wait for the disk one by one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+TEMPORARY_MARK = ".daskred-part-"
+# What file systems say that have nothing to wait for.
+_NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EROFS)
+_sync_data = getattr(os, "fdatasync", os.fsync)  # macOS has only the second
+
+
+def part_in(folder: Path, ending: str = "") -> Path:
+    """Return a name for an unfinished file that no other task, and no other run, has."""
+    return folder / f"{TEMPORARY_MARK}{secrets.token_hex(8)}{ending}"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A file that is whole, and has not got its name yet.
+
+    Parameters
+    ----------
+    path
+        Where it lies.
+    target
+        What it becomes, in the same folder; what stands there is replaced.
+    """
+
+    path: Path
+    target: Path
+
+
+def begin_sync(descriptor: int) -> None:
+    """Let the system begin to write a file to the disk, so that less is to be waited for."""
+    if hasattr(os, "posix_fadvise"):
+        with contextlib.suppress(OSError):  # it is a hint
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def place(parts: Sequence[Part], sync: bool = True) -> None:
+    """Give files their names.
+
+    Parameters
+    ----------
+    parts
+        The files.
+    sync
+        Whether they, and then their folders, are made safe from a power cut.
+
+    Raises
+    ------
+    OSError
+        Naming the file that could not be made safe, or could not get its name.
+    """
+    if sync:
+        for part in parts:
+            _sync(part.path, part.target)
+    for part in parts:
+        part.path.replace(part.target)
+    if sync:
+        sync_folders({part.target.parent for part in parts})
+
+
+def sync_folders(folders: Iterable[Path]) -> None:
+    """Make safe what folders hold."""
+    for folder in sorted(folders):
+        with contextlib.suppress(PermissionError):  # whoever may not list it has put nothing there
+            _sync(folder, folder)
+
+
+def _sync(path: Path, named: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        _sync_data(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            error.filename = str(named)
+            raise
+    finally:
+        os.close(descriptor)
