@@ -158,7 +158,7 @@ def write_frames(
     untouched = _untouched(stacks)
     asked = options or (untouched.options if untouched else Options())
     recipe_options = (untouched.options if untouched else Options()).but(
-        compress=asked.compress, processed_by=asked.processed_by, no_sync=asked.no_sync
+        compress=asked.compress, processed_by=asked.processed_by, sync=asked.sync
     )
     frames = untouched.frames if untouched else []
     if [frame.path for frame in frames] != paths:
@@ -320,7 +320,7 @@ class _Computed:
 
 def _write_whole(jobs: Sequence[WriteJob], calibrated: Any) -> list[Any]:
     """Write frames, and give them their names."""
-    return place_frames(write_jobs(jobs, calibrated), sync=not jobs[0].recipe.options.no_sync)
+    return place_frames(write_jobs(jobs, calibrated), sync=jobs[0].recipe.options.sync)
 
 
 def _write_arrays(

@@ -70,7 +70,7 @@ def _add(parser: Any, option: Option, hidden: bool) -> None:
         parser.add_argument(option.flag, action="store_true", **common)
         off = f"--no-{option.flag.removeprefix('--')}"
         # What is usual without being asked for can be switched off; so can what a file asks for.
-        if option.default is None and not hidden:
+        if option.default in (None, True) and not hidden:
             common["help"] = f"the contrary of {option.flag}"
         else:
             common["help"] = argparse.SUPPRESS
@@ -86,7 +86,7 @@ def _help(option: Option) -> str:
     default = option.default
     shown = (
         ""
-        if default in (None, False, ())
+        if default in (None, ()) or isinstance(default, bool)
         else f" ({default:g})"
         if isinstance(default, float)
         else f" ({default})"

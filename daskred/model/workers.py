@@ -50,9 +50,10 @@ WORKER_OPTIONS = (
         metavar="N",
     ),
     Option(
-        "no_sync",
-        "do not wait until products are safe from a power cut, as on a disk of drafts",
+        "sync",
+        "wait until products are safe from a power cut (usual)",
         "workers",
+        True,
     ),
     Option(
         "log_level",

@@ -283,4 +283,4 @@ def write_master(
     unit = "" if master.kind == "flat" else None
     units = lay_out(frames[0].path, template, frames[0], pixels, cards, unit, others=False)
     units += extension_units(planes, "" if master.kind == "flat" else _unit_of(frames[0]))
-    return write_atomically(target, units, sync=not options.no_sync)
+    return write_atomically(target, units, sync=options.sync)

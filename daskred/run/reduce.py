@@ -180,7 +180,7 @@ def reduce_night(
                 if left:
                     log.write("left behind", unfinished=left)
                 log.write("end", outcome=outcome, **_throughput(run, time.monotonic() - start))
-                if not options.no_sync:
+                if options.sync:
                     log.sync()
     return summary
 
@@ -305,7 +305,7 @@ def _carried_out(
     while True:
         try:
             masters, science = run.carry_out(plan)
-            if not options.no_sync:
+            if options.sync:
                 run.sync_folders()
         except (FrameError, FramesError) as error:
             apart = _told_apart(night, error, lost, told)

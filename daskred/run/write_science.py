@@ -149,7 +149,7 @@ class ScienceMaker:
                     write_jobs,
                 )
                 for _, results in self.executor.run(tasks):
-                    yield from place_frames(results, sync=not self.options.no_sync)
+                    yield from place_frames(results, sync=self.options.sync)
                     self.progress.advance(len(results))
         finally:
             self.progress.end()
