@@ -2,20 +2,66 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
 
-from benchmarks.harness import MB, Result, Settings, peak_memory
+from benchmarks.harness import MB, Result, Settings, peak_memory, python
 from benchmarks.night import daskred
 from benchmarks.nights import simulated
 
+# Commands and options, each of which needs memory of its own.
+WORDS = (
+    *(("reduce",), ("reduce", "--threads"), ("reduce", "--mask", "--uncertainty")),
+    ("reduce", "--dtype", "float64", "--normalize", "exact-mode"),
+    ("reduce", "--combine", "mean", "--reject", "sigma", "--counts"),
+    *(("reduce", "--compress", packing) for packing in ("gzip", "rice", "lossless")),
+    *(("reduce", "--interpolate"), ("characterize",), ("mask",)),
+)
+CAMERA = """
+[[amplifier]]
+data = "[1:NAXIS1,1:NAXIS2]"
+gain_e_per_adu = 1.6
+read_noise_e = 8.0
+"""
+
 
 def run(settings: Settings) -> list[Result]:
-    """Measure limits on a large night, and numbers of darks."""
-    return [*_limits(settings), *_numbers(settings)]
+    """Measure limits on a large night, the least that each command takes, and numbers of darks."""
+    return [*_limits(settings), *_least(settings), *_numbers(settings)]
+
+
+def least_memory(command: Sequence[str]) -> int:
+    """Return the least memory that a command says would do, MB."""
+    refused = subprocess.run([*command, "--memory", "1MB"], capture_output=True, text=True)
+    found = re.search(r"; (\d+) MB would do", refused.stderr)
+    if not found:
+        raise RuntimeError(f"{' '.join(command)}: {refused.stderr}")
+    return int(found[1])
+
+
+def _least(settings: Settings) -> list[Result]:
+    side = 32 if settings.tiny else 4096
+    night = simulated(settings, side, 5, 2)
+    out, camera = settings.folder / "memory", settings.folder / "camera.toml"
+    camera.write_text(CAMERA)
+    results = []
+    for words in WORDS:
+        command = python("-m", "daskred.cli", words[0], str(night), "-o", str(out), *words[1:])
+        command += ["--camera", str(camera)]
+        shutil.rmtree(out, ignore_errors=True)
+        least = least_memory(command)
+        seconds, peak = peak_memory([*command, "--memory", f"{least}MB"])
+        extra = {"peak, MB": f"{peak / MB:.0f}", "the least that would do, MB": f"{least}"}
+        case = f"5 + 5 + 5 + 2 frames of {side}x{side}, with the least memory"
+        results.append(Result("memory", case, " ".join(words), (seconds,), (1.0,), extra))
+    shutil.rmtree(out, ignore_errors=True)
+    return results
 
 
 def _measure(settings: Settings, case: str, name: str, night: Path, *options: str) -> Result:

@@ -30,7 +30,7 @@ from daskred.model.mask import BAD, INTERPOLATED, NO_DATA, SATURATED
 from daskred.products.coordinates import WHOLE, Grid
 from daskred.products.extensions import Extension
 from daskred.products.provenance import content_of
-from daskred.steps import steps_of, wants_whole_frames
+from daskred.steps import steps_of, whole_steps
 from daskred.steps.step import Band, Recipe, Whole
 
 if TYPE_CHECKING:
@@ -264,7 +264,7 @@ def check_science_options(options: Options) -> None:
     path = options.bad_pixels
     if path is None:
         return
-    if not (options.mask or options.uncertainty or wants_whole_frames(options)):
+    if not (options.mask or options.uncertainty or whole_steps(options)):
         raise RequestError(
             "--bad-pixels goes with --mask, or with --interpolate or --cosmics, which it guides"
         )

@@ -22,12 +22,13 @@ from daskred.model.frame import Frame
 from daskred.model.mask import BAD, HOT, LEGEND, NONLINEAR, UNSTABLE
 from daskred.model.plan import Input, LeftOut, Master
 from daskred.night.open import Night
+from daskred.night.plan import make_plan
 from daskred.options import Options
 from daskred.products.extensions import legend_cards
 from daskred.products.names import MASK_FILE, MEASURED_FOLDER, master_path
 from daskred.products.provenance import KEY_CARD, check_own
 from daskred.run.files import files_of
-from daskred.run.reduce import reduce_night
+from daskred.run.reduce import plan_memory, reduce_night
 
 # Limits, in robust deviations of all pixels; and what part of the typical response is dead.
 UNSTABLE_SIGMA = 8.0
@@ -37,6 +38,8 @@ DEAD_RESPONSE = 0.5
 _UNLIKE = 1.3
 _DIGITS = 1 / 12  # variance of rounding to whole ADU, the least that there can be
 Images = list[NDArray[Any]]
+# What is held of each pixel: sums over frames, and what follows from them, in double precision.
+_PIXEL_BYTES = 130
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,6 +127,7 @@ def find_bad_pixels(
     if not night.select("dark") and not night.select("flat"):
         raise RequestError("a mask of bad pixels needs darks or flats, and there are none")
     options = (options or Options()).but(masters_only=True, missing_dark=True)
+    plan_memory(make_plan(night, options), options, measured_bytes=_PIXEL_BYTES)
     path, out = out / MASK_FILE, out / MEASURED_FOLDER
     summary = reduce_night(night, out, options, progress)
     plan = summary.plan

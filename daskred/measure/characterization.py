@@ -30,15 +30,18 @@ from daskred.model.frame import Frame
 from daskred.model.plan import Master, Plan
 from daskred.model.readout import Amplifier, Readout
 from daskred.night.open import Night
+from daskred.night.plan import make_plan
 from daskred.options import Options
 from daskred.products.names import DARK_MODEL, MEASURED_FOLDER
 from daskred.run.files import files_of
 from daskred.run.folders import remove_parts
-from daskred.run.reduce import reduce_night
+from daskred.run.reduce import plan_memory, reduce_night
 
 # The photon transfer curve is straight well below saturation only.
 _STRAIGHT_PART = 0.8
 _MOST_PAIRS = 30
+# What is held of each pixel: two frames, and masters, in double precision.
+_PIXEL_BYTES = 80
 
 
 def characterize(
@@ -93,6 +96,7 @@ def characterize(
         raise RequestError("the night has frames of several detectors or readouts; name one's")
     for name in (RESULTS, DARK_MODEL):
         check_ours(Path(out) / name)
+    plan_memory(make_plan(night, options), options, measured_bytes=_PIXEL_BYTES)
     remove_parts((Path(out),))
     measured = Path(out) / MEASURED_FOLDER
     summary = reduce_night(night, measured, options, progress)

@@ -17,7 +17,7 @@ from daskred.model.plan import Correction, Plan
 from daskred.options import Options
 from daskred.products.names import master_path, packed_name
 from daskred.products.provenance import content_of, key_of, read_content, stands, state_of_product
-from daskred.steps import wants_whole_frames
+from daskred.steps import whole_steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def expected_products(plan: Plan, options: Options) -> Iterator[Expected]:
         *(digest_of(path) for path in options.files_that_change("science")),
     ]
     # Gains and limits matter where they are used; where pixels are prepared, they are digested.
-    plain = options.plain_median and not wants_whole_frames(options)
+    plain = options.plain_median and not whole_steps(options)
 
     def identity_of(frame: Frame, taken_as_it_is: bool) -> list[str]:
         return [frame.digest] if taken_as_it_is else [frame.digest, repr(frame.readout)]

@@ -18,12 +18,13 @@ from daskred.fits.unpack import is_packed
 from daskred.model.errors import RequestError
 from daskred.model.frame import Frame
 from daskred.options import Options
-from daskred.steps import wants_whole_frames
+from daskred.steps import whole_steps
 
 MB = 10**6
 # The interpreter with everything that a run imports, and what a forked worker adds of its own.
 PROCESS_BYTES = 85 * MB
 WORKER_BYTES = 20 * MB
+DRAWING_BYTES = 40 * MB  # what draws pictures of what was measured
 # Strips of medians, bands of frames, samples for levels: see `daskred.kernels`.
 WORKING_BYTES = 45 * MB
 SORTING_BYTES = 60 * MB
@@ -96,48 +97,66 @@ class Needs:
         Size of a product's pixel.
     scaled_darks
         Whether darks are scaled, which takes float64.
-    whole
-        Whether levels need all pixels of a frame at once.
+    level_bytes
+        What levels take of each pixel of a frame.
     beside_bytes
-        What a mask, uncertainties or cosmic rays take of each pixel; and the pixel itself, which
-        is held with them.
+        What a mask, uncertainties and steps on whole images take of each pixel; and the pixel
+        itself, which is held with them.
+    packing_bytes
+        What it takes of each pixel to pack a product tile by tile.
+    measured_bytes
+        What is held of each pixel of a frame when masters have been made, to measure a detector.
     plain
         Whether masters are plain medians.
     """
 
     dtype_bytes: int = 4
     scaled_darks: bool = False
-    whole: bool = False
+    level_bytes: int = 0
     beside_bytes: int = 0
+    packing_bytes: int = 0
+    measured_bytes: int = 0
     plain: bool = True
+
+
+# A histogram reads some rows; what is counted, or sorted, is held with its copies.
+_LEVEL_BYTES = {"mode": 0, "exact-mode": 48}
 
 
 def needs_of(options: Options, scaled_darks: bool) -> Needs:
     """Return what options need memory for."""
-    whole_frames = wants_whole_frames(options)
-    beside = options.mask or options.uncertainty or whole_frames
+    steps = whole_steps(options)
+    beside = options.mask or options.uncertainty or bool(steps)
+    itemsize = 8 if options.dtype == "float64" else 4
+    of_steps = max((step.pixel_bytes for step in steps), default=0)
     return Needs(
-        dtype_bytes=8 if options.dtype == "float64" else 4,
+        dtype_bytes=itemsize,
         scaled_darks=scaled_darks,
-        whole=options.normalize != "mode",
-        beside_bytes=10 * beside + 24 * options.uncertainty + 32 * whole_frames,
+        level_bytes=_LEVEL_BYTES.get(options.normalize, 24),
+        beside_bytes=10 * beside + 24 * options.uncertainty + of_steps,
+        packing_bytes=4 * itemsize * (options.compress in ("rice", "lossless")),
         plain=options.plain_median,
     )
 
 
+def _largest(frames: Sequence[Frame]) -> int:
+    """Return the number of pixels of the largest frame."""
+    return max((sum(i.n_pixels for i in frame.images) for frame in frames), default=0)
+
+
 def _of_worker(frames: Sequence[Frame], needs: Needs) -> int:
     """Return what one worker holds beside its tile: masters of a frame, and its working memory."""
-    n_pixels = max((sum(i.n_pixels for i in frame.images) for frame in frames), default=0)
+    n_pixels = _largest(frames)
     itemsize = needs.dtype_bytes
-    # A dark and a divisor, and a mask while the divisor is made; to scale a dark takes its bias
-    # and a result in float64 too.
-    masters = (2 * itemsize + 1 + (itemsize + 8 if needs.scaled_darks else 0)) * n_pixels
-    # Packed and remote frames are read whole; a level that needs every pixel takes them thrice.
+    # A dark and a divisor, and the flat and a mask while that is made; to scale a dark takes its
+    # bias and a result in float64 too.
+    masters = (3 * itemsize + 2 + (itemsize + 8 if needs.scaled_darks else 0)) * n_pixels
+    # Packed and remote frames are read whole.
     packed = any(is_packed(frame) or is_remote(frame.path) for frame in frames)
-    of_frame = (16 * packed + 24 * needs.whole + needs.beside_bytes) * n_pixels
+    of_frame = 16 * packed + needs.level_bytes + needs.beside_bytes + needs.packing_bytes
     # Where more is asked for than a plain median, strips are sorted, and summed in float64.
     sorting = SORTING_BYTES * (not needs.plain)
-    return WORKER_BYTES + WORKING_BYTES + sorting + masters + of_frame
+    return WORKER_BYTES + WORKING_BYTES + sorting + masters + of_frame * n_pixels
 
 
 def budget(
@@ -178,10 +197,13 @@ def budget(
     least_tile = widest * most_inputs
     base = PROCESS_BYTES + FRAME_BYTES * len(frames)
     least = base + per_worker + least_tile
-    if least > limit:
+    if measured := needs.measured_bytes * _largest(frames):
+        measured += base + DRAWING_BYTES
+    # Nothing can be cut smaller there, so all that is free may be taken.
+    if least > limit or measured > (limit_bytes or available_bytes()):
         raise RequestError(
             f"--memory: {limit // MB} MB are too little for this night;"
-            f" {-(-least // MB)} MB would do"
+            f" {-(-max(least, measured) // MB)} MB would do"
         )
     fitting = max(1, min(n_workers, (limit - base) // (per_worker + least_tile)))
     tile = min((limit - base) // fitting - per_worker, MOST_TILE_BYTES)

@@ -348,8 +348,19 @@ def _told_apart(
 _NEEDING: tuple[Kind, ...] = ("bias", "dark", "flat", "science")
 
 
-def plan_memory(plan: Plan, options: Options, on_cluster: bool = False) -> Budget:
+def plan_memory(
+    plan: Plan, options: Options, on_cluster: bool = False, measured_bytes: int = 0
+) -> Budget:
     """Return how a plan fits into memory; on a cluster, into that of one worker.
+
+    Parameters
+    ----------
+    plan, options
+        What is done, and how.
+    on_cluster
+        Whether it is done there.
+    measured_bytes
+        What is held of each pixel of a frame when masters have been made.
 
     Raises
     ------
@@ -365,9 +376,12 @@ def plan_memory(plan: Plan, options: Options, on_cluster: bool = False) -> Budge
         max((len(master.inputs) for master in plan.masters), default=1),
         1 if on_cluster else workers_of(options).number,
         options.memory or (_ROOMY_BYTES if on_cluster else None),
-        needs_of(
-            options,
-            any(correction.dark_scale != 1 or correction.terms for correction in corrections),
+        replace(
+            needs_of(
+                options,
+                any(correction.dark_scale != 1 or correction.terms for correction in corrections),
+            ),
+            measured_bytes=measured_bytes,
         ),
     )
 

@@ -29,11 +29,10 @@ def steps_of(recipe: Recipe, reach: Reach) -> list[Step]:
     return [step for step in STEPS if step.reach == reach and step.applies(recipe)]
 
 
-def wants_whole_frames(options: Options) -> bool:
-    """Whether options ask for a step that needs whole images."""
-    return any(
-        option.name in options.given
+def whole_steps(options: Options) -> list[Step]:
+    """Return the steps that options ask for and that need whole images."""
+    return [
+        step
         for step in STEPS
-        if step.reach == "frame"
-        for option in step.options
-    )
+        if step.reach == "frame" and any(option.name in options.given for option in step.options)
+    ]

@@ -42,6 +42,7 @@ STEP = Step(
     work=_work,
     cards=_cards,
     bits=COSMIC | INTERPOLATED,
+    pixel_bytes=60,
     options=(
         Option(
             "cosmics",

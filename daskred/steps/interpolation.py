@@ -130,6 +130,7 @@ STEP = Step(
     work=_work,
     cards=_cards,
     bits=INTERPOLATED,
+    pixel_bytes=32,
     options=(
         Option(
             "interpolate",

@@ -157,6 +157,8 @@ class Step:
         whole images, how many pixels each step has counted: headers stand before bands are read.
     bits
         The bits of the mask that it sets.
+    pixel_bytes
+        Of steps that reach whole images: the memory that it takes for each pixel of one.
     options
         Its options; see `daskred.options`.
     """
@@ -169,4 +171,5 @@ class Step:
     variance: Callable[[Band], None] | None = None
     cards: Callable[[Recipe, Mapping[str, int]], list[Card]] = _no_cards
     bits: int = 0
+    pixel_bytes: int = 0
     options: tuple[Option, ...] = field(default=())

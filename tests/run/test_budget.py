@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.harness import peak_memory, python
+from benchmarks.memory import least_memory
 from daskred import Options, RequestError, open_night, simulate
 from daskred.model.option import size as parse_size
 from daskred.run.budget import MB, budget
@@ -59,3 +60,21 @@ def test_all_processes_together_stay_below_the_limit(
     command = python("-m", "daskred.cli", "reduce", str(large), "-o", str(tmp_path / "out"))
     _, peak = peak_memory([*command, "--workers", "2", "--memory", "260MB", kind])
     assert peak < 260 * MB
+
+
+@pytest.mark.parametrize(
+    ("words", "n_each"),
+    [
+        (("reduce", "--normalize", "exact-mode", "--dtype", "float64", "--masters-only"), 2),
+        (("reduce", "--compress", "lossless"), 2),
+        (("mask",), 5),
+    ],
+)
+def test_the_least_that_would_do_does(tmp_path: Path, words: tuple[str, ...], n_each: int) -> None:
+    night = tmp_path / "night"
+    simulate(night, shape=(2048, 2048), n_darks=n_each, n_flats=n_each, n_science=1)
+    command = python("-m", "daskred.cli", words[0], str(night), "-o", str(tmp_path / "out"))
+    least = least_memory([*command, *words[1:]])
+    assert not (tmp_path / "out").exists()
+    _, peak = peak_memory([*command, *words[1:], "--memory", f"{least}MB"])
+    assert 0.4 * least * MB < peak < least * MB
