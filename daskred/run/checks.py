@@ -7,14 +7,16 @@ import os
 import re
 import shutil
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from daskred.engine.progress import Progress
 from daskred.fits.storage import is_remote
+from daskred.fits.unpack import is_packed
 from daskred.model.errors import RequestError
-from daskred.model.plan import Plan
+from daskred.model.plan import Master, Plan, Science
 from daskred.night.open import Night
 from daskred.options import BY_NAME, DETECTOR, Options
 from daskred.products.expected import expected_products, has_key
@@ -98,28 +100,51 @@ def with_known_noise(plan: Plan, options: Options, progress: Progress) -> Option
     return options.but(uncertainty=False)
 
 
-def check_space(out: Path, plan: Plan, options: Options) -> None:
-    """Raise RequestError where the products that are missing do not fit on the disk."""
-    # Planes, and the counts of masters.
-    beside = 4 * options.uncertainty + options.mask + 4 * options.counts
-    itemsize = np.dtype(options.dtype).itemsize + beside
-    layouts = [(master.product, master.layout) for master in plan.masters]
-    if not options.masters_only:
-        layouts += [
-            (packed_name(item.product, options.compress), item.frame.layout)
-            for item in plan.science
-        ]
-    needed = sum(
-        itemsize * sum(shape[0] * shape[1] for _, shape in layout)
-        for product, layout in layouts
-        if not (out / product).exists()
+def check_space(out: Path, plan: Plan, options: Options, n_workers: int) -> None:
+    """Raise RequestError where the disk is too small for the products that are missing.
+
+    What lies beside them for a while counts too: packed frames that are unpacked, the pixels of a
+    master while it is made, products before they are packed.
+    """
+    itemsize = np.dtype(options.dtype).itemsize
+    pixel_bytes = itemsize + 4 * options.uncertainty + options.mask
+    masters = [item for item in plan.masters if not (out / item.product).exists()]
+    science = [] if options.masters_only else _missing_science(out, plan, options)
+    of_masters = sum(
+        _n_pixels(item.layout) * (pixel_bytes + 4 * options.counts) for item in masters
     )
+    of_science = [_n_pixels(item.frame.layout) * pixel_bytes for item in science]
+    aside = max((_aside(item, itemsize, options) for item in masters), default=0)
+    unpacked = _N_ASIDE[options.compress] * n_workers * max(of_science, default=0)
+    needed = of_masters + max(aside, sum(of_science) + unpacked)
     there = next(folder for folder in (out, *out.absolute().parents) if folder.is_dir())
     free = shutil.disk_usage(there).free
     if needed > free:
         raise RequestError(
-            f"-o {out}: has {free // 10**6} MB free, and the products need {-(-needed // 10**6)} MB"
+            f"-o {out}: has {free // 10**6} MB free, and the products, with what lies beside them"
+            f" for a while, need {-(-needed // 10**6)} MB"
         )
+
+
+# How many files of a product lie beside it while it is packed.
+_N_ASIDE = {"none": 0, "gzip": 1, "rice": 2, "lossless": 2}
+
+
+def _missing_science(out: Path, plan: Plan, options: Options) -> list[Science]:
+    names = ((item, packed_name(item.product, options.compress)) for item in plan.science)
+    return [item for item, name in names if not (out / name).exists()]
+
+
+def _n_pixels(layout: Sequence[tuple[str, tuple[int, int]]]) -> int:
+    return sum(height * width for _, (height, width) in layout)
+
+
+def _aside(master: Master, itemsize: int, options: Options) -> int:
+    """Return how many bytes lie on the disk for a while, so that a master can be made."""
+    packed = [member.frame for member in master.inputs if is_packed(member.frame)]
+    counted = 0 if options.plain_median else 4
+    unpacked = sum(image.n_pixels * image.disk_dtype.itemsize for f in packed for image in f.images)
+    return unpacked + _n_pixels(master.layout) * (itemsize + counted)
 
 
 def check_same_night(out: Path, night: Night, plan: Plan, options: Options) -> None:

@@ -133,7 +133,7 @@ def reduce_night(
     check_science_options(options)
     client = _cluster_client(options)
     memory = plan_memory(plan, options, on_cluster=client is not None)
-    check_space(Path(out), plan, options)
+    check_space(Path(out), plan, options, memory.n_workers)
     if not options.overwrite:
         check_same_night(Path(out).absolute(), night, plan, options)
     out = folder_of_products(out)

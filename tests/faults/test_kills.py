@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import random
 import shutil
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 
 import daskred.arrays.frames
-from daskred import Options, RunError, open_night, reduce_night
+from daskred import Options, RunError, open_night, reduce_night, simulate
 from daskred.products.log import LOG_NAME, read_log
 from tests import processes
 from tests.conftest import NightMaker, tree
@@ -264,6 +265,18 @@ def test_a_disk_that_is_too_small_is_told_before_anything_is_written(
     status, told = processes.run("reduce", long_night, "-o", small_disk / "out")
     assert status == 2
     assert "MB free" in told
+    assert list(small_disk.iterdir()) == []
+
+
+def test_what_lies_on_the_disk_for_a_while_counts_too(tmp_path: Path, small_disk: Path) -> None:
+    night = tmp_path / "night"
+    simulate(night, shape=(160, 200), n_darks=40, n_flats=1, n_science=1)
+    for path in list((night / "dark").iterdir()):
+        path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+    status, told = processes.run("reduce", night, "-o", small_disk / "out")
+    assert status == 2
+    assert "for a while" in told
     assert list(small_disk.iterdir()) == []
 
 
