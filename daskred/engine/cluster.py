@@ -12,13 +12,13 @@ import logging
 import pickle
 import threading
 from collections.abc import Callable
-from concurrent.futures import CancelledError, Future, InvalidStateError
+from concurrent.futures import CancelledError, Future
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from daskred.engine.executor import MOST_DEATHS
-from daskred.engine.pool import UnfitWorkerError, WorkerDiedError
+from daskred.engine.pool import UnfitWorkerError, WorkerDiedError, settle
 from daskred.engine.task import Graph, Key, Task, compute
 from daskred.model.errors import FrameError, FramesError, RequestError, RunError
 
@@ -158,16 +158,16 @@ class ClusterPool:
             if error.worker not in self._unfit:
                 self._unfit[error.worker] = error.lack
                 self._say(f"worker {error.worker} gets no work: it {error.lack}")
-            _settle(local, error)
+            settle(local, error)
         except distributed.KilledWorker:
             # Also what has only waited on these workers is counted there.
-            _settle(local, WorkerDiedError(MOST_DEATHS, certain=False))
+            settle(local, WorkerDiedError(MOST_DEATHS, certain=False))
         except CancelledError:  # nobody cancels what somebody waits for, unless all is lost
-            _settle(local, RunError(self._lost()))
+            settle(local, RunError(self._lost()))
         except Exception as error:
-            _settle(local, error)
+            settle(local, error)
         else:
-            _settle(local, result)
+            settle(local, result)
 
     def _lost(self) -> str:
         return (
@@ -197,7 +197,7 @@ class ClusterPool:
     def _fail(self, error: Exception) -> None:
         for local, remote in list(self._remote.items()):
             self._remote.pop(local, None)
-            _settle(local, error)
+            settle(local, error)
             with contextlib.suppress(Exception):  # nobody may be there to hear it
                 remote.cancel(force=True)
 
@@ -217,7 +217,7 @@ class ClusterPool:
         remote.cancel(force=True)
         with contextlib.suppress(Exception):  # without a nanny it cannot be ended, but avoided
             self._client.restart_workers([whom], timeout=10, raise_for_error=False)
-        _settle(future, WorkerDiedError(1, whom))
+        settle(future, WorkerDiedError(1, whom))
 
     def tend(self) -> None:
         """Do nothing: another thread watches the cluster."""
@@ -235,15 +235,6 @@ class ClusterPool:
         self._watch.join(2 * _ASIDE_S)
         if self._owned:
             self._client.close(timeout=2)
-
-
-def _settle(local: Future[Any], outcome: Any) -> None:
-    """Give a future its result or exception, unless it was settled, or cancelled, before."""
-    with contextlib.suppress(InvalidStateError):
-        if isinstance(outcome, BaseException):
-            local.set_exception(outcome)
-        else:
-            local.set_result(outcome)
 
 
 def _who_has(key: str, dask_scheduler: Any = None) -> str:

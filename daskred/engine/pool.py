@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from concurrent.futures import BrokenExecutor, Future
+import contextlib
+from concurrent.futures import BrokenExecutor, Future, InvalidStateError
 from typing import Any, Protocol
 
 from daskred.engine.task import Task
@@ -80,3 +81,12 @@ class Pool(Protocol):
 
     def close(self, at_once: bool) -> None:
         """Let the workers go, when they have done what they are at, or at once."""
+
+
+def settle(future: Future[Any], outcome: Any) -> None:
+    """Give a future its result or exception, unless it was settled, or cancelled, before."""
+    with contextlib.suppress(InvalidStateError):
+        if isinstance(outcome, BaseException):
+            future.set_exception(outcome)
+        else:
+            future.set_result(outcome)

@@ -2,38 +2,84 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future, ThreadPoolExecutor
+import contextlib
+import threading
+from concurrent.futures import Future
+from queue import Empty, SimpleQueue
 from typing import Any
 
+from daskred.engine.pool import WorkerDiedError, settle
 from daskred.engine.task import Task, compute
+
+_AT_ONCE_S = 5.0  # how long an interrupted run waits for tasks that are under way
 
 
 class ThreadPool:
-    """Threads of this process."""
+    """Threads of this process. One that hangs is left alone, and another takes its place."""
 
     dies_together = False
 
     def __init__(self, n_workers: int) -> None:
         self.n_workers = n_workers
-        self._pool = ThreadPoolExecutor(n_workers)
+        self._waiting: SimpleQueue[tuple[Future[Any], Task] | None] = SimpleQueue()
+        self._threads: set[threading.Thread] = set()
+        self._busy: dict[Future[Any], threading.Thread] = {}
+        for _ in range(n_workers):
+            self._start()
+
+    def _start(self) -> None:
+        # One that hangs must not hold up the end of the program.
+        thread = threading.Thread(target=self._work, daemon=True)
+        self._threads.add(thread)
+        thread.start()
+
+    def _work(self) -> None:
+        thread = threading.current_thread()
+        while thread in self._threads and (given := self._waiting.get()):
+            future, task = given
+            self._busy[future] = thread
+            try:
+                settle(future, compute(task.graph, task.key))
+            except BaseException as error:
+                settle(future, error)
+            self._busy.pop(future, None)
+            del given, future, task  # what they hold is not kept until the next one comes
 
     def submit(self, task: Task, avoid: frozenset[str]) -> Future[Any]:
         """Hand out a task."""
-        return self._pool.submit(compute, task.graph, task.key)
+        future: Future[Any] = Future()
+        self._waiting.put((future, task))
+        return future
 
     def done_by(self, future: Future[Any]) -> str:
         """Return nobody: all are of this process."""
         return ""
 
     def give_up(self, future: Future[Any]) -> None:
-        """Do nothing: a thread cannot be ended."""
+        """Leave a thread alone that hangs, since it cannot be ended, and start another.
+
+        What it does when it goes on is of no use to anybody, and does no harm: files get their
+        names from whoever waits for them.
+        """
+        thread = self._busy.pop(future, None)
+        if thread is None:
+            return  # the task waits for a thread, or has just been done
+        self._threads.discard(thread)
+        self._start()
+        settle(future, WorkerDiedError(1))
 
     def tend(self) -> None:
         """Do nothing: a thread dies with its process only."""
 
     def renew(self) -> None:
-        """Do nothing: a thread dies with its process only."""
+        """Do nothing: a thread that hangs has been replaced already."""
 
     def close(self, at_once: bool) -> None:
         """Let the threads go; what has not begun is dropped."""
-        self._pool.shutdown(cancel_futures=True)
+        with contextlib.suppress(Empty):
+            while True:
+                self._waiting.get_nowait()
+        for _ in self._threads:
+            self._waiting.put(None)
+        for thread in self._threads:
+            thread.join(_AT_ONCE_S if at_once else None)

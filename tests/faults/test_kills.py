@@ -182,8 +182,12 @@ def run_forked(night: Any, out: Path, options: Options) -> Any:
         return reduce_night(night, out, options)
 
 
+@pytest.mark.parametrize("workers", [{"processes": True}, {"threads": True}])
 def test_a_frame_that_hangs_is_tried_again_and_given_up_by_name(
-    make_night: NightMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_night: NightMaker,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    workers: dict[str, bool],
 ) -> None:
     make_night.standard(n_science=5)
     night = open_night(make_night.folder)
@@ -194,7 +198,7 @@ def test_a_frame_that_hangs_is_tried_again_and_given_up_by_name(
             once.touch()
             time.sleep(1000)
 
-    options = Options(workers=2, processes=True, time_limit=1.0)
+    options = Options(workers=2, time_limit=0.6, **workers)
     with monkeypatch.context() as patch:
         patch.setattr("daskred.arrays.frames._written", ending("s-2.fits", hang_once))
         summary = run_forked(night, tmp_path / "once", options)
