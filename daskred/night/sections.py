@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import ast
-import operator
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import lru_cache
 from itertools import combinations
 
+from daskred.cameras.arithmetic import compute
 from daskred.cameras.rules import Camera
 from daskred.fits.hdus import Hdu
 from daskred.fits.header import Header
@@ -26,15 +24,6 @@ from daskred.night.values import first_positive, parse_number, positive
 
 # What headers say where there is no section.
 _NO_SECTION = re.compile(r"\s*(unknown|none|n/?a|null|undefined|\[?0:0,\s*0:0\]?)?\s*", re.I)
-
-
-_OPERATORS: dict[type[ast.operator], Callable[[int, int], int]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.floordiv,
-    ast.FloorDiv: operator.floordiv,
-}
 
 
 def saturation_of(headers: Sequence[Header], camera: Camera, image: Image) -> float | None:
@@ -228,40 +217,24 @@ def amplifier_by_rule(
     )
 
 
-@lru_cache(maxsize=256)
-def _expression(text: str) -> ast.expr:
-    """Return a sum of cards and numbers; those of one camera are the same in all frames."""
-    return ast.parse(text, mode="eval").body
-
-
 def _computed(path: str, text: str, headers: Sequence[Header], shape: tuple[int, int]) -> str:
     """Return a section whose sums and cards are computed."""
     match = re.fullmatch(r"\s*\[([^:,]+):([^:,]+),([^:,]+):([^:,]+)\]\s*", text)
     if not match:
         raise FrameError(path, f"the camera's section {text!r} is none: write [x1:x2,y1:y2]")
 
-    def number(node: ast.expr) -> int:
-        match node:
-            case ast.Constant(value=int(value)):
-                return value
-            case ast.Name(
-                id="NAXIS1" | "NAXIS2" as axis
-            ):  # of a packed image, its table has others
-                return shape[1] if axis == "NAXIS1" else shape[0]
-            case ast.Name(id=card):
-                found = next((h.get(card) for h in headers if card in h), None)
-                parsed = parse_number(found)
-                if parsed is None or parsed[0] != int(parsed[0]):
-                    told = f"{card} = {found!r}, which the camera's section {text} needs"
-                    raise FrameError(path, f"{told}, is no whole number")
-                return int(parsed[0])
-            case ast.BinOp(left, operation, right) if type(operation) in _OPERATORS:
-                return _OPERATORS[type(operation)](number(left), number(right))
-        raise FrameError(path, f"the camera's section {text!r} can have + - * / only")
+    def value_of(card: str) -> int:
+        if card in ("NAXIS1", "NAXIS2"):  # of a packed image, its table has others
+            return shape[1] if card == "NAXIS1" else shape[0]
+        found = next((header.get(card) for header in headers if card in header), None)
+        parsed = parse_number(found)
+        if parsed is None or parsed[0] != int(parsed[0]):
+            told = f"{card} = {found!r}, which the camera's section {text} needs"
+            raise FrameError(path, f"{told}, is no whole number")
+        return int(parsed[0])
 
     try:
-        parts = [number(_expression(part.strip())) for part in match.groups()]
-    except (SyntaxError, ZeroDivisionError) as error:
-        raise FrameError(path, f"the camera's section {text!r} cannot be computed") from error
-    x1, x2, y1, y2 = parts
+        x1, x2, y1, y2 = (compute(part, value_of) for part in match.groups())
+    except ValueError as error:
+        raise FrameError(path, f"the camera's section {text!r} {error}") from error
     return f"[{x1}:{x2},{y1}:{y2}]"
