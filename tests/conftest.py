@@ -16,6 +16,8 @@ from daskred import open_night, reduce_night, simulate
 from daskred.products.log import LOG_NAME
 
 SHAPE = (24, 40)
+# Hundreds of processes start here, each of which would compile the whole package anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 @pytest.fixture(scope="session")

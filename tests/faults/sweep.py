@@ -235,7 +235,7 @@ class Sweep:
         arguments: Sequence[str] = [str(self.out)]
         if command != "verify":
             arguments = [str(self._night), "-o", str(self.out), *self.case.options]
-        environment = dict(os.environ, PYTHONDONTWRITEBYTECODE="1")
+        environment = dict(os.environ)
         if at is not None:
             self._counter.write_bytes(struct.pack("QQ", 0, 0))
             environment |= {
