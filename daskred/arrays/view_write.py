@@ -113,7 +113,8 @@ def write_frames(
         The rules under which the frames were opened; the default ones where None. Frames that
         nobody has worked on know theirs.
     options
-        How products are packed, and whose name they bear; as `calibrate` was told where None and
+        How products are packed, whose name they bear, and whether they are made safe from power
+        cuts; as `calibrate` was told where None and
         nobody has worked on the frames.
 
     Returns

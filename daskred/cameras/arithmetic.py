@@ -65,6 +65,7 @@ def _steps(text: str) -> tuple[int | str, ...]:
     """Return numbers, cards and operators, each operator behind the two that it joins."""
     if len(text) > _LONGEST:
         raise ValueError(f"has more than {_LONGEST} letters")
+    text = text.strip()
     steps: list[int | str] = []
     waiting: list[str] = []
     place, wants_value = 0, True

@@ -14,7 +14,16 @@ if TYPE_CHECKING:
     from daskred.model.option import Option
     from daskred.night.open import Night
 
-WORKERS = ("workers", "processes", "threads", "scheduler", "time_limit", "memory", "tile_rows")
+WORKERS = (
+    "workers",
+    "processes",
+    "threads",
+    "scheduler",
+    "time_limit",
+    "memory",
+    "tile_rows",
+    "sync",
+)
 NIGHT = ("camera", "kind", "exptime", "filter", "tell_apart")
 
 
@@ -86,7 +95,7 @@ def _help(option: Option) -> str:
     default = option.default
     shown = (
         ""
-        if default in (None, ()) or isinstance(default, bool)
+        if default in (None, False, ()) or default is True
         else f" ({default:g})"
         if isinstance(default, float)
         else f" ({default})"

@@ -46,8 +46,7 @@ class Workers:
         The address of a running dask cluster's scheduler, or its scheduler file; its workers are
         taken then, all of them.
     time_limit_s
-        A task that takes longer is given to another worker, seconds. Threads cannot be ended, and
-        have no limit.
+        A task that takes longer is given to another worker, seconds.
     """
 
     count: int | None = None
@@ -234,8 +233,8 @@ class Executor:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        # Whoever is interrupted does not wait for work that nobody wants any more.
-        self.close(at_once=kind is not None and not issubclass(kind, Exception))
+        # Nobody waits for work that nobody wants any more.
+        self.close(at_once=kind is not None)
 
 
 _FATAL = f"ended every worker that took it, {MOST_DEATHS} times"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from concurrent.futures import Future
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from daskred.engine.pool import WorkerDiedError, settle
 from daskred.engine.task import Task, compute
 
-_AT_ONCE_S = 5.0  # how long an interrupted run waits for tasks that are under way
+_AT_ONCE_S = 3.0  # how long a run that is stopped waits for tasks that are under way
 
 
 class ThreadPool:
@@ -24,25 +25,31 @@ class ThreadPool:
         self._waiting: SimpleQueue[tuple[Future[Any], Task] | None] = SimpleQueue()
         self._threads: set[threading.Thread] = set()
         self._busy: dict[Future[Any], threading.Thread] = {}
+        self._lock = threading.Lock()  # of the two above
         for _ in range(n_workers):
             self._start()
 
     def _start(self) -> None:
         # One that hangs must not hold up the end of the program.
         thread = threading.Thread(target=self._work, daemon=True)
-        self._threads.add(thread)
+        with self._lock:
+            self._threads.add(thread)
         thread.start()
 
     def _work(self) -> None:
         thread = threading.current_thread()
-        while thread in self._threads and (given := self._waiting.get()):
+        is_wanted = True
+        while is_wanted and (given := self._waiting.get()):
             future, task = given
-            self._busy[future] = thread
+            with self._lock:
+                self._busy[future] = thread
             try:
                 settle(future, compute(task.graph, task.key))
             except BaseException as error:
                 settle(future, error)
-            self._busy.pop(future, None)
+            with self._lock:
+                self._busy.pop(future, None)
+                is_wanted = thread in self._threads
             del given, future, task  # what they hold is not kept until the next one comes
 
     def submit(self, task: Task, avoid: frozenset[str]) -> Future[Any]:
@@ -61,10 +68,11 @@ class ThreadPool:
         What it does when it goes on is of no use to anybody, and does no harm: files get their
         names from whoever waits for them.
         """
-        thread = self._busy.pop(future, None)
-        if thread is None:
-            return  # the task waits for a thread, or has just been done
-        self._threads.discard(thread)
+        with self._lock:
+            thread = self._busy.pop(future, None)
+            if thread is None:
+                return  # the task waits for a thread, or has just been done
+            self._threads.discard(thread)
         self._start()
         settle(future, WorkerDiedError(1))
 
@@ -79,7 +87,10 @@ class ThreadPool:
         with contextlib.suppress(Empty):
             while True:
                 self._waiting.get_nowait()
-        for _ in self._threads:
+        with self._lock:
+            threads, self._threads = self._threads, set()
+        for _ in threads:
             self._waiting.put(None)
-        for thread in self._threads:
-            thread.join(_AT_ONCE_S if at_once else None)
+        end = time.monotonic() + _AT_ONCE_S
+        for thread in threads:
+            thread.join(max(end - time.monotonic(), 0.0) if at_once else None)

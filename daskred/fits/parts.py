@@ -62,15 +62,36 @@ def place(parts: Sequence[Part], sync: bool = True) -> None:
     Raises
     ------
     OSError
-        Naming the file that could not be made safe, or could not get its name.
+        Naming the file that could not be made safe, or could not get its name; those that have not
+        got theirs are removed.
     """
-    if sync:
-        for part in parts:
+    try:
+        for part in parts if sync else ():
             _sync(part.path, part.target)
-    for part in parts:
-        part.path.replace(part.target)
+        for part in parts:
+            try:
+                part.path.replace(part.target)
+            except OSError as error:
+                raise _named(error, part.target) from error
+    except BaseException:
+        remove(*(part.path for part in parts))
+        raise
     if sync:
         sync_folders({part.target.parent for part in parts})
+
+
+def remove(*unfinished: Path) -> None:
+    """Remove unfinished files, where there are any."""
+    for path in unfinished:
+        with contextlib.suppress(OSError):  # the run removes it at its end, or the next one
+            path.unlink(missing_ok=True)
+
+
+def check_guard(guard: Path | None) -> None:
+    """Raise OSError where a file is gone that is there as long as a run is."""
+    if guard and not guard.exists():
+        text = "the run is over, or the folder of products is gone"
+        raise OSError(errno.ENOENT, text, str(guard.parent))
 
 
 def sync_folders(folders: Iterable[Path]) -> None:
@@ -81,12 +102,17 @@ def sync_folders(folders: Iterable[Path]) -> None:
 
 
 def _sync(path: Path, named: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
     try:
-        _sync_data(descriptor)
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            _sync_data(descriptor)
+        finally:
+            os.close(descriptor)
     except OSError as error:
         if error.errno not in _NO_SYNC:
-            error.filename = str(named)
-            raise
-    finally:
-        os.close(descriptor)
+            raise _named(error, named) from error
+
+
+def _named(error: OSError, path: Path) -> OSError:
+    """Return an error that names a file by the name that it is to get."""
+    return OSError(error.errno, error.strerror, str(path))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -15,7 +13,7 @@ from numpy.typing import NDArray
 
 from daskred.fits.checksum import add_checksums, checksum_of, encode_checksum, sum_of_words
 from daskred.fits.header import BLOCK, Header, format_card
-from daskred.fits.parts import Part, begin_sync, part_in, place
+from daskred.fits.parts import Part, begin_sync, check_guard, part_in, place, remove
 from daskred.fits.pixels import band_rows
 from daskred.kernels.scratch import scratch
 
@@ -168,11 +166,7 @@ def write_atomically(
         As of `write_part`.
     """
     part, n_nan = write_part(target, units, summed=summed)
-    try:
-        place([part], sync)
-    except BaseException:
-        _remove(part.path)
-        raise
+    place([part], sync)
     return n_nan
 
 
@@ -215,31 +209,19 @@ def write_part(
     """
     part = plain = part_in(target.parent, ".fits")
     try:
-        _check_guard(guard)
+        check_guard(guard)
         n_nan = _write(plain, units, late, summed)
         if pack:
             part = part_in(target.parent)
             pack(plain, part)
             plain.unlink()
-        _check_guard(guard)
+        check_guard(guard)
     except BaseException as error:
-        _remove(part, plain)
+        remove(part, plain)
         if isinstance(error, OSError) and error.filename is None:
             error.filename = str(target)
         raise
     return Part(part, target), n_nan
-
-
-def _remove(*unfinished: Path) -> None:
-    for path in unfinished:
-        with contextlib.suppress(OSError):  # the run removes it at its end, or the next one
-            path.unlink(missing_ok=True)
-
-
-def _check_guard(guard: Path | None) -> None:
-    if guard and not guard.exists():
-        text = "the run is over, or the folder of products is gone"
-        raise OSError(errno.ENOENT, text, str(guard.parent))
 
 
 @dataclass(frozen=True)

@@ -150,7 +150,7 @@ def find_bad_pixels(
         _mark_nonlinear(masks, best, out, missing, progress)
     else:
         missing.append("dead and non-linear pixels: there are no flats")
-    _write(path, masks)
+    _write(path, masks, options.sync)
     return BadPixels(path, masks, tuple(missing), summary.failed)
 
 
@@ -267,7 +267,7 @@ def _mean_response(pairs: Sequence[tuple[float, Input]], out: Path) -> Images:
     return [image / len(pairs) for image in total]
 
 
-def _write(path: Path, masks: Sequence[NDArray[np.uint8]]) -> None:
+def _write(path: Path, masks: Sequence[NDArray[np.uint8]], sync: bool) -> None:
     units: list[Any] = []
     for number, mask in enumerate(masks):
         cards = [format_card("EXTNAME", "BADPIX"), format_card("EXTVER", number + 1)]
@@ -275,4 +275,4 @@ def _write(path: Path, masks: Sequence[NDArray[np.uint8]]) -> None:
             cards = [format_card(KEY_CARD, "bad pixels", "made by daskred"), *legend_cards()]
             cards += commentary("COMMENT", "bad pixels: 0 is good")
         units.append((Header(tuple(cards)), as_bands(mask, is_data=False)))
-    write_atomically(path, units)
+    write_atomically(path, units, sync=sync)

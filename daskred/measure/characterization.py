@@ -104,7 +104,7 @@ def characterize(
     missing: list[str] = []
     noises = _read_noises(plan, readout, missing, progress)
     points, levels = _transfer(plan, readout, measured, missing, progress)
-    rates = dark_model(plan, readout, measured, missing)
+    rates = dark_model(plan, readout, measured, missing, options.sync)
     numbers = []
     for which, amplifier in enumerate(readout.amplifiers):
         name = amplifier.name or "image"
@@ -117,7 +117,7 @@ def characterize(
             missing.append(f"gain of {name}: too few blocks of its flats are evenly lit")
     failed = summary.failed
     found = Characterization(Path(out), tuple(numbers), points, rates, tuple(missing), failed)
-    save(found)
+    save(found, options.sync)
     return found
 
 

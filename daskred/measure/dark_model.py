@@ -19,7 +19,7 @@ from daskred.products.provenance import KEY_CARD
 
 
 def dark_model(
-    plan: Plan, readout: Readout, out: Path, missing: list[str]
+    plan: Plan, readout: Readout, out: Path, missing: list[str], sync: bool
 ) -> list[NDArray[np.float64]]:
     """Fit bias and dark rate of each pixel, write them, and return the rates."""
     masters = [master for master in plan.masters if master.kind in ("bias", "dark")]
@@ -52,5 +52,5 @@ def dark_model(
         names = [format_card("EXTNAME", "BIAS"), format_card("EXTVER", number + 1)]
         named = [*names, format_card("BUNIT", "adu")]
         units.append((Header(tuple(named)), as_bands(bias.astype("f4"))))
-    write_atomically(out.parent / DARK_MODEL, units)
+    write_atomically(out.parent / DARK_MODEL, units, sync=sync)
     return rates

@@ -103,7 +103,7 @@ def check_ours(path: Path) -> None:
         raise RequestError(f"{path}: stands there already, and daskred did not make it; move it")
 
 
-def save(found: Characterization) -> None:
+def save(found: Characterization, sync: bool) -> None:
     """Write the numbers as JSON, whole or not at all."""
     text = json.dumps(
         {
@@ -116,4 +116,4 @@ def save(found: Characterization) -> None:
     )
     part = part_in(found.out)
     part.write_text(text + "\n")
-    place([Part(part, found.out / RESULTS)])
+    place([Part(part, found.out / RESULTS)], sync)

@@ -60,6 +60,8 @@ class Combiner:
         How large a tile may be.
     files
         Finds the masters that a correction names.
+    guard
+        A file that is there as long as the run is.
     """
 
     folder: Path
@@ -68,6 +70,7 @@ class Combiner:
     progress: Progress
     tile_bytes: int
     files: Callable[[Correction], MasterFiles]
+    guard: Path
 
     def combine(self, master: Master) -> Combined:
         """Return what the frames of a master combine to.
@@ -78,7 +81,7 @@ class Combiner:
             Naming frames that cannot be used.
         """
         frames = [member.frame for member in master.inputs]
-        with unpacked(frames, self.folder, self.executor, self.progress) as plain:
+        with unpacked(frames, self.folder, self.guard, self.executor, self.progress) as plain:
             looks = self._looks(plain)
             lights: list[Light] = []
             if wants_levels(master.kind, self.options):

@@ -149,7 +149,7 @@ def reduce_night(
         if not log.locked:
             progress.say(f"{out}: its file system has no locks; let no other run write there")
         run = Run(out, options, executor, told, log, memory.tile_bytes, guard)
-        outcome = "failed"
+        outcome, summary = "failed", None
         try:
             removed, _ = remove_parts(folders)
             if removed:
@@ -169,20 +169,28 @@ def reduce_night(
             progress.say(_interrupted(run, out))
             raise
         finally:
-            executor.close(at_once=outcome == "interrupted")
-            _, left = remove_parts(folders)
-            for text in left:
-                progress.say(f"{text}; the next run removes what is unfinished there")
-            # What a full disk has stopped is told to the user, if not to the log.
-            with contextlib.suppress(OSError):
-                for entry in _all_left_out(plan, run):
-                    log.left_out(entry)
-                if left:
-                    log.write("left behind", unfinished=left)
-                log.write("end", outcome=outcome, **_throughput(run, time.monotonic() - start))
-                if options.sync:
-                    log.sync()
+            try:
+                executor.close(at_once=summary is None)
+            finally:  # also where Ctrl-C comes once more
+                left = _cleaned_up(folders, progress)
+                # What a full disk has stopped is told to the user, if not to the log.
+                with contextlib.suppress(OSError):
+                    for entry in _all_left_out(plan, run):
+                        log.left_out(entry)
+                    if left:
+                        log.write("left behind", unfinished=left)
+                    log.write("end", outcome=outcome, **_throughput(run, time.monotonic() - start))
+                    if options.sync:
+                        log.sync()
     return summary
+
+
+def _cleaned_up(folders: Sequence[Path], progress: Progress) -> list[str]:
+    """Remove what is unfinished; return, and tell, what could not be removed."""
+    _, left = remove_parts(folders)
+    for text in left:
+        progress.say(f"{text}; the next run removes what is unfinished there")
+    return left
 
 
 def _worth_a_look(

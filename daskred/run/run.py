@@ -57,7 +57,8 @@ class Run:
         self._out, self._options = out, options
         self._ledger = Ledger(out, options, log)
         files = partial(calibration_files, out, uncertain=options.uncertainty)
-        combiner = Combiner(out / MASTERS_FOLDER, options, executor, progress, tile_bytes, files)
+        masters = out / MASTERS_FOLDER
+        combiner = Combiner(masters, options, executor, progress, tile_bytes, files, guard)
         self._masters = MasterMaker(out, options, combiner, self._ledger, progress)
         self._science = ScienceMaker(out, options, executor, self._ledger, progress, guard)
 

@@ -4,31 +4,40 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from daskred.arrays.frames import frame_tasks
 from daskred.engine.executor import Executor
 from daskred.engine.progress import Progress
-from daskred.fits.parts import part_in
+from daskred.fits.parts import check_guard, part_in, remove
 from daskred.fits.unpack import is_packed, unpack
 from daskred.model.errors import FrameError, FramesError
 from daskred.model.frame import Frame
 
 
-def _unpack_frames(items: Sequence[tuple[int, Frame, Path]]) -> list[Frame | FrameError]:
+def _unpack_frames(
+    folder: Path, guard: Path, items: Sequence[tuple[int, Frame]]
+) -> list[Frame | FrameError]:
     unpacked: list[Frame | FrameError] = []
-    for _, frame, target in items:
-        target.unlink(missing_ok=True)  # as a worker leaves it that dies
+    for _, frame in items:
+        target = part_in(folder)
         try:
+            check_guard(guard)
             unpacked.append(unpack(frame, target))
+            check_guard(guard)
         except FrameError as error:
+            remove(target)
             unpacked.append(error)
+        except BaseException:
+            remove(target)
+            raise
     return unpacked
 
 
 @contextlib.contextmanager
 def unpacked(
-    frames: Sequence[Frame], folder: Path, executor: Executor, progress: Progress
+    frames: Sequence[Frame], folder: Path, guard: Path, executor: Executor, progress: Progress
 ) -> Iterator[list[Frame]]:
     """Give frames that can be read band by band, in the same order.
 
@@ -39,6 +48,8 @@ def unpacked(
     folder
         Where the others are put; they take as much of the disk as they are large, until the
         context ends.
+    guard
+        A file that is there as long as the run is.
     executor, progress
         Who does it, and who is told.
     """
@@ -48,17 +59,19 @@ def unpacked(
         yield plain
         return
     folder.mkdir(parents=True, exist_ok=True)
-    targets = [part_in(folder) for _ in packed]
+    targets: list[Path] = []
     progress.begin("Unpacking", len(packed), "frames")
     try:
-        items = [(n, frames[n], target) for n, target in zip(packed, targets, strict=True)]
+        items = [(number, frames[number]) for number in packed]
+        work = partial(_unpack_frames, folder, guard)
         paths = [frames[number].path for number in packed]
         errors = []
-        for task, (found,) in executor.run(frame_tasks("plain", items, paths, 1, _unpack_frames)):
+        for task, (found,) in executor.run(frame_tasks("plain", items, paths, 1, work)):
             if isinstance(found, FrameError):
                 errors.append(found)
             else:
                 plain[task.items[0][0]] = found
+                targets.append(Path(found.path))
             progress.advance(1)
         progress.end()
         if errors:

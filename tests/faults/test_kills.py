@@ -9,8 +9,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -211,6 +213,36 @@ def test_a_frame_that_hangs_is_tried_again_and_given_up_by_name(
     summary = run_forked(night, tmp_path / "always", options)
     assert [entry.name for entry in summary.failed] == ["s-2.fits"]
     assert len(summary.science) == 4
+
+
+def test_what_a_thread_does_too_late_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unpack: Any = import_module("daskred.run.unpack")
+    simulate(tmp_path / "night", shape=(16, 16), n_darks=3, n_flats=3, n_science=1)
+    for path in list((tmp_path / "night/dark").iterdir()):
+        path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+    over, late, unpacked = threading.Event(), threading.Event(), unpack.unpack
+    turns = iter(range(1000))
+
+    def hanging_once(*arguments: Any) -> Any:
+        is_first = next(turns) == 0
+        if is_first:
+            over.wait()
+        try:
+            return unpacked(*arguments)
+        finally:
+            if is_first:
+                late.set()
+
+    monkeypatch.setattr(unpack, "unpack", hanging_once)
+    options = Options(workers=2, threads=True, time_limit=0.5)
+    summary = reduce_night(open_night(tmp_path / "night"), tmp_path / "out", options)
+    over.set()
+    assert late.wait(30)
+    assert not summary.failed
+    assert processes.wait_for(lambda: len(list(tmp_path.rglob("out/**/.*"))) == 0)
 
 
 @pytest.mark.parametrize("name", ["s-1.fits", "d10-1.fits", "f-1.fits"])

@@ -74,8 +74,9 @@ def test_folders_and_the_log_are_safe_at_the_end(tmp_path: Path) -> None:
     assert [name for name in of_log if name in WRITES | SYNCS][-1] in SYNCS
 
 
-def test_whoever_does_not_wait_may_lose_products(tmp_path: Path) -> None:
-    quick = replace(CASES["plain"], options=(*CASES["plain"].options, "--no-sync"))
+@pytest.mark.parametrize("name", ["plain", "mask"])
+def test_whoever_does_not_wait_may_lose_products(tmp_path: Path, name: str) -> None:
+    quick = replace(CASES[name], options=(*CASES[name].options, "--no-sync"))
     sweep, calls = calls_of(quick, tmp_path / "quick")
     torn, _, named = spoilt_by_power_cuts(calls)
     assert torn == named == {str(sweep.out / product) for product in sweep.products}
