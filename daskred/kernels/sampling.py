@@ -95,7 +95,7 @@ def hot_rows(shape: tuple[int, int], rows: slice, n_frames: int = 1) -> slice:
 
     Examples
     --------
-    >>> hot_rows((2048, 2048), slice(6, 20)), hot_rows((2048, 2048), slice(6, 20), 128)
+    >>> hot_rows((2048, 2048), slice(6, 20)), hot_rows((2048, 2048), slice(6, 20), 64)
     (slice(2, None, 4), slice(2, None, 8))
     """
     height, width = shape
