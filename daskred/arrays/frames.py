@@ -1,7 +1,8 @@
 """The graph of what is done frame by frame: looks, levels, and calibrated frames.
 
-One task takes a block of whole frames. Calibrated frames pass the steps band by band when they are
-written, or made into arrays; see `daskred.arrays.calibrated`.
+One task takes a block of whole frames; what is asked of them, and done to them, stands together,
+which makes the file a little longer than others. Calibrated frames pass the steps band by band when
+they are written, or made into arrays; see `daskred.arrays.calibrated`.
 """
 
 from __future__ import annotations
