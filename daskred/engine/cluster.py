@@ -48,7 +48,8 @@ def connect(address: str) -> Any:
             f"--scheduler {address}: no dask scheduler answers there: {error}"
         ) from error
     # What it would say of a lost scheduler is said once, in plain words, by the pool.
-    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
+    for name in ("distributed.client", "distributed.batched"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     return client
 
 
