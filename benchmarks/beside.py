@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 
 from benchmarks.harness import Contestant, Result, Settings, compete, run_process
 from benchmarks.night import daskred
@@ -31,16 +33,26 @@ def run(settings: Settings) -> list[Result]:
     night = simulated(settings, side, n_each, n_science)
     camera = settings.folder / "camera.toml"
     camera.write_text(CAMERA)
-    out = settings.folder / "beside"
-
-    def once(options: tuple[str, ...]) -> None:
-        run_process(daskred(night, out, "--camera", str(camera), *options))
-
-    contestants = [
-        Contestant(name, partial(once, options), partial(fresh, night, out))
-        for name, options in OPTIONS.items()
-    ]
     case = f"{n_each} + {n_each} + {n_each} + {n_science} frames of {side}x{side}"
-    results = compete("beside", case, contestants, settings)
+    variants = {n: ("--camera", str(camera), *options) for n, options in OPTIONS.items()}
+    return runs_beside("beside", case, night, variants, settings)
+
+
+def runs_beside(
+    benchmark: str,
+    case: str,
+    night: Path,
+    variants: Mapping[str, Sequence[str]],
+    settings: Settings,
+) -> list[Result]:
+    """Time whole runs of a night, in turn, with the options of each variant."""
+    out = settings.folder / benchmark
+    contestants = [
+        Contestant(
+            name, partial(run_process, daskred(night, out, *options)), partial(fresh, night, out)
+        )
+        for name, options in variants.items()
+    ]
+    results = compete(benchmark, case, contestants, settings)
     shutil.rmtree(out, ignore_errors=True)
     return results

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 
+from benchmarks.beside import CAMERA
 from benchmarks.harness import MB, Result, Settings, peak_memory, python
 from benchmarks.night import daskred
 from benchmarks.nights import simulated
@@ -23,12 +24,6 @@ WORDS = (
     *(("reduce", "--compress", packing) for packing in ("gzip", "rice", "lossless")),
     *(("reduce", "--interpolate"), ("characterize",), ("mask",)),
 )
-CAMERA = """
-[[amplifier]]
-data = "[1:NAXIS1,1:NAXIS2]"
-gain_e_per_adu = 1.6
-read_noise_e = 8.0
-"""
 
 
 def run(settings: Settings) -> list[Result]:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
-from functools import partial
-
-from benchmarks.harness import Contestant, Result, Settings, compete, run_process
-from benchmarks.night import daskred
-from benchmarks.nights import fresh, simulated
+from benchmarks.beside import runs_beside
+from benchmarks.harness import Result, Settings
+from benchmarks.nights import simulated
 
 
 def run(settings: Settings) -> list[Result]:
@@ -23,16 +20,6 @@ def run(settings: Settings) -> list[Result]:
 
 def _night(settings: Settings, side: int, n_each: int, n_science: int) -> list[Result]:
     night = simulated(settings, side, n_each, n_science)
-    out = settings.folder / "safe"
-
-    def once(*options: str) -> None:
-        run_process(daskred(night, out, *options))
-
-    contestants = [
-        Contestant(name, partial(once, option), partial(fresh, night, out))
-        for name, option in (("not safe", "--no-sync"), ("safe", "--sync"))
-    ]
     case = f"{n_each} + {n_each} + {n_each} + {n_science} frames of {side}x{side}"
-    results = compete("safe", case, contestants, settings)
-    shutil.rmtree(out, ignore_errors=True)
-    return results
+    variants = {"not safe": ("--no-sync",), "safe": ("--sync",)}
+    return runs_beside("safe", case, night, variants, settings)
