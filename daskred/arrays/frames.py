@@ -48,8 +48,7 @@ TASK_PIXELS = 2**23
 
 def frames_in(n_pixels: int, frames: Sequence[Frame], n_parts: int) -> int:
     """Return how many frames have so many pixels, at least one, and make so many parts."""
-    of_frame = sum(image.n_pixels for image in frames[0].images)
-    return max(1, min(n_pixels // of_frame, -(-len(frames) // n_parts)))
+    return max(1, min(n_pixels // frames[0].n_pixels, -(-len(frames) // n_parts)))
 
 
 def frame_tasks(

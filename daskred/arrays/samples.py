@@ -27,7 +27,6 @@ class Samples:
 
     def __init__(self, shapes: Sequence[tuple[int, int]]) -> None:
         self._shapes = shapes
-        self._strips = [strips_of(shape, len(shapes)) for shape in shapes]
         self._found: list[NDArray[Any]] = []  # of the image whose bands come
         self._raw: list[NDArray[Any]] = []
         self._calibrated: list[NDArray[Any]] = []
@@ -52,9 +51,9 @@ class Samples:
 
     def add_calibrated(self, number: int, first_row: int, band: NDArray[Any]) -> None:
         """Take from a band of an image as it comes out; bands come in their order."""
-        shape, strips = self._shapes[number], self._strips[number]
-        if (sample := picked_sample(shape).of(band, first_row)).size:
-            self._calibrated.append(sample)
+        shape = self._shapes[number]
+        self._calibrated.append(picked_sample(shape).of(band, first_row))
+        strips = strips_of(shape, len(self._shapes))
         rows = scratch("strips", strips.shape, "f4")
         strips.copy(band, first_row, rows)
         if first_row + len(band) == shape[0]:

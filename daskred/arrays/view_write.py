@@ -114,8 +114,7 @@ def write_frames(
         nobody has worked on know theirs.
     options
         How products are packed, whose name they bear, and whether they are made safe from power
-        cuts; as `calibrate` was told where None and
-        nobody has worked on the frames.
+        cuts; as `calibrate` was told where None and nobody has worked on the frames.
 
     Returns
     -------

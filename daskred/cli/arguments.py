@@ -95,7 +95,7 @@ def _help(option: Option) -> str:
     default = option.default
     shown = (
         ""
-        if default in (None, False, ()) or default is True
+        if option.is_switch or default in (None, 0, ())
         else f" ({default:g})"
         if isinstance(default, float)
         else f" ({default})"

@@ -228,6 +228,11 @@ class Frame:
         return replace(self, kind=kind, reason=reason)
 
     @property
+    def n_pixels(self) -> int:
+        """Number of raw pixels of all images."""
+        return sum(image.n_pixels for image in self.images)
+
+    @property
     def basename(self) -> str:
         """The file's name without its folder."""
         return PurePath(self.path).name

@@ -123,7 +123,7 @@ class Needs:
 _LEVEL_BYTES = {"mode": 0, "exact-mode": 48}
 
 
-def needs_of(options: Options, scaled_darks: bool) -> Needs:
+def needs_of(options: Options, scaled_darks: bool, measured_bytes: int = 0) -> Needs:
     """Return what options need memory for."""
     steps = whole_steps(options)
     beside = options.mask or options.uncertainty or bool(steps)
@@ -135,13 +135,14 @@ def needs_of(options: Options, scaled_darks: bool) -> Needs:
         level_bytes=_LEVEL_BYTES.get(options.normalize, 24),
         beside_bytes=10 * beside + 24 * options.uncertainty + of_steps,
         packing_bytes=4 * itemsize * (options.compress in ("rice", "lossless")),
+        measured_bytes=measured_bytes,
         plain=options.plain_median,
     )
 
 
 def _largest(frames: Sequence[Frame]) -> int:
     """Return the number of pixels of the largest frame."""
-    return max((sum(i.n_pixels for i in frame.images) for frame in frames), default=0)
+    return max((frame.n_pixels for frame in frames), default=0)
 
 
 def _of_worker(frames: Sequence[Frame], needs: Needs) -> int:

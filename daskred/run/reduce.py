@@ -384,12 +384,10 @@ def plan_memory(
         max((len(master.inputs) for master in plan.masters), default=1),
         1 if on_cluster else workers_of(options).number,
         options.memory or (_ROOMY_BYTES if on_cluster else None),
-        replace(
-            needs_of(
-                options,
-                any(correction.dark_scale != 1 or correction.terms for correction in corrections),
-            ),
-            measured_bytes=measured_bytes,
+        needs_of(
+            options,
+            any(correction.dark_scale != 1 or correction.terms for correction in corrections),
+            measured_bytes,
         ),
     )
 

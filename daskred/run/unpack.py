@@ -26,12 +26,11 @@ def _unpack_frames(
             check_guard(guard)
             unpacked.append(unpack(frame, target))
             check_guard(guard)
-        except FrameError as error:
+        except BaseException as error:
             remove(target)
+            if not isinstance(error, FrameError):
+                raise
             unpacked.append(error)
-        except BaseException:
-            remove(target)
-            raise
     return unpacked
 
 
