@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -31,6 +31,14 @@ def tasks(*works: object) -> list[Task]:
     ]
 
 
+def ends(function: Callable[..., None], *arguments: object) -> bool:
+    """Call a function that may never end."""
+    caller = threading.Thread(target=function, args=arguments, daemon=True)
+    caller.start()
+    caller.join(30)
+    return not caller.is_alive()
+
+
 def test_an_error_ends_a_run_though_another_task_hangs(woken: threading.Event) -> None:
     def full() -> None:
         raise OSError(errno.ENOSPC, "No space left on device", "a product")
@@ -44,10 +52,7 @@ def test_an_error_ends_a_run_though_another_task_hangs(woken: threading.Event) -
         except OSError as error:
             ended.append(error)
 
-    runner = threading.Thread(target=run, daemon=True)
-    runner.start()
-    runner.join(30)
-    assert not runner.is_alive()
+    assert ends(run)
     assert [error.filename for error in ended] == ["a product"]
 
 
@@ -70,10 +75,7 @@ def test_a_task_that_ends_as_it_is_given_up_leaves_no_thread_waiting(
     threading.Timer(0.1, woken.set).start()
     pool.give_up(future)
     assert isinstance(future.exception(10), WorkerDiedError) or future.result(0)
-    closer = threading.Thread(target=pool.close, args=(False,), daemon=True)
-    closer.start()
-    closer.join(10)
-    assert not closer.is_alive()
+    assert ends(pool.close, False)
 
 
 def test_whoever_is_interrupted_does_not_wait_for_each_thread(woken: threading.Event) -> None:
@@ -87,7 +89,4 @@ def test_whoever_is_interrupted_does_not_wait_for_each_thread(woken: threading.E
         pool.submit(task, frozenset())
     for _ in range(20):
         assert begun.acquire(timeout=10)
-    closer = threading.Thread(target=pool.close, args=(True,), daemon=True)
-    closer.start()
-    closer.join(30)
-    assert not closer.is_alive()
+    assert ends(pool.close, True)
