@@ -58,11 +58,12 @@ def wait_for(condition: Callable[[], object], process: subprocess.Popen[str] | N
 
 
 def children(pid: int) -> list[int]:
-    try:
-        text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    except OSError:
-        return []
-    return [int(one) for one in text.split()]
+    """Return the processes that a process has started, from whichever of its threads."""
+    found: list[int] = []
+    with contextlib.suppress(OSError):
+        for path in Path(f"/proc/{pid}/task").glob("*/children"):
+            found += map(int, path.read_text().split())
+    return found
 
 
 @contextlib.contextmanager

@@ -77,6 +77,7 @@ class _Attempt:
 
     task: Task
     n_deaths: int = 0
+    n_late: int = 0  # how often it took too long, and its worker was ended for it
     suspect: bool = False
     elsewhere: bool = False  # whether another worker could not read what it reads
     avoid: frozenset[str] = frozenset()
@@ -186,7 +187,11 @@ class Executor:
             for future, attempt in list(flying.items()):
                 if attempt.deadline <= now:
                     self._pool.give_up(future)
-                    flying[future] = replace(attempt, deadline=now + self._time_limit_s)
+                    flying[future] = replace(
+                        attempt,
+                        n_late=attempt.n_late + 1,
+                        deadline=now + self._time_limit_s,
+                    )
 
     def _elsewhere(self, attempt: _Attempt, worker: str) -> _Attempt | None:
         """Return an attempt by another worker than one; None where there is none, or was one."""
@@ -214,16 +219,24 @@ class Executor:
             )
             parts = attempt.task.parts() if n_deaths or not together else []
             if parts:
-                suspects.extend(replace(again, task=part, n_deaths=0) for part in parts)
+                suspects.extend(replace(again, task=part, n_deaths=0, n_late=0) for part in parts)
             elif n_deaths < MOST_DEATHS:
                 suspects.append(again)
             elif attempt.task.items:
-                yield attempt.task, [FrameError(attempt.task.paths[0], _FATAL)]
+                yield attempt.task, [FrameError(attempt.task.paths[0], self._fate(attempt))]
             else:
                 raise RunError(
-                    f"stopped: a task {_FATAL}, perhaps for want of memory; what is done stays,"
-                    " the same command goes on from there; --memory and --workers ask for less"
+                    f"stopped: a task {self._fate(attempt)}, perhaps for want of memory; what is"
+                    " done stays, the same command goes on from there; --memory and --workers ask"
+                    " for less"
                 )
+
+    def _fate(self, attempt: _Attempt) -> str:
+        """Return what became of a task that is given up."""
+        if attempt.n_late >= MOST_DEATHS:
+            limit = f"{self._time_limit_s:g} s, the time limit of a task"
+            return f"took longer than {limit}, {MOST_DEATHS} times; --time-limit allows more"
+        return f"ended every worker that took it, {MOST_DEATHS} times"
 
     def close(self, at_once: bool = False) -> None:
         """Let the workers go."""
@@ -235,9 +248,6 @@ class Executor:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         # Nobody waits for work that nobody wants any more.
         self.close(at_once=kind is not None)
-
-
-_FATAL = f"ended every worker that took it, {MOST_DEATHS} times"
 
 
 def _has_errors(task: Task, result: Any) -> bool:

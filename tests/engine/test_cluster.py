@@ -11,7 +11,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -23,32 +22,8 @@ from daskred.engine.task import Task
 from daskred.products.log import read_log
 from daskred.run.cluster import check_workers
 from tests import processes
+from tests.cluster import WORKER, Cluster
 from tests.conftest import NightMaker, tree
-
-WORKER = ("worker", "--nthreads", "1", "--no-dashboard", "--death-timeout", "60")
-
-
-class Cluster:
-    """A scheduler and workers, each a process of dask's own command line."""
-
-    def __init__(self, folder: Path) -> None:
-        self.file = folder / "scheduler.json"
-        self.folder = folder
-        self.stack = ExitStack()
-        self.scheduler = self._start(
-            "scheduler", "--port", "0", "--no-dashboard", "--host", "127.0.0.1"
-        )
-        self.workers: list[subprocess.Popen[str]] = []
-        assert processes.wait_for(self.file.exists, self.scheduler)
-
-    def _start(self, *arguments: str) -> subprocess.Popen[str]:
-        options = ("--scheduler-file", str(self.file))
-        return self.stack.enter_context(processes.dask_process(*arguments, *options))
-
-    def add_worker(self, *options: str) -> subprocess.Popen[str]:
-        own = ("--local-directory", str(self.folder / f"worker-{len(self.workers)}"))
-        self.workers.append(self._start(*WORKER, *own, *options))
-        return self.workers[-1]
 
 
 @pytest.fixture
@@ -239,14 +214,19 @@ daskred.arrays.frames._written = poisoned
 
 
 @pytest.mark.parametrize(
-    ("how", "options"),
+    ("how", "options", "fate"),
     [
-        ("os.kill(os.getpid(), signal.SIGKILL)", ()),
-        ("time.sleep(1000)", ("--time-limit", "1")),
+        ("os.kill(os.getpid(), signal.SIGKILL)", (), "ended every worker"),
+        ("time.sleep(1000)", ("--time-limit", "1"), "took longer than 1 s"),
     ],
 )
 def test_a_frame_that_ends_or_holds_every_worker_is_given_up_by_name(
-    cluster: Cluster, make_night: NightMaker, tmp_path: Path, how: str, options: tuple[str, ...]
+    cluster: Cluster,
+    make_night: NightMaker,
+    tmp_path: Path,
+    how: str,
+    options: tuple[str, ...],
+    fate: str,
 ) -> None:
     make_night.standard(n_science=5)
     script = tmp_path / "poison.py"
@@ -259,7 +239,7 @@ def test_a_frame_that_ends_or_holds_every_worker_is_given_up_by_name(
     assert status == 1, told
     lost = [record for record in read_log(out) if record["event"] == "left out"]
     assert [record["name"] for record in lost] == ["s-2.fits"]
-    assert "ended every worker" in lost[0]["reason"]
+    assert fate in lost[0]["reason"]
     assert sorted(path.name for path in out.glob("s-*")) == [f"s-{n}c.fits" for n in (0, 1, 3, 4)]
 
 

@@ -212,6 +212,7 @@ def test_a_frame_that_hangs_is_tried_again_and_given_up_by_name(
     )
     summary = run_forked(night, tmp_path / "always", options)
     assert [entry.name for entry in summary.failed] == ["s-2.fits"]
+    assert "took longer than 0.6 s" in summary.failed[0].reason
     assert len(summary.science) == 4
 
 
