@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ import daskred.arrays.frames
 from daskred import Options, RunError, open_night, reduce_night, simulate
 from daskred.products.log import LOG_NAME, read_log
 from tests import processes
+from tests.cluster import Cluster
 from tests.conftest import NightMaker, tree
 
 # `DASKRED_KILLS=400 pytest tests/faults/test_kills.py` kills more often.
@@ -30,35 +32,68 @@ N_KILLS = int(os.environ.get("DASKRED_KILLS", "24"))
 
 def product_paths(out: Path) -> list[Path]:
     """Return what bears a product's name; other names may vanish at any moment."""
-    return [path for path in out.rglob("*.fits") if not path.name.startswith(".")]
+    return [path for path in out.rglob("*.fits*") if not path.name.startswith(".")]
 
 
 def products(out: Path) -> dict[str, bytes]:
     return {str(path.relative_to(out)): path.read_bytes() for path in product_paths(out)}
 
 
+CONFIGURATIONS: dict[str, tuple[str, ...]] = {
+    "plain": (),
+    "threads": ("--threads",),
+    "one worker": ("--workers", "1", "--no-sync"),
+    "planes": ("--mask", "--uncertainty"),
+    "double precision": ("--dtype", "float64", "--normalize", "exact-mode"),
+    "clipped": ("--combine", "clipped-mean", "--counts"),
+    "low tiles": ("--tile-rows", "7"),
+    "interpolated": ("--interpolate", "--mask"),
+    "gzip": ("--compress", "gzip"),
+    "lossless": ("--compress", "lossless"),
+    "zipped": ("--threads", "--workers", "2"),
+    "cluster": (),
+}
+
+
+@pytest.fixture(scope="module")
+def brief_night(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("nights") / "brief"
+    simulate(folder, shape=(96, 120), n_darks=5, n_flats=5, n_science=80, seed=6)
+    return folder
+
+
+@pytest.mark.parametrize("name", list(CONFIGURATIONS))
 def test_a_kill_at_any_moment_costs_nothing_but_time(
-    long_night: Path, tmp_path: Path, long_products: dict[str, bytes]
+    brief_night: Path, tmp_path: Path, name: str
 ) -> None:
-    out = tmp_path / "out"
-    start = time.monotonic()
-    assert processes.run("reduce", long_night, "-o", out)[0] == 0
-    whole = time.monotonic() - start
-    rng = random.Random(1)
-    n_products: set[int] = set()
-    for number in range(N_KILLS):
-        if number % 3 == 0:
-            shutil.rmtree(out, ignore_errors=True)
-        process = processes.start("reduce", long_night, "-o", out)
-        time.sleep(rng.uniform(0.1, 1.1) * whole)
-        processes.kill_group(process)
-        found = products(out)
-        n_products.add(len(found))
-        assert found.items() <= long_products.items()  # none is torn
-    assert len(n_products) > 3  # the kills came at different stages
-    status, told = processes.run("reduce", long_night, "-o", out)
-    assert status == 0, told
-    assert tree(out) == long_products
+    night, quiet, out = tmp_path / "night", tmp_path / "quiet", tmp_path / "out"
+    shutil.copytree(brief_night, night)
+    if name == "zipped":
+        for path in sorted(night.rglob("*.fits"))[::3]:
+            path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes(), 1))
+            path.unlink()
+    with ExitStack() as stack:
+        options = CONFIGURATIONS[name]
+        if name == "cluster":
+            cluster = Cluster(tmp_path)
+            stack.enter_context(cluster.stack)
+            cluster.add_worker()
+            options = ("--scheduler", str(cluster.file))
+        start = time.monotonic()
+        assert processes.run("reduce", night, "-o", quiet, *options)[0] == 0
+        whole = time.monotonic() - start
+        expected = tree(quiet)
+        rng = random.Random(name)
+        for number in range(max(N_KILLS // len(CONFIGURATIONS), 1)):
+            if number % 3 == 0:
+                shutil.rmtree(out, ignore_errors=True)
+            process = processes.start("reduce", night, "-o", out, *options)
+            time.sleep(rng.uniform(0.1, 1.1) * whole)
+            processes.kill_group(process)
+            assert products(out).items() <= expected.items()  # none is torn
+        status, told = processes.run("reduce", night, "-o", out, *options)
+        assert status == 0, told
+        assert tree(out) == expected
 
 
 @pytest.mark.parametrize(
