@@ -45,9 +45,13 @@ def kill_group(process: subprocess.Popen[str]) -> None:
     process.communicate()
 
 
-def wait_for(condition: Callable[[], object], process: subprocess.Popen[str] | None = None) -> bool:
+def wait_for(
+    condition: Callable[[], object],
+    process: subprocess.Popen[str] | None = None,
+    deadline_s: float = DEADLINE_S,
+) -> bool:
     """Wait until something is true; False where a process ended before."""
-    end = time.monotonic() + DEADLINE_S
+    end = time.monotonic() + deadline_s
     while time.monotonic() < end:
         if condition():
             return True

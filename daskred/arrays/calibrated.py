@@ -227,7 +227,7 @@ class Calibrated:
 def _variance(band: Band, recipe: Recipe, number: int, first_row: int) -> NDArray[Any]:
     """Return the variance of the pixels of a band before they pass the steps."""
     above, dtype = band.pixels, band.out.dtype
-    if band.masters.zero is not None and not recipe.readout.is_above_bias:
+    if band.masters.zero is not None:
         above = scratch("signal above bias", above.shape, dtype)
         np.subtract(band.pixels, band.masters.zero, out=above, casting="same_kind")
     out = scratch("variance", above.shape, dtype)

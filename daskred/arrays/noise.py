@@ -9,10 +9,15 @@ from numpy.typing import NDArray
 
 from daskred.arrays.masterfiles import Masters
 from daskred.arrays.masters import MasterLevel
-from daskred.kernels.noise import combined_part, noise_terms, signal_variance
+from daskred.kernels.noise import combined_rounding, noise_terms, signal_variance
+from daskred.kernels.reject import Method, Rejection
+from daskred.kernels.spread import combined_part
+from daskred.model.plan import MasterKind
 from daskred.model.readout import Readout
 
 Pixels = NDArray[np.float64]
+# Between these parts of a pixel's variance that do not come from light, all others follow.
+_PARTS = np.linspace(0, 1, 65)
 
 
 @dataclass(frozen=True)
@@ -21,9 +26,11 @@ class MasterNoise:
 
     Parameters
     ----------
+    kind
+        Of the master: bias frames have no light, and flats are divided by their levels.
     readout
         Tells gain and read noise.
-    method
+    method, rejection
         How frames are combined.
     zero
         The master above which a pixel's signal makes noise, or None where that is zero, or where
@@ -38,8 +45,10 @@ class MasterNoise:
         Of flats, the masters that are subtracted.
     """
 
+    kind: MasterKind
     readout: Readout
-    method: str
+    method: Method
+    rejection: Rejection
     zero: Masters | None = None
     levels: tuple[float, ...] = ()
     level: MasterLevel = field(default_factory=MasterLevel)
@@ -47,7 +56,12 @@ class MasterNoise:
     dark: Masters | None = None
 
     def sigma(
-        self, value: Pixels, n_used: NDArray[np.uint16], number: int, first_row: int
+        self,
+        value: Pixels,
+        n_used: NDArray[np.uint16],
+        n_rejected: NDArray[np.uint16],
+        number: int,
+        first_row: int,
     ) -> NDArray[np.float32]:
         """Return one standard deviation of a band of the master.
 
@@ -55,55 +69,135 @@ class MasterNoise:
         ----------
         value
             The master's pixels, of a flat divided by its level.
-        n_used
-            Of how many frames each is made.
+        n_used, n_rejected
+            Of how many frames each is made, and how many were left out.
         number, first_row
             Of the image, and of the band's first row in it.
         """
-        part = combined_part(self.method, n_used)
+        if self.kind == "flat":
+            return self._sigma_of_flat(value, n_used, n_rejected, number, first_row)
+        mean = value / np.maximum(n_used, 1) if self.method == "sum" else value
+        above = self._above_zero(mean, number, first_row)
+        single = self._variance(above, number, first_row, rounded=False)
+        variance = single * self._part(n_used, n_rejected, mean, single)
+        combining = self.method, self.rejection
+        variance += combined_rounding(single, n_used, combining, self.readout, number, first_row)
+        if self.method == "sum":
+            variance *= n_used.astype("f8") ** 2
+        return _root(variance)
+
+    def _above_zero(self, value: Pixels, number: int, first_row: int) -> Pixels:
+        """Return how much light, and dark current, pixels hold."""
+        if self.kind == "bias" or (self.zero is None and not self.readout.is_above_bias):
+            return np.zeros_like(value)
+        return np.asarray(value - self._band(self.zero, value, number, first_row))
+
+    def _part(
+        self,
+        n_used: NDArray[np.uint16],
+        n_rejected: NDArray[np.uint16],
+        value: Pixels,
+        single: Pixels,
+    ) -> Pixels:
+        """Return the variance of what values combine to over that of one; of a sum, of its mean."""
+        n_good = n_used + n_rejected
+        part = np.full(n_used.shape, np.nan)
+        for n in np.unique(n_good[n_used > 0]).tolist():
+            where = n_good == n
+            ratio = np.abs(value[where]) / np.sqrt(single[where])
+            part[where] = combined_part(self.method, self.rejection, n, n_used[where], ratio)
         if self.weights:
             w = np.array(self.weights)
             # A weighted mean is as good as one of fewer frames.
-            part = part * float(len(w) * (w**2).sum() / w.sum() ** 2)
+            part *= len(w) * (w**2).sum() / w.sum() ** 2
+        return part
+
+    def _sigma_of_flat(
+        self,
+        value: Pixels,
+        n_used: NDArray[np.uint16],
+        n_rejected: NDArray[np.uint16],
+        number: int,
+        first_row: int,
+    ) -> NDArray[np.float32]:
         zeros = np.zeros_like(value)
-        if not self.levels:
-            mean = value / np.maximum(n_used, 1) if self.method == "sum" else value
-            above = mean - self._band(self.zero, value, number, first_row)
-            if self.zero is None and not self.readout.is_above_bias:
-                above = zeros
-            return _root(part * self._variance(above, number, first_row))
-        first = float(np.mean(1 / np.array(self.levels)))
-        second = float(np.mean(1 / np.array(self.levels) ** 2))
         dark = self._band(self.dark, value, number, first_row)
-        current = np.maximum(dark - self._band(self.zero, value, number, first_row), 0.0)
-        if self.zero is None and not self.readout.is_above_bias:
-            current = zeros
-        floor = self._variance(zeros, number, first_row)
+        current = zeros
+        if self.zero is not None or self.readout.is_above_bias:
+            current = np.maximum(dark - self._band(self.zero, value, number, first_row), 0.0)
+        floor = self._variance(current, number, first_row)
         level = self.level.of(number, first_row, value.shape)
         lit = value * level
         if self.method == "sum":
             lit = lit / np.maximum(n_used, 1)
-        photons = self._variance(lit, number, first_row) - floor
-        variance = part * (second * self._variance(current, number, first_row) + first * photons)
+        photons = self._variance(lit, number, first_row) - self._variance(zeros, number, first_row)
+        single = self._of_quotients(floor, photons)
+        variance = single * self._part(n_used, n_rejected, lit, single)
         # The master dark is the same in every flat, so that nothing averages its noise.
-        variance += second * self._band(self.dark, value, number, first_row, "UNCERT")
+        inverse_square = float(np.mean(1 / np.array(self.levels) ** 2))
+        variance += inverse_square * self._band(self.dark, value, number, first_row, "UNCERT")
+        if self.method == "sum":
+            variance *= n_used.astype("f8") ** 2
         # The level itself is as uncertain as a median of all pixels.
-        variance += value**2 * (np.pi / 2 * self._typical(first, second) / self._n_pixels)
+        typical = self._typical()
+        variance += (value * level) ** 2 * (np.pi / 2 * typical / self._n_pixels)
         return _root(variance / level**2)
 
-    def _typical(self, first: float, second: float) -> float:
+    def _of_quotients(self, floor: Pixels, photons: Pixels) -> Pixels:
+        """Return the variance of a quotient as all together have it: flats are not equally bright.
+
+        Parameters
+        ----------
+        floor
+            The variance of a pixel without light, ADU squared.
+        photons
+            What one unit of light adds, over the level of a flat.
+        """
+        levels = np.array(self.levels)
+        if self.weights:
+            w = np.array(self.weights)
+            shares = w**2 / (w**2).sum()
+            return np.asarray(
+                floor * (shares / levels**2).sum() + photons * (shares / levels).sum()
+            )
+        first, second = np.mean(1 / levels), np.mean(1 / levels**2)
+        if self.method not in ("median", "lower-median"):
+            return np.asarray(second * floor + first * photons)
+        # Values that scatter little gather round the median: its variance follows from the mean
+        # of their densities there, which are one over their deviations.
+        sums = (
+            np.mean(
+                1
+                / np.sqrt(
+                    _PARTS[:, np.newaxis] / second / levels**2
+                    + (1 - _PARTS[:, np.newaxis]) / first / levels
+                ),
+                axis=1,
+            )
+            ** -2.0
+        )
+        whole = second * floor + first * photons
+        return np.asarray(whole * np.interp(second * floor / whole, _PARTS, sums))
+
+    def _typical(self) -> float:
         """Return the variance of a pixel of the master whose response is that of most."""
         terms = [noise_terms(amplifier, self.readout) for amplifier in self.readout.amplifiers]
         floor, slope = np.mean(terms, axis=0).tolist()
-        part = float(combined_part(self.method, len(self.levels)))
-        return float(part * (second * floor + first * slope * self.level.whole))
+        n = len(self.levels)
+        single = self._of_quotients(np.array([floor]), np.array([slope * self.level.whole]))
+        level = np.array([self.level.whole])
+        used = np.array([n], "u2")
+        return float(self._part(used, np.zeros(1, "u2"), level, single)[0] * single[0])
 
     @property
     def _n_pixels(self) -> int:
         return sum(shape[0] * shape[1] for shape in self.readout.shapes)
 
-    def _variance(self, signal: Pixels, number: int, first_row: int) -> Pixels:
-        return signal_variance(signal, self.readout, number, first_row).astype("f8")
+    def _variance(
+        self, signal: Pixels, number: int, first_row: int, rounded: bool = True
+    ) -> Pixels:
+        found = signal_variance(signal, self.readout, number, first_row, rounded=rounded)
+        return found.astype("f8")
 
     def _band(
         self,

@@ -232,7 +232,7 @@ def master_of_frames(
         layer[graph.level] = (level_work, *(key for tiles in all_tiles for _, key in tiles))
     if options.uncertainty:
         graph.noise = ("noise", token)
-        noise_work = partial(noise_of_master, readout, options.combine)
+        noise_work = partial(noise_of_master, kind, readout, (options.combine, options.rejection))
         known = ("options", token, number)
         layer[graph.noise] = (noise_work, known, graph.level, zeros, masters if flat else None)
     return graph.labelled()

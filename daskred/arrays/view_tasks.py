@@ -21,6 +21,7 @@ from daskred.arrays.masters import (
 from daskred.arrays.noise import MasterNoise
 from daskred.arrays.sources import ArraySource
 from daskred.arrays.tiles import Stack, Tile
+from daskred.kernels.reject import Method, Rejection
 from daskred.model.errors import FrameError, FramesError
 from daskred.model.frame import Frame
 from daskred.model.mask import NO_DATA
@@ -120,13 +121,14 @@ def plane_of_master(
         return np.array(arrays[1 if name == "n_used" else 2])
     divided = (level or MasterLevel()).divide(value, number, first_row)
     if name == "uncertainty" and noise:
-        return noise.sigma(divided.astype("f8"), arrays[1], number, first_row)
+        return noise.sigma(divided.astype("f8"), arrays[1], arrays[2], number, first_row)
     return divided.astype(dtype)
 
 
 def noise_of_master(
+    kind: MasterKind,
     readout: Readout,
-    method: str,
+    combining: tuple[Method, Rejection],
     options: dict[str, Any],
     level: MasterLevel | None,
     zero: MasterArrays | None,
@@ -134,9 +136,11 @@ def noise_of_master(
 ) -> MasterNoise:
     """Return what tells the uncertainty of the pixels of a master."""
     return MasterNoise(
+        kind=kind,
         readout=readout,
-        method=method,
-        zero=None if readout.is_above_bias else zero,
+        method=combining[0],
+        rejection=combining[1],
+        zero=zero,
         levels=tuple(options.get("levels", ())),
         level=level or MasterLevel(),
         weights=tuple(options.get("weights", ())),

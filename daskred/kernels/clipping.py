@@ -36,11 +36,14 @@ class RejectionEntry:
         Its limits below and above, where nobody gives any.
     most
         The largest limit that makes sense.
+    relative
+        Whether limits are parts of the value.
     """
 
     interval: Interval
     usual: tuple[float, float] = (3.0, 3.0)
     most: float = math.inf
+    relative: bool = False
 
 
 def inside(

@@ -7,56 +7,21 @@ noise is known, and so is its variance.
 from __future__ import annotations
 
 import math
-from functools import lru_cache
-from math import lgamma
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from daskred.kernels.reject import Method, Rejection
 from daskred.kernels.scratch import scratch
+from daskred.kernels.spread import median_factor, overscan_rounding, rounding_variance
 from daskred.model.readout import Amplifier, Overscan, Readout, Section
 
 Pixels = NDArray[np.floating[Any]]
-# With more values the variance of a median is within 0.3 % of its limit.
-_MANY = 300
-
-
-@lru_cache(maxsize=4096)
-def median_factor(n: int) -> float:
-    """Return the variance of a median of n Gaussian values over that of their mean.
-
-    pi/2 for many; for few, by integrating over the order statistics.
-
-    Examples
-    --------
-    >>> median_factor(1), median_factor(2), round(median_factor(3), 4), round(median_factor(4), 4)
-    (1.0, 1.0, 1.346, 1.1928)
-    """
-    if n <= 2:
-        return 1.0
-    if n > _MANY:
-        return float(np.pi / 2)
-    from scipy.special import log_ndtr
-
-    half = (n - 1) // 2
-    log_c = lgamma(n + 1) - 2 * lgamma(half + 1)
-    reach = 10 / math.sqrt(n)
-    x, step = np.linspace(-reach, reach, 801, retstep=True)
-    if n % 2:
-        weight = np.exp(log_c + _log_density(x) + half * (log_ndtr(x) + log_ndtr(-x)))
-        return float(n * (weight * x**2).sum() * step)
-    # The lower middle value and its distance from the upper one, by the midpoint rule.
-    gap_step = reach / 800
-    gaps = (np.arange(800) + 0.5) * gap_step
-    lower, gap = x[:, np.newaxis], gaps[np.newaxis, :]
-    log_weight = log_c + _log_density(lower) + half * log_ndtr(lower)
-    log_weight = log_weight + _log_density(lower + gap) + half * log_ndtr(-lower - gap)
-    return float(n * (np.exp(log_weight) * (lower + gap / 2) ** 2).sum() * step * gap_step)
-
-
-def _log_density(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    return -(x**2) / 2 - math.log(2 * math.pi) / 2
+# Of numbers that are rounded to whole ones.
+_ROUNDED = 1 / 12
+# The mean of so many pixels scatters less than any number is rounded.
+_MANY = 256
 
 
 def knows_noise(readout: Readout) -> bool:
@@ -66,39 +31,94 @@ def knows_noise(readout: Readout) -> bool:
     )
 
 
-def overscan_part(amplifier: Amplifier, overscan: Overscan | None) -> float:
-    """Return the variance of an amplifier's overscan level over that of one pixel's read noise.
+class OverscanLevel(NamedTuple):
+    """Of what the level of an overscan is made.
+
+    Parameters
+    ----------
+    statistic
+        ``median`` or ``mean``.
+    n_pixels
+        Of how many pixels; of a curve, of how many that are as good.
+    part
+        The level's variance over that of so many pixels: a curve averages it.
+    """
+
+    statistic: Method
+    n_pixels: int
+    part: float = 1.0
+
+
+def overscan_level(amplifier: Amplifier, overscan: Overscan | None) -> OverscanLevel | None:
+    """Return of what an amplifier's overscan level is made; None where there is none.
 
     Examples
     --------
     >>> from daskred.model.readout import parse_section, whole
     >>> strip = parse_section("[11:30,1:8]")
     >>> amplifier = Amplifier("", 0, parse_section("[1:10,1:8]"), (strip,), 0, whole((8, 10)))
-    >>> overscan_part(amplifier, Overscan("mean"))
-    0.05
+    >>> overscan_level(amplifier, Overscan("mean"))
+    OverscanLevel(statistic='mean', n_pixels=20, part=1.0)
     """
     if overscan is None or not amplifier.overscan:
-        return 0.0
+        return None
     data, strips = amplifier.data, amplifier.overscan
     beside = strips[0].lies_beside(data)
     n_across = sum(strip.shape[1] if beside else strip.shape[0] for strip in strips)
-    part = (median_factor(n_across) if overscan.statistic == "median" else 1.0) / n_across
+    method: Method = "median" if overscan.statistic == "median" else "mean"
     if overscan.fit == "none":
-        return part
+        return OverscanLevel(method, n_across)
     n_along = data.shape[0] if beside else data.shape[1]
     n_free = {"constant": 1, "spline": max(8, overscan.order)}.get(overscan.fit, overscan.order + 1)
-    return part * min(n_free / n_along, 1.0)
+    return OverscanLevel(method, n_across, min(n_free / n_along, 1.0))
 
 
-def noise_terms(amplifier: Amplifier, readout: Readout) -> tuple[float, float]:
-    """Return the variance of a pixel without signal, and its growth with the signal."""
+def overscan_variance(level: OverscanLevel | None, variance: float, step: float) -> float:
+    """Return the variance of an overscan's level in one frame.
+
+    Parameters
+    ----------
+    level
+        Of what it is made.
+    variance
+        Of one pixel of it, before it is rounded.
+    step
+        To multiples of what pixels are rounded.
+
+    Examples
+    --------
+    >>> overscan_variance(OverscanLevel("mean", 20), 4.0, 0.0)
+    0.2
+    """
+    if level is None:
+        return 0.0
+    factor = median_factor(level.n_pixels) if level.statistic == "median" else 1.0
+    rounding = rounding_variance(level.statistic, level.n_pixels, np.array(variance), step)
+    return level.part * (factor * variance / level.n_pixels + float(rounding))
+
+
+def noise_terms(
+    amplifier: Amplifier, readout: Readout, rounded: bool = True
+) -> tuple[float, float]:
+    """Return the variance of a pixel without signal, and its growth with the signal.
+
+    Without signal there are read noise, what the level of the overscan is wrong by, and the
+    rounding to whole numbers, unless it is to be left out.
+
+    Raises
+    ------
+    ValueError
+        When gain or read noise are not known.
+    """
     gain, noise = amplifier.gain_e_per_adu, amplifier.read_noise_e
     if not gain or not noise:
         raise ValueError(f"gain and read noise of amplifier {amplifier.name!r} are not known")
-    share = 1 + overscan_part(amplifier, readout.overscan)
+    single, step = (noise / gain) ** 2, readout.step_adu if rounded else 0.0
+    floor = single + step**2 * _ROUNDED
+    floor += overscan_variance(overscan_level(amplifier, readout.overscan), single, step)
     if readout.unit == "electron":
-        return share * noise**2, 1.0
-    return share * (noise / gain) ** 2, 1 / gain
+        return gain**2 * floor, 1.0
+    return floor, 1 / gain
 
 
 def signal_variance(
@@ -107,6 +127,7 @@ def signal_variance(
     target: int,
     first_row: int = 0,
     out: Pixels | None = None,
+    rounded: bool = True,
 ) -> Pixels:
     """Return the variance that read noise and photons give to single pixels.
 
@@ -120,6 +141,8 @@ def signal_variance(
         Which image, and which of its rows comes first.
     out
         Where the result goes, in its precision; float64 where None.
+    rounded
+        Whether rounding to whole numbers counts.
 
     Raises
     ------
@@ -138,45 +161,81 @@ def signal_variance(
     if len(amplifiers) > 1:
         variance[...] = np.nan  # between amplifiers, where nobody reads
     for amplifier in amplifiers:
-        floor, slope = noise_terms(amplifier, readout)
-        rows = _rows_within(amplifier.place, first_row, len(signal))
-        columns = slice(*amplifier.place.columns)
-        part = variance[rows, columns]
-        np.maximum(signal[rows, columns], 0.0, out=part, casting="same_kind")
+        floor, slope = noise_terms(amplifier, readout, rounded)
+        place = _place_within(amplifier, first_row, len(signal))
+        part = variance[place]
+        np.maximum(signal[place], 0.0, out=part, casting="same_kind")
         part *= slope
         part += floor
     return variance
 
 
-def _rows_within(place: Section, first_row: int, n_rows: int) -> slice:
-    start = min(max(place.rows[0] - first_row, 0), n_rows)
-    return slice(start, min(max(place.rows[1] - first_row, 0), n_rows))
-
-
-def combined_part(method: str, n_used: NDArray[Any] | int) -> NDArray[np.float64]:
-    """Return the variance of a combination of n equal values over that of one of them.
+def combined_rounding(
+    variance: NDArray[np.float64],
+    n_used: NDArray[Any],
+    combining: tuple[Method, Rejection],
+    readout: Readout,
+    target: int,
+    first_row: int = 0,
+) -> NDArray[np.float64]:
+    """Return what rounding to whole numbers adds to the variance of combined frames.
 
     Parameters
     ----------
-    method
-        As of `daskred.kernels.reject.combine_frames`.
+    variance
+        Of single pixels before they are rounded, as `signal_variance` has it.
     n_used
-        How many values it is made of.
+        How many are combined.
+    combining
+        By which method, and after which rejection.
+    readout, target, first_row
+        As of `signal_variance`.
 
     Examples
     --------
-    >>> combined_part("mean", 4), combined_part("sum", 4)
-    (array(0.25), array(4.))
+    >>> from daskred.model.readout import whole
+    >>> amplifier = Amplifier("", 0, whole((1, 1)), (), 0, whole((1, 1)), 2.0, 8.0)
+    >>> readout = Readout((amplifier,), ("",), ((1, 1),), step_adu=1.0)
+    >>> plain = "median", Rejection()
+    >>> combined_rounding(np.array([[16.0]]), np.array([[61]]), plain, readout, 0).round(3)
+    array([[0.083]])
     """
-    numbers = np.asarray(n_used)
-    most = int(numbers.max(initial=0))
-    table = np.full(most + 1, np.nan)
-    for n in np.unique(numbers[numbers > 0]).tolist():
-        if method in ("median", "lower-median"):
-            table[n] = median_factor(n) / n
-        else:
-            table[n] = n if method == "sum" else 1 / n
-    return np.asarray(table[numbers])
+    added = np.zeros(variance.shape)
+    for amplifier in readout.amplifiers:
+        if amplifier.target != target or not readout.step_adu:
+            continue
+        scale = (amplifier.gain_e_per_adu or 1.0) if readout.unit == "electron" else 1.0
+        step = readout.step_adu * scale
+        place = _place_within(amplifier, first_row, len(variance))
+        pixels, numbers, part = variance[place], n_used[place], added[place]
+        level = overscan_level(amplifier, readout.overscan)
+        common = 0.0
+        if level is not None:
+            read_noise = (amplifier.read_noise_e or 0.0) / (amplifier.gain_e_per_adu or 1.0)
+            common = overscan_variance(level, (scale * read_noise) ** 2, 0.0)
+        single = np.maximum(pixels - common, 0.0)
+        for n in np.unique(numbers[numbers > 0]).tolist():
+            where = numbers == n
+            if level is None:
+                part[where] = rounding_variance(combining[0], n, single[where], step)
+            else:
+                # A curve through the levels is as good as a mean of more pixels.
+                statistic: Method = level.statistic if level.part == 1 else "mean"
+                n_pixels = math.ceil(level.n_pixels / level.part)
+                part[where] = overscan_rounding(
+                    *combining, n, single[where], step, min(n_pixels, _MANY), statistic
+                )
+    return added
+
+
+def _place_within(amplifier: Amplifier, first_row: int, n_rows: int) -> tuple[slice, slice]:
+    """Return where an amplifier's pixels lie in a band of rows."""
+    return _rows_within(amplifier.place, first_row, n_rows), slice(*amplifier.place.columns)
+
+
+def _rows_within(place: Section, first_row: int, n_rows: int) -> slice:
+    start = min(max(place.rows[0] - first_row, 0), n_rows)
+    return slice(start, min(max(place.rows[1] - first_row, 0), n_rows))
 
 
 def add_flat_variance(variance: Pixels, value: Pixels, flat_variance: Pixels) -> None:

@@ -79,6 +79,11 @@ class Rejection:
         """What the file of the method says."""
         return entry_of(self.method)
 
+    @property
+    def is_relative(self) -> bool:
+        """Whether limits are parts of the value."""
+        return self.method != "none" and self.entry.relative
+
 
 def entry_of(method: str) -> RejectionEntry:
     """Return what the file of a rejection says."""

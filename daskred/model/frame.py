@@ -77,6 +77,11 @@ class Image:
         return not plain and self.offset_dtype is None
 
     @property
+    def step(self) -> float:
+        """To multiples of what physical values are rounded; 0 for floating-point numbers."""
+        return abs(self.bscale) if self.bitpix > 0 else 0.0
+
+    @property
     def dtype(self) -> np.dtype[Any]:
         """The type of the physical pixels, in this machine's byte order.
 

@@ -193,6 +193,8 @@ class Readout:
         Of the images of the file.
     level_cards
         Cards that tell levels of raw pixels, as that of saturation.
+    step_adu
+        To multiples of what raw pixels are rounded; 0 where they are no whole numbers.
     """
 
     amplifiers: tuple[Amplifier, ...]
@@ -204,6 +206,7 @@ class Readout:
     bleed_rows: int = 0
     raw_shapes: tuple[tuple[int, int], ...] = ()
     level_cards: tuple[str, ...] = ()
+    step_adu: float = 0.0
 
     @property
     def geometry(self) -> str:

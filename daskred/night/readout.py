@@ -110,6 +110,7 @@ def readout_of(
             len(amplifiers),
         ),
         bleed_rows=rules.bleed_rows,
+        step_adu=max(image.step for image in images),
     )
     if rules.unit == "electron":
         _check_gains(path, hdus, images, camera, amplifiers)
@@ -144,7 +145,9 @@ def _simple(image: Image, gain: float | None, noise: float | None, limit: float 
         saturation_adu=limit,
     )
     shapes = (image.shape,)
-    return Readout((amplifier,), (image.name,), shapes, None, raw_shapes=shapes)
+    return Readout(
+        (amplifier,), (image.name,), shapes, None, raw_shapes=shapes, step_adu=image.step
+    )
 
 
 def _crosstalk(

@@ -42,9 +42,9 @@ def uncertainty_plane(combined: Combined, number: int, noise: MasterNoise) -> Ex
 
     def bands() -> Iterator[NDArray[np.float32]]:
         row = 0
-        used = combined.counts[number][0].bands()
-        for value, n_used in zip(combined.divided(number), used, strict=True):
-            yield noise.sigma(value.astype("f8"), n_used, number, row)
+        counts = (raster.bands() for raster in combined.counts[number])
+        for value, n_used, n_rejected in zip(combined.divided(number), *counts, strict=True):
+            yield noise.sigma(value.astype("f8"), n_used, n_rejected, number, row)
             row += len(value)
 
     return _plane("UNCERT", number, combined.rasters[number], "f4", bands())

@@ -47,12 +47,12 @@ def calibration_files(
     above_bias
         Whether the frames are less their bias level already, as by their overscan.
     """
-    zero = None if above_bias else correction.zero or correction.bias or correction.dark
+    zero = correction.zero or correction.bias or (None if above_bias else correction.dark)
     masters = masters_of(correction.masters, [correction], uncertain)
     return replace(
         files_of(out, correction),
         zero=str(master_path(out, zero)) if zero else None,
-        zero_terms=() if above_bias else _weighted_files(out, correction.zero_terms),
+        zero_terms=_weighted_files(out, correction.zero_terms),
         contents=contents_of(out, masters),
     )
 

@@ -112,15 +112,17 @@ class MasterMaker:
         from daskred.arrays.noise import MasterNoise
 
         first = master.inputs[0]
-        bias, readout = first.correction.zero, first.frame.readout
         zero = dark = None
-        if bias and not readout.is_above_bias:
-            zero = calibration_files(self.out, Correction(bias=bias), uncertain=True)
+        if first.correction.zero:
+            bias = Correction(bias=first.correction.zero)
+            zero = calibration_files(self.out, bias, uncertain=True)
         if master.kind == "flat":
             dark = calibration_files(self.out, first.correction, uncertain=True)
         return MasterNoise(
-            readout=readout,
+            kind=master.kind,
+            readout=first.frame.readout,
             method=self.options.combine,
+            rejection=self.options.rejection,
             zero=zero,
             levels=combined.levels,
             level=combined.level,

@@ -26,6 +26,7 @@ PAUSE_S = 1.0
 EVENTS = ("kill", "kill", "pause", "second run", "kill")
 # So many of them in each run; then the scheduler goes, and takes the run with it.
 EVENTS_PER_RUN = (1, 3, 6)
+DEADLINE_S = 60 + N_SCIENCE / 50
 MOST_RUNS = 3 + N_SCIENCE // 200
 RNG = random.Random(7)
 
@@ -82,7 +83,7 @@ def test_a_storm_costs_nothing_but_time(tmp_path: Path) -> None:
         for n_events in islice(cycle(EVENTS_PER_RUN), MOST_RUNS):
             has_begun = partial(more_products, out, len(science(out)))
             run = processes.start(*arguments)
-            processes.wait_for(has_begun, run)
+            processes.wait_for(has_begun, run, DEADLINE_S)
             for event in islice(cycle(EVENTS), n_events):
                 time.sleep(RNG.uniform(*LULL_S))
                 if run.poll() is None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from daskred.kernels.combine import combined_flat_tile, combined_tile
-from daskred.kernels.noise import add_flat_variance, combined_part, median_factor, sigma_of
+from daskred.kernels.noise import add_flat_variance, sigma_of
 from daskred.kernels.reject import Rejection, combine_frames
 
 Column = np.ndarray[Any, Any]
@@ -223,22 +223,6 @@ def test_flats_are_scaled_before_they_are_combined() -> None:
     assert used[2, 3] == 2
     assert (used == 3).sum() == 47
     assert not rejected.any()
-
-
-@pytest.mark.parametrize("n", [2, 3, 4, 5, 10, 15, 61, 100])
-def test_the_factor_of_the_median_is_that_of_an_experiment(n: int) -> None:
-    rng = np.random.default_rng(n)
-    n_tries = 40000
-    found = n * np.var(np.median(rng.normal(size=(n, n_tries)), axis=0))
-    assert median_factor(n) == pytest.approx(found, rel=4 * np.sqrt(2 / n_tries))
-
-
-def test_the_factor_of_the_median_comes_near_its_limit() -> None:
-    assert median_factor(299) == pytest.approx(np.pi / 2, rel=4e-3)
-    assert median_factor(300) == pytest.approx(median_factor(301), rel=6e-3)
-    parts = combined_part("median", np.array([0, 1, 3]))
-    assert np.isnan(parts[0])
-    np.testing.assert_allclose(parts[1:], [1.0, median_factor(3) / 3])
 
 
 def test_uncertainties_of_quotients_are_those_of_an_experiment() -> None:
