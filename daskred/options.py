@@ -235,6 +235,16 @@ TABLE: tuple[Option, ...] = (
     Option("mask", "write the extension MASK", "products", changes=_ALL, common=True),
     Option("uncertainty", "write the extension UNCERT", "products", changes=_ALL, common=True),
     Option(
+        "photon_noise",
+        "follows from each pixel's own value, or from the background where a pixel is within its"
+        " noise of it (background)",
+        "science",
+        "background",
+        str,
+        ("background", "pixel"),
+        ("science",),
+    ),
+    Option(
         "bad_pixels",
         "an image of bad pixels, for the mask",
         "science",

@@ -194,3 +194,39 @@ def test_flats_of_unlike_brightness_scatter_as_they_say(
     out = telescope.reduce(**options)
     found = pulls(out / "masters/MasterFlat_V.fits", telescope.flat, scaled=True)
     assert scatter(found) == pytest.approx(1, abs=0.03)
+
+
+@pytest.mark.parametrize("sky_e", [0, 2, 10, 200])
+def test_faint_light_is_as_uncertain_as_it_says_and_weights_do_not_bias(
+    telescope: Telescope, sky_e: float
+) -> None:
+    telescope.read_noise_adu, telescope.current = 1.5, 0.02
+    telescope.__post_init__()
+    y, x = np.indices(SHAPE)
+    star = 5000 * np.exp(-((y - 80) ** 2 + (x - 90) ** 2) / 18)
+    for _ in range(41):
+        telescope.expose("bias", 0.0)
+        telescope.expose("dark", 100.0)
+        telescope.expose("flat", 1.0, 40000)
+    for _ in range(3):
+        telescope.expose("science", 100.0, sky_e + star)
+    out = telescope.reduce(combine="clipped-mean")
+    with fits.open(out / "masters/MasterFlat_V.fits") as hdus:
+        scale = np.median(telescope.flat) / np.median(hdus[0].data)
+    truth = (sky_e + star) * scale / telescope.gain
+    values, sigmas = [], []
+    for path in sorted(out.glob("science*c.fits")):
+        found = pulls(path, truth)
+        assert scatter(found) == pytest.approx(1, abs=0.02)
+        assert abs(found[star < 0.1].mean()) < 0.03
+        with fits.open(path) as hdus:
+            values.append(hdus[0].data.astype("f8"))
+            sigmas.append(hdus["UNCERT"].data.astype("f8"))
+        assert scatter(found[star > 300]) == pytest.approx(1, abs=0.12)
+    weights = 1 / np.array(sigmas) ** 2
+    mean = (weights * values).sum(axis=0) / weights.sum(axis=0)
+    sky = (weights * (values - truth))[:, star < 0.1].sum() / weights[:, star < 0.1].sum()
+    assert abs(sky) < 0.02 * np.median(sigmas)
+    assert abs((mean - truth)[star > 300].sum()) < 4 * np.hypot(
+        *[np.sqrt((1 / weights.sum(axis=0))[star > 300].sum())] * 2
+    )

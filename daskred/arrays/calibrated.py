@@ -19,8 +19,10 @@ from daskred.arrays.masterfiles import Masters, part_of, read_images
 from daskred.arrays.samples import Samples
 from daskred.arrays.sources import Source, check_unchanged
 from daskred.fits.hdus import read_first_header
+from daskred.fits.pixels import band_rows
 from daskred.fits.storage import state_of
 from daskred.fits.write import Bands, as_bands
+from daskred.kernels.background import Background
 from daskred.kernels.noise import sigma_of, signal_variance
 from daskred.kernels.robust import any_floats
 from daskred.kernels.scratch import scratch
@@ -168,6 +170,8 @@ class Calibrated:
                 band.mask |= bad[rows]
             if not self._frame_steps:
                 _mark_no_data(band.mask, band.out)
+        if whole.sigma is not None:
+            self._find_uncertainty(whole, whole.sigma)
         for step in self._frame_steps:
             self._count(step.name, step.work(whole, self._recipe))
         if self._frame_steps:
@@ -195,19 +199,31 @@ class Calibrated:
             if whole is not None and saturated is not None:
                 band.mask = whole.mask[rows]
                 np.multiply(saturated, np.uint8(SATURATED), out=band.mask)
-            if whole is not None and whole.sigma is not None:
-                band.variance = _variance(band, recipe, number, start)
             for step in self._band_steps:
                 self._count(step.name, step.work(band, recipe))
             if band.pixels is not out:
                 out[...] = band.pixels
             self._samples.add_calibrated(number, start, out)
-            if band.variance is not None and whole is not None and whole.sigma is not None:
-                for step in self._band_steps:
-                    if step.variance:
-                        step.variance(band)
-                sigma_of(band.variance, band.masters.divisor, whole.sigma[rows])
             yield rows, band
+
+    def _find_uncertainty(self, whole: Whole, sigma: NDArray[np.float32]) -> None:
+        """Write what read noise, light and masters are wrong by, of an image that is calibrated."""
+        recipe, masters = self._recipe, self._loaded[whole.number]
+        own = recipe.options.photon_noise == "pixel"
+        background = None if own else Background(whole.value, whole.mask != 0)
+        height = len(whole.value)
+        n_rows = band_rows(whole.value.shape)
+        for start in range(0, height, n_rows):
+            rows = slice(start, min(start + n_rows, height))
+            light = whole.value[rows]
+            if background is not None:
+                light = background.expected(light, start)
+            band = Band(light, light, masters.rows(rows))
+            band.variance = _variance(band, recipe, whole.number, start)
+            for step in self._band_steps:
+                if step.variance:
+                    step.variance(band)
+            sigma_of(band.variance, band.masters.divisor, sigma[rows])
 
     def _bad_pixels(self, number: int) -> NDArray[np.uint8] | None:
         path = self._recipe.options.bad_pixels
@@ -225,12 +241,20 @@ class Calibrated:
 
 
 def _variance(band: Band, recipe: Recipe, number: int, first_row: int) -> NDArray[Any]:
-    """Return the variance of the pixels of a band before they pass the steps."""
-    above, dtype = band.pixels, band.out.dtype
-    if band.masters.zero is not None:
-        above = scratch("signal above bias", above.shape, dtype)
-        np.subtract(band.pixels, band.masters.zero, out=above, casting="same_kind")
-    out = scratch("variance", above.shape, dtype)
+    """Return the variance of the pixels of a band before they passed the steps.
+
+    The light that they hold is the calibrated one, in front of the flat, and the dark current.
+    """
+    light, masters = band.out, band.masters
+    above = scratch("signal above bias", light.shape, light.dtype)
+    above[...] = light
+    if masters.divisor is not None:
+        above *= masters.divisor
+    if masters.dark is not None:
+        above += masters.dark
+        if masters.zero is not None:
+            above -= masters.zero
+    out = scratch("variance", above.shape, light.dtype)
     return signal_variance(above, recipe.readout, number, first_row, out=out)
 
 

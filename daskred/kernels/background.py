@@ -1,0 +1,142 @@
+"""The light between the stars: smooth, and better known than any single pixel.
+
+In blocks of some thirty pixels a side, the mean of what lies within three deviations of the median;
+of each block and its neighbours the median; and straight lines between the centres of the blocks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.floating[Any]]
+_BLOCK = 32
+_EVERY = 2  # pixels of a block are enough
+_CLIP_SIGMA = 3.0
+_FEW = 8
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """How an axis is cut into blocks of one length; what is left over lies at either end."""
+
+    n_pixels: int
+
+    @property
+    def n_blocks(self) -> int:
+        return max(1, round(self.n_pixels / _BLOCK))
+
+    @property
+    def length(self) -> int:
+        return self.n_pixels // self.n_blocks
+
+    @property
+    def first(self) -> int:
+        return (self.n_pixels - self.n_blocks * self.length) // 2
+
+    def start(self, block: int) -> int:
+        return self.first + block * self.length
+
+    def places(self, pixels: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Return where pixels lie, counted in centres of blocks, and never beyond the last ones."""
+        found = (pixels + 0.5 - self.first) / self.length - 0.5
+        return np.clip(found, 0, self.n_blocks - 1)
+
+
+def _of_blocks(strip: Pixels) -> tuple[Pixels, Pixels]:
+    """Return level and deviation of blocks ``(block, pixel)``; NaN where few pixels are known."""
+    ordered = np.sort(strip, axis=1)  # what is not known comes last
+    n = np.count_nonzero(np.isfinite(ordered), axis=1)
+    last, at = np.maximum(n - 1, 0), np.arange(len(ordered))
+    low, middle, high = (
+        ordered[at, np.round(part * last).astype(np.intp)] for part in (0.16, 0.5, 0.84)
+    )
+    sigma = (high - low) / 2
+    with np.errstate(invalid="ignore"):
+        near = np.abs(ordered - middle[:, np.newaxis]) <= _CLIP_SIGMA * sigma[:, np.newaxis]
+    total = np.where(near, ordered, 0).sum(axis=1, dtype="f8")
+    level = total / np.maximum(np.count_nonzero(near, axis=1), 1)
+    few = n < min(_FEW, strip.shape[1])
+    level[few], sigma[few] = np.nan, np.nan
+    return level, sigma
+
+
+def _smoothed(mesh: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the median of each block and its neighbours; of all where none is known."""
+    height, width = mesh.shape
+    padded = np.pad(mesh, 1, constant_values=np.nan)
+    shifted = [padded[y : y + height, x : x + width] for y in range(3) for x in range(3)]
+    ordered = np.sort(shifted, axis=0)
+    n = np.count_nonzero(np.isfinite(ordered), axis=0)
+    lower, upper = np.maximum(n - 1, 0) // 2, np.minimum(n // 2, 8)
+    pick = [np.take_along_axis(ordered, rank[np.newaxis], 0)[0] for rank in (lower, upper)]
+    found = np.where(n > 0, (pick[0] + pick[1]) / 2, np.nan)
+    known = found[np.isfinite(found)]
+    return np.where(n > 0, found, np.median(known) if known.size else np.nan)
+
+
+class Background:
+    """The level between the stars of an image.
+
+    Parameters
+    ----------
+    value
+        Shape ``(y, x)``; NaN are pixels without a value.
+    flagged
+        Pixels that do not count; None for none.
+    """
+
+    def __init__(self, value: Pixels, flagged: NDArray[np.bool_] | None = None) -> None:
+        self._y, self._x = _Axis(value.shape[0]), _Axis(value.shape[1])
+        meshes = np.empty((2, self._y.n_blocks, self._x.n_blocks))
+        columns = slice(self._x.first, self._x.start(self._x.n_blocks))
+        for block in range(self._y.n_blocks):
+            rows = slice(self._y.start(block), self._y.start(block + 1), _EVERY)
+            strip = value[rows, columns]
+            if flagged is not None:
+                strip = np.where(flagged[rows, columns], np.nan, strip)
+            cut = strip.reshape(len(strip), self._x.n_blocks, self._x.length)[:, :, ::_EVERY]
+            blocks = np.ascontiguousarray(cut.transpose(1, 0, 2)).reshape(self._x.n_blocks, -1)
+            meshes[0, block], meshes[1, block] = _of_blocks(blocks)
+        level, sigma = map(_smoothed, meshes)
+        places = self._x.places(np.arange(value.shape[1]))
+        centres = np.arange(self._x.n_blocks)
+        wide = [
+            np.array([np.interp(places, centres, row) for row in mesh]).astype(value.dtype)
+            for mesh in (level, level + _CLIP_SIGMA * sigma)
+        ]
+        self._level, self._most = wide
+
+    def expected(self, value: Pixels, first_row: int) -> Pixels:
+        """Return what light pixels hold as far as is known: a star's its own, others the level.
+
+        Parameters
+        ----------
+        value
+            A band of rows of the image.
+        first_row
+            The first of them.
+
+        Examples
+        --------
+        >>> sky = np.random.default_rng(1).normal(10, 2, (64, 64))
+        >>> sky[5, 7] = 500.0
+        >>> found = Background(sky).expected(sky, 0)
+        >>> found[5, 7].item(), found[20:22, 30].round().tolist()
+        (500.0, [10.0, 10.0])
+        """
+        rows = np.arange(first_row, first_row + len(value))
+        places = self._y.places(rows)
+        before = np.minimum(places.astype(np.intp), self._y.n_blocks - 1)
+        behind = np.minimum(before + 1, self._y.n_blocks - 1)
+        share = (places - before).astype(value.dtype)[:, np.newaxis]
+        level, most = (
+            mesh[before] + share * (mesh[behind] - mesh[before])
+            for mesh in (self._level, self._most)
+        )
+        # A pixel without a value is not within its noise, and keeps having none.
+        np.copyto(level, value, where=~(value <= most))
+        return np.asarray(level)
