@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from daskred import Options, open_night, reduce_night
+from daskred import Options, open_night, read_camera, reduce_night
 
 SHAPE = (160, 192)
 GAIN = 2.0
@@ -227,6 +227,44 @@ def test_faint_light_is_as_uncertain_as_it_says_and_weights_do_not_bias(
     mean = (weights * values).sum(axis=0) / weights.sum(axis=0)
     sky = (weights * (values - truth))[:, star < 0.1].sum() / weights[:, star < 0.1].sum()
     assert abs(sky) < 0.02 * np.median(sigmas)
-    assert abs((mean - truth)[star > 300].sum()) < 4 * np.hypot(
-        *[np.sqrt((1 / weights.sum(axis=0))[star > 300].sum())] * 2
+    flux_error = np.sqrt((1 / weights.sum(axis=0))[star > 300].sum())
+    assert abs((mean - truth)[star > 300].sum()) < 4 * flux_error
+
+
+def test_each_amplifier_has_its_own_noise(tmp_path: Path) -> None:
+    """Of unlike gain and read noise, each loses as many good values as three deviations tell."""
+    folder, rng = tmp_path / "night", np.random.default_rng(5)
+    folder.mkdir()
+    gains, noises = (1.0, 2.5), (12.0, 4.0)
+    (tmp_path / "camera.toml").write_text(
+        "".join(
+            f"""
+[[amplifier]]
+name = "{name}"
+data = "[{first}:{first + 95},1:160]"
+gain_e_per_adu = {gain}
+read_noise_e = {noise}
+"""
+            for name, first, gain, noise in zip("ab", (1, 97), gains, noises, strict=True)
+        )
     )
+    sigma = np.repeat(np.divide(noises, gains), 96)
+    for number in range(20):
+        pixels = np.round(1000 + rng.normal(0, 1, (160, 192)) * sigma).astype("u2")
+        header = fits.Header({"IMAGETYP": "bias", "EXPTIME": 0.0})
+        fits.PrimaryHDU(pixels, header).writeto(folder / f"bias-{number}.fits")
+    night = open_night(folder, camera=read_camera(tmp_path / "camera.toml"))
+    options = Options(
+        combine="mean",
+        reject="noise",
+        reject_iterations=1,
+        counts=True,
+        masters_only=True,
+        threads=True,
+    )
+    reduce_night(night, tmp_path / "out", options)
+    rejected = fits.getdata(tmp_path / "out/masters/MasterBias.fits", "REJECTED") / 20
+    drawn = rng.normal(size=(20, 40000))
+    expected = np.mean(np.abs(drawn - np.median(drawn, axis=0)) > 3)
+    assert rejected[:, :96].mean() == pytest.approx(expected, rel=0.2)
+    assert rejected[:, 96:].mean() == pytest.approx(expected, rel=0.2)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -204,7 +204,7 @@ def tile_options(
     options: Options,
     levels: Sequence[float] = (),
     which: Sequence[int] = (),
-    noise: Noise | None = None,
+    noises: Sequence[AmplifierNoise] = (),
 ) -> dict[str, Any]:
     """Return what the reduction of a tile has to know.
 
@@ -218,7 +218,7 @@ def tile_options(
         Of each frame, where they are wanted.
     which
         Of flats, which of the darks is subtracted from each.
-    noise
+    noises
         What gain and read noise predict, where a rejection goes by it.
 
     Raises
@@ -238,7 +238,7 @@ def tile_options(
     common: dict[str, Any] = {
         "method": options.combine,
         "rejection": options.rejection,
-        "noise": noise,
+        "noise": [(noise.place, noise.terms) for noise in noises if noise.image == number] or None,
         "precision": options.dtype,
         "limits": [saturation_of(frame, number) for frame in frames],
         "weights": weights_of(frames, levels, options),
@@ -253,8 +253,26 @@ def tile_options(
     return common
 
 
-def noise_of(kind: MasterKind, frames: Sequence[Frame], zero: Masters | None) -> Noise:
-    """Return what gain and read noise predict: of an average amplifier.
+class AmplifierNoise(NamedTuple):
+    """What gain and read noise of an amplifier predict.
+
+    Parameters
+    ----------
+    image, place
+        Where its pixels lie.
+    terms
+        Of the variance of its pixels.
+    """
+
+    image: int
+    place: Section
+    terms: Noise
+
+
+def noises_of(
+    kind: MasterKind, frames: Sequence[Frame], zero: Masters | None
+) -> list[AmplifierNoise]:
+    """Return what gain and read noise of each amplifier predict.
 
     Parameters
     ----------
@@ -271,21 +289,23 @@ def noise_of(kind: MasterKind, frames: Sequence[Frame], zero: Masters | None) ->
     from daskred.kernels.noise import noise_terms  # few runs need it
 
     readout = frames[0].readout
-    floor, slope = np.mean(
-        [noise_terms(amplifier, readout) for amplifier in readout.amplifiers], axis=0
-    ).tolist()
-    if kind == "bias":
-        return floor, 0.0, 0.0
-    if kind == "flat" or readout.is_above_bias:
-        return floor, slope, 0.0
     planes = [image.dark for image in zero.load(len(readout.shapes))] if zero else []
-    known = [plane.reshape(-1) for plane in planes if plane is not None]
-    if not known:
-        text = "has neither overscan nor bias, without which nobody knows its signal: --reject"
-        raise FramesError(
-            tuple(FrameError(frame.path, f"{text} noise cannot be") for frame in frames)
-        )
-    return floor, slope, float(np.nanmedian(np.concatenate(known)))
+    noises = []
+    for amplifier in readout.amplifiers:
+        floor, slope = noise_terms(amplifier, readout)
+        plane = planes[amplifier.target] if planes else None
+        level = 0.0
+        if kind == "bias":
+            slope = 0.0
+        elif kind == "dark" and plane is not None:
+            level = float(np.nanmedian(plane[amplifier.place.slices]))
+        elif kind == "dark" and not readout.is_above_bias:
+            text = "has neither overscan nor bias, without which nobody knows its signal: --reject"
+            raise FramesError(
+                tuple(FrameError(frame.path, f"{text} noise cannot be") for frame in frames)
+            )
+        noises.append(AmplifierNoise(amplifier.target, amplifier.place, (floor, slope, level)))
+    return noises
 
 
 @any_floats

@@ -155,6 +155,30 @@ class Stack:
         return block, [result for result in found if isinstance(result, int)]
 
 
+def _reduced(
+    reduce: Reduce, blocks: Sequence[NDArray[Any]], rows: slice, options: dict[str, Any]
+) -> tuple[NDArray[Any], ...]:
+    """Return what is made of a band; where its amplifiers are unlike, of each by itself."""
+    noises = options.get("noise")
+    if not noises:
+        return reduce(*blocks, **options)
+    arrays: tuple[NDArray[Any], ...] = ()
+    for place, terms in noises:
+        start, stop = (min(max(row - rows.start, 0), blocks[0].shape[1]) for row in place.rows)
+        if start == stop:
+            continue
+        where = slice(start, stop), slice(*place.columns)
+        parts = reduce(*(block[:, *where] for block in blocks), **{**options, "noise": terms})
+        # Where no amplifier lies, nothing was combined.
+        arrays = arrays or tuple(
+            np.full(blocks[0].shape[1:], np.nan if part.dtype.kind == "f" else 0, part.dtype)
+            for part in parts
+        )
+        for array, part in zip(arrays, parts, strict=True):
+            array[where] = part
+    return arrays
+
+
 @any_floats
 def reduce_band(
     stack: Stack,
@@ -186,7 +210,7 @@ def reduce_band(
     if darks:
         shape = (stack.shape[1], stack.shape[2])
         blocks.append(np.stack([dark.rows(number, shape, rows) for dark in darks]))
-    arrays = reduce(*blocks, **options)
+    arrays = _reduced(reduce, blocks, rows, options)
     sample = hot_pixels = None
     if stack.places:
         sample = sample_of(block, rows.start, stack.places)
@@ -245,7 +269,7 @@ def written_tiles(
         Height of a band.
     rasters
         Where the arrays that are made of it go.
-    *how
+    *reduction
         The further arguments of `tile_graph`, from ``reduce`` on.
     """
     for rows in tile_rows(n_rows, stack.shape[1]):

@@ -13,7 +13,7 @@ from daskred.arrays.masterfiles import MasterArrays
 from daskred.arrays.masters import (
     MasterLevel,
     level_of_master,
-    noise_of,
+    noises_of,
     rows_of_level,
     tile_options,
     usable_lights,
@@ -63,9 +63,9 @@ def options_of_tiles(
     found = [measurement for block in measured for measurement in block]
     lights = usable_lights(frames, found, flat, options.limits) if found else []
     levels = [light.level for light in lights]
-    noise = noise_of(kind, frames, zero) if options.reject == "noise" else None
+    noises = noises_of(kind, frames, zero) if options.reject == "noise" else []
     which = [0] * len(frames) if flat else []
-    return tile_options(kind, number, frames, options, levels, which, noise)
+    return tile_options(kind, number, frames, options, levels, which, noises)
 
 
 def as_list(*parts: Any) -> list[Any]:

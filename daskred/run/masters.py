@@ -18,9 +18,10 @@ from daskred.arrays.frames import (
 from daskred.arrays.looks import Look
 from daskred.arrays.masterfiles import MasterFiles
 from daskred.arrays.masters import (
+    AmplifierNoise,
     MasterLevel,
     level_of_master,
-    noise_of,
+    noises_of,
     reduction_of,
     rows_of_level,
     tile_options,
@@ -33,7 +34,6 @@ from daskred.arrays.tiles import Stack, Tile, rows_per_tile, written_tiles
 from daskred.engine.executor import Executor
 from daskred.engine.progress import Progress
 from daskred.fits.raster import Raster
-from daskred.kernels.clipping import Noise
 from daskred.kernels.level import Light
 from daskred.model.errors import FrameError, FramesError
 from daskred.model.frame import Frame
@@ -145,12 +145,12 @@ class Combiner:
         originals = [member.frame for member in master.inputs]
         return usable_lights(originals, measured, master.kind == "flat", self.options.limits)
 
-    def _noise(self, master: Master) -> Noise | None:
+    def _noises(self, master: Master) -> list[AmplifierNoise]:
         if self.options.reject != "noise":
-            return None
+            return []
         zero = master.inputs[0].correction.zero
         files = self.files(Correction(bias=zero)) if zero else None
-        return noise_of(master.kind, [member.frame for member in master.inputs], files)
+        return noises_of(master.kind, [member.frame for member in master.inputs], files)
 
     def _tiles(
         self,
@@ -164,7 +164,7 @@ class Combiner:
         ways = list(dict.fromkeys(corrections)) if master.kind == "flat" else []
         darks = [self.files(way) for way in ways]
         which = [ways.index(correction) for correction in corrections] if ways else []
-        noise = self._noise(master)
+        noises = self._noises(master)
         originals = [member.frame for member in master.inputs]
         weights = weights_of(originals, levels, self.options)
         combined = Combined([], [0] * len(frames), weights=tuple(weights))
@@ -173,7 +173,7 @@ class Combiner:
             for number in range(len(frames[0].layout)):
                 stack = Stack(frames, number, self.options, sampled=len(frames) > 1)
                 options = tile_options(
-                    master.kind, number, originals, self.options, levels, which, noise
+                    master.kind, number, originals, self.options, levels, which, noises
                 )
                 reduction = (reduce, list(looks), darks, options)
                 rasters, sums, samples = self._image(master, number, stack, *reduction)

@@ -63,6 +63,7 @@ def mad(column: Column) -> Any:
         (Rejection("sigma", 3, 3, 9), np.median, mad),
         (Rejection("sigma", 2, 3, 2), np.median, mad),
         (Rejection("sigma", 2.5, 2, 9, "median", "std"), np.median, np.std),
+        (Rejection("sigma", 2.5, 2, 9, "mean", "mad"), np.mean, mad),
         (Rejection("sigma", 3, 2, 1, "mean", "std"), np.mean, np.std),
     ],
 )
@@ -85,6 +86,17 @@ def test_clipping_by_deviation_is_that_of_astropy() -> None:
     found = combine_frames(values, "median", Rejection("sigma", scale="std"))
     expected = np.nanmedian(np.where(np.ma.getmaskarray(kept), np.nan, values), axis=0)
     np.testing.assert_allclose(found.value, expected, rtol=1e-13)
+
+
+@pytest.mark.parametrize("centre", ["median", "mean"])
+@pytest.mark.parametrize("scale", ["std", "mad"])
+def test_a_round_of_clipping_is_that_of_astropy(centre: Any, scale: Any) -> None:
+    values = stack(holes=0.0)
+    stdfunc = {"std": "std", "mad": "mad_std"}[scale]
+    kept = sigma_clip(values, sigma=2.5, maxiters=1, cenfunc=centre, stdfunc=stdfunc, axis=0)
+    found = combine_frames(values, "mean", Rejection("sigma", 2.5, 2.5, 1, centre, scale))
+    np.testing.assert_allclose(found.value, kept.mean(axis=0), rtol=1e-12)
+    np.testing.assert_array_equal(found.n_used, kept.count(axis=0))
 
 
 def test_minmax_is_that_of_iraf() -> None:

@@ -1,4 +1,11 @@
-"""Values further from the centre than so many deviations, again until nothing changes."""
+"""Values further from the centre than so many deviations, again until nothing changes.
+
+The centre is the median or the mean of the values that are left, the deviation their standard
+deviation or 1.4826 times the median of their absolute deviations from their median, as
+``astropy.stats.sigma_clip`` has them (``cenfunc``, ``stdfunc``). A value that has been left out
+stays out; astropy takes it back where its last bounds hold it again, which happens with the median
+absolute deviation only, since that may grow when values are left out.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +27,12 @@ def interval(values: Ordered, rejection: Rejection, noise: Noise | None) -> tupl
         mean = scale = np.empty(0)
         if rejection.centre == "mean" or rejection.scale == "std":
             mean, scale = part.moments(low, high)
-        centre = mean if rejection.centre == "mean" else part.median(low, high)
+        median = mean
+        if rejection.centre == "median" or rejection.scale == "mad":
+            median = part.median(low, high)
         if rejection.scale == "mad":
-            scale = part.mad(low, high, centre)
+            scale = part.mad(low, high, median)
+        centre = mean if rejection.centre == "mean" else median
         return centre - rejection.low * scale, centre + rejection.high * scale
 
     return clipped(values, rejection.iterations, bounds)
