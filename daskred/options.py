@@ -404,6 +404,11 @@ class Options:
             raise RequestError(f"--reject: {error}") from error
 
     @property
+    def wants_noise(self) -> bool:
+        """Whether anything asks how uncertain pixels of science frames are."""
+        return bool(self.uncertainty or self.cosmics != "no")
+
+    @property
     def plain_median(self) -> bool:
         """Whether masters are medians of all values, without anything beside them."""
         beside = self.counts or self.mask or self.uncertainty

@@ -268,3 +268,15 @@ read_noise_e = {noise}
     expected = np.mean(np.abs(drawn - np.median(drawn, axis=0)) > 3)
     assert rejected[:, :96].mean() == pytest.approx(expected, rel=0.2)
     assert rejected[:, 96:].mean() == pytest.approx(expected, rel=0.2)
+
+
+def test_dark_current_is_no_cosmic_ray(telescope: Telescope) -> None:
+    pytest.importorskip("astroscrappy")
+    telescope.dark[:] = 6.0
+    for _ in range(15):
+        telescope.expose("bias", 0.0)
+        telescope.expose("dark", 100.0)
+        telescope.expose("flat", 1.0, 40000)
+    telescope.expose("science", 100.0, 50)
+    path = next(telescope.reduce(cosmics="flag").glob("science*c.fits"))
+    assert (fits.getdata(path, "MASK") != 0).mean() < 1e-4

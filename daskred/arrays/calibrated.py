@@ -23,7 +23,7 @@ from daskred.fits.pixels import band_rows
 from daskred.fits.storage import state_of
 from daskred.fits.write import Bands, as_bands
 from daskred.kernels.background import Background
-from daskred.kernels.noise import sigma_of, signal_variance
+from daskred.kernels.noise import knows_noise, sigma_of, signal_variance
 from daskred.kernels.robust import any_floats
 from daskred.kernels.scratch import scratch
 from daskred.model.errors import FrameError, RequestError
@@ -103,7 +103,13 @@ class Calibrated:
 
     @cached_property
     def _loaded(self) -> tuple[LoadedMasters, ...]:
-        return self._masters.load(len(self._source.shapes), self._recipe.options.uncertainty)
+        return self._masters.load(len(self._source.shapes), self._recipe.options.wants_noise)
+
+    @property
+    def _noise_is_known(self) -> bool:
+        """Whether uncertainties are wanted, and can be had."""
+        recipe = self._recipe
+        return recipe.options.wants_noise and knows_noise(recipe.readout)
 
     def images(self) -> tuple[list[Bands], list[Extension]]:
         """Return the images as they are written, and what stands beside them.
@@ -123,7 +129,7 @@ class Calibrated:
         for number in range(len(shapes)):
             whole = self.whole(number)
             images.append(as_bands(whole.value))
-            if whole.sigma is not None:
+            if whole.sigma is not None and self._recipe.options.uncertainty:
                 planes.append(Extension("UNCERT", number, as_bands(whole.sigma, is_data=False)))
             if self._recipe.options.mask:
                 planes.append(Extension("MASK", number, as_bands(whole.mask, is_data=False)))
@@ -144,7 +150,7 @@ class Calibrated:
             return {"pixels": pixels}
         whole = self.whole(number)
         found = {"pixels": whole.value.copy(), "mask": whole.mask.copy()}
-        if whole.sigma is not None:
+        if whole.sigma is not None and options.uncertainty:
             found["uncertainty"] = whole.sigma.copy()
         return found
 
@@ -161,7 +167,7 @@ class Calibrated:
             number,
             scratch(f"calibrated image {number}", shape, options.dtype),
             scratch(f"mask {number}", shape, "u1"),
-            scratch(f"uncertainty {number}", shape, "f4") if options.uncertainty else None,
+            scratch(f"uncertainty {number}", shape, "f4") if self._noise_is_known else None,
         )
         bad = self._bad_pixels(number)
         for rows, band in self._bands(number, whole):
@@ -250,7 +256,8 @@ def _variance(band: Band, recipe: Recipe, number: int, first_row: int) -> NDArra
     above[...] = light
     if masters.divisor is not None:
         above *= masters.divisor
-    if masters.dark is not None:
+    # Where nobody tells the level without dark current, that is left out.
+    if masters.dark is not None and (masters.zero is not None or recipe.readout.is_above_bias):
         above += masters.dark
         if masters.zero is not None:
             above -= masters.zero

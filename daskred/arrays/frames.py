@@ -223,7 +223,7 @@ def calibrate_jobs(
     recipe = jobs[0].recipe
     sources = [source_of(job.frame, recipe.options) for job in jobs]
     try:
-        load = partial(masters.load, len(sources[0].shapes), recipe.options.uncertainty)
+        load = partial(masters.load, len(sources[0].shapes), recipe.options.wants_noise)
         tried_twice(load, FrameError)  # they stay in memory
     except FrameError as error:
         return [FrameError(job.frame.path, f"its master {error}") for job in jobs]

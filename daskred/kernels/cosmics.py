@@ -9,7 +9,11 @@ from numpy.typing import NDArray
 
 
 def find_cosmics(
-    value: NDArray[Any], masked: NDArray[np.bool_], gain_e_per_adu: float, read_noise_e: float
+    value: NDArray[Any],
+    masked: NDArray[np.bool_],
+    gain_e_per_adu: float,
+    read_noise_e: float,
+    sigma: NDArray[np.float32] | None = None,
 ) -> tuple[NDArray[np.bool_], NDArray[Any]]:
     """Return where cosmic rays have hit, and the pixels with those replaced by their neighbours'.
 
@@ -23,12 +27,27 @@ def find_cosmics(
         1 where pixels are electrons already.
     read_noise_e
         Electrons.
+    sigma
+        One standard deviation of each pixel, in its unit; None where read noise and the light of
+        the pixel are all that is known.
     """
     from astroscrappy import detect_cosmics
 
     no_value = ~np.isfinite(value)
     electrons = np.where(no_value, 0.0, value * gain_e_per_adu).astype("f4")
+    masked = masked | no_value
+    variance = None
+    if sigma is not None:
+        variance = np.square(sigma * np.float32(gain_e_per_adu))
+        unknown = ~np.isfinite(variance)
+        variance[unknown] = np.median(variance[~unknown]) if not unknown.all() else 1.0
+        masked |= unknown
     hit, cleaned = detect_cosmics(
-        electrons, inmask=masked | no_value, gain=1.0, readnoise=read_noise_e, satlevel=np.inf
+        electrons,
+        inmask=masked,
+        invar=variance,
+        gain=1.0,
+        readnoise=read_noise_e,
+        satlevel=np.inf,
     )
     return hit.astype(bool), cleaned / gain_e_per_adu

@@ -49,7 +49,7 @@ def expected_products(plan: Plan, options: Options) -> Iterator[Expected]:
     """Yield what a plan makes: masters in their order, then calibrated frames."""
     keys: dict[str, str] = {}
 
-    uncertain = options.uncertainty
+    uncertain = options.wants_noise
 
     def data_of(correction: Correction) -> list[Any]:
         names = [correction.bias, correction.dark, correction.flat]

@@ -133,7 +133,7 @@ class ScienceMaker:
                     masters = calibration_files(
                         self.out,
                         jobs[0].recipe.correction,
-                        self.options.uncertainty,
+                        self.options.wants_noise,
                         frames[0].readout.is_above_bias,
                     )
                 except FrameError as error:

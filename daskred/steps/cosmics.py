@@ -22,7 +22,7 @@ def _work(whole: Whole, recipe: Recipe) -> int:
     noise = float(np.median([a.read_noise_e or _USUAL_READ_NOISE_E for a in amplifiers]))
     gain = float(np.median([a.gain_e_per_adu or 1.0 for a in amplifiers]))
     gain = 1.0 if readout.unit == "electron" else gain
-    hit, cleaned = find_cosmics(whole.value, whole.mask != 0, gain, noise)
+    hit, cleaned = find_cosmics(whole.value, whole.mask != 0, gain, noise, whole.sigma)
     whole.mask[hit] |= COSMIC
     if recipe.options.cosmics == "clean":
         np.copyto(whole.value, cleaned, where=hit, casting="same_kind")
