@@ -11,6 +11,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from typing import Any
@@ -30,6 +31,28 @@ def _become_worker(parent: int) -> None:
 
 _START_S = 30.0  # what takes longer has no thread, or no memory, to go on with
 _HELD_BACK = (signal.SIGINT, signal.SIGTERM)
+
+
+# That watch workers, and feed them.
+_WATCHERS = 2
+
+
+def _check_threads() -> None:
+    """Raise RunError where no threads can be started that watch workers: nobody would tell."""
+    over = threading.Event()
+    started: list[threading.Thread] = []
+    try:
+        for _ in range(_WATCHERS):
+            thread = threading.Thread(target=over.wait, daemon=True)
+            thread.start()
+            started.append(thread)
+    except RuntimeError as error:
+        text = "is there memory left, or a limit of processes?"
+        raise RunError(f"stopped: workers cannot be started: {error}; {text}") from error
+    finally:
+        over.set()
+        for thread in started:
+            thread.join()
 
 
 @contextlib.contextmanager
@@ -52,6 +75,7 @@ class ProcessPool:
         self._start()
 
     def _start(self) -> None:
+        _check_threads()
         forking = can_fork()
         context = multiprocessing.get_context("fork" if forking else "spawn")
         self._pool = ProcessPoolExecutor(self.n_workers, context, _become_worker, (os.getpid(),))
@@ -66,7 +90,7 @@ class ProcessPool:
         except (OSError, RuntimeError) as error:
             self._kill()
             why = str(error) or "none answers; is there memory left?"
-            text = "--workers asks for fewer, --threads for none"
+            text = "--workers asks for fewer"
             raise RunError(f"stopped: workers cannot be started: {why}; {text}") from error
         except BaseException:
             self.close(at_once=True)

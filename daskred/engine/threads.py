@@ -11,6 +11,7 @@ from typing import Any
 
 from daskred.engine.pool import WorkerDiedError, settle
 from daskred.engine.task import Task, compute
+from daskred.model.errors import RunError
 
 _AT_ONCE_S = 3.0  # how long a run that is stopped waits for tasks that are under way
 
@@ -26,15 +27,25 @@ class ThreadPool:
         self._threads: set[threading.Thread] = set()
         self._busy: dict[Future[Any], threading.Thread] = {}
         self._lock = threading.Lock()  # of the two above
-        for _ in range(n_workers):
-            self._start()
+        try:
+            for _ in range(n_workers):
+                self._start()
+        except BaseException:
+            self.close(at_once=True)
+            raise
 
     def _start(self) -> None:
         # One that hangs must not hold up the end of the program.
         thread = threading.Thread(target=self._work, daemon=True)
         with self._lock:
             self._threads.add(thread)
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError as error:
+            with self._lock:
+                self._threads.discard(thread)
+            text = "is there memory left? --workers asks for fewer"
+            raise RunError(f"stopped: no thread can be started: {error}; {text}") from error
 
     def _work(self) -> None:
         thread = threading.current_thread()

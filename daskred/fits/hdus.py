@@ -99,12 +99,12 @@ def _read_header(path: str, file: BinaryIO, index: int, n_bytes: int) -> tuple[H
 
     So many bytes there are at least: where reading ends sooner, nothing is known of the rest.
     """
-    text = b""
-    while len(text) < MAX_HEADER_BLOCKS * BLOCK:
+    blocks: list[bytes] = []
+    while len(blocks) < MAX_HEADER_BLOCKS:
         block = file.read(BLOCK)
-        if len(block) < min(BLOCK, n_bytes - len(text)):
+        if len(block) < min(BLOCK, n_bytes - len(blocks) * BLOCK):
             raise UnreadableError(path, "cannot be read: reading ended before the file does")
-        if not text and not block.startswith(b"XTENSION" if index else b"SIMPLE  ="):
+        if not blocks and not block.startswith(b"XTENSION" if index else b"SIMPLE  ="):
             if index:
                 return None
             raise FrameError(path, "is not a FITS file: it does not begin with SIMPLE")
@@ -112,10 +112,10 @@ def _read_header(path: str, file: BinaryIO, index: int, n_bytes: int) -> tuple[H
             if block.startswith(b"END     ", place):
                 if block[place : place + CARD] != _END:
                     raise FrameError(path, "the END of its header is damaged")
-                header = Header.parse(text + block[:place])
+                header = Header.parse(b"".join((*blocks, block[:place])))
                 _check_structure(path, header)
-                return header, len(text) + BLOCK
-        text += block
+                return header, (len(blocks) + 1) * BLOCK
+        blocks.append(block)
         if len(block) < BLOCK:
             raise FrameError(path, "its header has no END: the file is cut short or damaged")
     raise FrameError(path, f"its header has no END within {MAX_HEADER_BLOCKS} blocks")

@@ -69,7 +69,9 @@ def keyword_of(card: str) -> str:
     'EXPTIME'
     """
     if card.startswith("HIERARCH ") and "=" in card:
-        return card[9 : card.index("=")].strip().upper()
+        keyword = card[9 : card.index("=")].strip().upper()
+        # What tells where pixels lie is told by cards of the standard alone.
+        return f"HIERARCH {keyword}" if is_structural(keyword) else keyword
     return card[:8].rstrip().upper()
 
 
@@ -229,12 +231,14 @@ class Header:
             if separator < 0 or (separator != 8 and not card.startswith("HIERARCH ")):
                 continue
             value = value_of(card[separator + 1 :])
-            while isinstance(value, str) and value.endswith("&"):
+            pieces = [value] if isinstance(value, str) else []
+            while pieces and pieces[-1].endswith("&"):
                 place += 1
                 if place >= len(self.cards) or not self.cards[place].startswith("CONTINUE  "):
                     break
-                value = value[:-1] + str(value_of(self.cards[place][10:]) or "")
-            yield value
+                pieces[-1] = pieces[-1][:-1]
+                pieces.append(str(value_of(self.cards[place][10:]) or ""))
+            yield "".join(pieces) if pieces else value
 
     def comment(self, keyword: str) -> str:
         """Return the comment of a keyword's first card, empty where there is none."""

@@ -101,7 +101,32 @@ def _axes(path: str, header: Header) -> tuple[int, ...]:
 def exposures_in(path: str, hdus: Sequence[Hdu]) -> int:
     """Return how many exposures a file holds that is a cube of them; 0 for other files."""
     cube = _cube_in(path, hdus) if plane_of(path) is None else None
-    return _axes(path, cube.header)[2] if cube else 0
+    if cube is None:
+        return 0
+    _check_tiles(path, cube)
+    return _axes(path, cube.header)[2]
+
+
+def _check_tiles(path: str, hdu: Hdu) -> None:
+    """Refuse compressed pixels that promise more than there is: they would ask for any memory."""
+    header = hdu.header
+    if not _is_compressed(header):
+        return
+    axes = _axes(path, header)
+    n_pixels = math.prod(axes)
+    if n_pixels > _MOST_PACKING * hdu.data_size:
+        text = f"promises {n_pixels} pixels in {hdu.data_size} bytes; it is damaged"
+        raise FrameError(path, text)
+    tiles = [
+        count(path, header, f"ZTILE{n}") if f"ZTILE{n}" in header else (length if n == 1 else 1)
+        for n, length in enumerate(axes, start=1)
+    ]
+    n_tiles = math.prod(
+        -(-length // max(tile, 1)) for length, tile in zip(axes, tiles, strict=True)
+    )
+    if n_tiles != (n_rows := count(path, header, "NAXIS2")):
+        text = f"holds {n_rows} tiles, where its axes ask for {n_tiles}; it is damaged"
+        raise FrameError(path, text)
 
 
 _COLOURS = 3
@@ -158,13 +183,10 @@ def _image(path: str, hdu: Hdu, axes: tuple[int, ...], taken: Collection[str]) -
     header = hdu.header
     compressed = _is_compressed(header)
     prefix = "Z" if compressed else ""
-    n_pixels = math.prod(axes)
     if header.get("ZCMPTYPE") == "PLIO_1":
         # Its decompressor leaves what a damaged stream does not tell as it was in memory.
         raise FrameError(path, "is packed as a mask (PLIO_1), not as a frame; unpack it")
-    if compressed and n_pixels > _MOST_PACKING * hdu.data_size:
-        text = f"promises {n_pixels} pixels in {hdu.data_size} bytes; it is damaged"
-        raise FrameError(path, text)
+    _check_tiles(path, hdu)
     bitpix = header.get(f"{prefix}BITPIX")
     if not isinstance(bitpix, int) or bitpix not in (8, 16, 32, 64, -32, -64):
         raise FrameError(path, f"{prefix}BITPIX = {bitpix!r} in its header is no FITS type")

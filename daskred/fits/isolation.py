@@ -1,16 +1,26 @@
-"""Work that may crash or hang in foreign code, done in a forked process of its own.
+"""Work that may crash or hang in foreign code, done in a process of its own.
 
-Decompressors written in C have been seen to overwrite memory when a stream is damaged.
+Decompressors written in C have been seen to overwrite memory when a stream is damaged. Where this
+process may be forked, a child does the work. Where it may not, since it has threads, a helper does
+it: another process of this program, started once, which has no threads and forks in its turn.
 """
 
 from __future__ import annotations
 
+import atexit
+import errno
 import mmap
 import os
+import pickle
 import signal
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,17 +29,24 @@ from daskred.engine.forking import can_fork, end_with_parent
 
 _SECONDS = 120.0
 _FAILED = 3
+# What is wanted of the machine, and not of the file.
+_SHORT = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ENOSPC}
+# A child needs so much more than what it returns, and so many times that; a damaged stream may
+# ask for everything.
+_SPARE_BYTES = 2**29
+_SPARE_TIMES = 8
+
+Work = Callable[[], NDArray[Any]]
 
 
-def isolated(
-    work: Callable[[], NDArray[Any]], shape: tuple[int, ...], dtype: np.dtype[Any]
-) -> NDArray[Any]:
-    """Return the array that work returns, where it can be done in a process of its own.
+def isolated(work: Work, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return the array that work returns, done in a process of its own.
 
     Parameters
     ----------
     work
-        Returns an array of this shape, and of a type that can be cast to this one.
+        Returns an array of this shape, and of a type that can be cast to this one. It can be
+        pickled where this process has threads.
     shape, dtype
         Of the result.
 
@@ -37,38 +54,58 @@ def isolated(
     ------
     RuntimeError
         When the work crashes, hangs or raises; with what it raised, where it did.
+    OSError
+        When there is no process, memory or open file left for it.
 
     Examples
     --------
-    >>> isolated(lambda: np.arange(3), (3,), np.dtype("i4")).tolist()
+    >>> from functools import partial
+    >>> isolated(partial(np.arange, 3), (3,), np.dtype("i4")).tolist()
     [0, 1, 2]
     """
-    if not can_fork():  # threads might hold what the child needs; so here nothing is isolated
-        try:
-            return work()
-        except Exception as error:
-            raise RuntimeError(str(error)) from error
+    if can_fork():
+        return _forked(work, shape, dtype)
+    helper = _borrowed()
+    try:
+        found = helper.ask(work, shape, dtype)
+    except BaseException:
+        helper.end()
+        raise
+    _idle.append(helper)
+    if isinstance(found, Exception):
+        raise found
+    return found
+
+
+def _forked(work: Work, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
     n_bytes = int(np.prod(shape)) * dtype.itemsize
     shared = mmap.mmap(-1, max(n_bytes, 1))
     told, tell = os.pipe()
     parent = os.getpid()
-    child = os.fork()
+    try:
+        child = os.fork()
+    except OSError as error:
+        os.close(told)
+        os.close(tell)
+        text = f"no process can be started to unpack pixels: {error.strerror}"
+        raise OSError(error.errno, text) from error
     if child == 0:
         status = _FAILED
         try:
             end_with_parent(parent)
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # the reason is told once, by the parent
+            _limit_memory(_SPARE_BYTES + _SPARE_TIMES * n_bytes)
             result: NDArray[Any] = np.frombuffer(shared, dtype, int(np.prod(shape))).reshape(shape)
             np.copyto(result, work(), casting="same_kind")
             status = 0
         except BaseException as error:
-            os.write(tell, str(error).encode()[:2000])
+            os.write(tell, f"{_number_of(error)} {error}".encode()[:2000])
         finally:
             os._exit(status)
     os.close(tell)
     try:
         status = _waited(child)
-        reason = os.read(told, 2000).decode(errors="replace")
+        number, _, reason = os.read(told, 2000).decode(errors="replace").partition(" ")
     finally:
         os.close(told)
     if status == 0:
@@ -76,7 +113,27 @@ def isolated(
     if os.WIFSIGNALED(status):
         ended = signal.Signals(os.WTERMSIG(status)).name
         reason = f"they hang the decompressor, or crash it ({ended})"
-    raise RuntimeError(reason)
+    elif number.isdigit() and int(number) in _SHORT:
+        raise OSError(int(number), os.strerror(int(number)))
+    raise RuntimeError(reason or "the decompressor ended without a word")
+
+
+def _number_of(error: BaseException) -> int:
+    """Return the number of what the machine lacks; 0 for other errors."""
+    number = error.errno if isinstance(error, OSError) else 0
+    return number if number in _SHORT else 0
+
+
+def _limit_memory(n_bytes: int) -> None:
+    """Allow this process so much more memory than it has now."""
+    with suppress(ImportError, OSError, ValueError):
+        import resource
+
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        limit = pages * os.sysconf("SC_PAGE_SIZE") + n_bytes
+        _, most = resource.getrlimit(resource.RLIMIT_AS)
+        if most == resource.RLIM_INFINITY or limit < most:
+            resource.setrlimit(resource.RLIMIT_AS, (limit, most))
 
 
 def _waited(child: int) -> int:
@@ -95,3 +152,85 @@ def _waited(child: int) -> int:
             os.kill(child, signal.SIGKILL)
             _, status = os.waitpid(child, 0)
     return status
+
+
+class _Helper:
+    """A process that does work for one that has threads."""
+
+    def __init__(self) -> None:
+        self._owner = os.getpid()
+        command = [sys.executable, "-c", f"from {__name__} import serve; serve()"]
+        # Threads of BLAS would forbid the helper, too, to fork.
+        one = {f"{library}_NUM_THREADS": "1" for library in ("OPENBLAS", "OMP", "MKL")}
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, **one, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        )
+
+    def ask(self, *request: Any) -> NDArray[Any] | Exception:
+        """Have work done; return its result, or what it raised."""
+        assert self._process.stdin
+        assert self._process.stdout
+        try:
+            pickle.dump(request, self._process.stdin)
+            self._process.stdin.flush()
+            answer: NDArray[Any] | Exception = pickle.load(self._process.stdout)
+        except (EOFError, BrokenPipeError, pickle.UnpicklingError):
+            ended = self._process.wait()
+            return RuntimeError(f"they crash the decompressor (it ended with {ended})")
+        return answer
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether this very process has started it, and it is there still."""
+        return self._owner == os.getpid() and self._process.poll() is None
+
+    def end(self) -> None:
+        """End the process, whatever it does."""
+        if self._owner == os.getpid():
+            self._process.kill()
+            self._process.communicate()
+
+
+_idle: list[_Helper] = []
+_borrowing = threading.Lock()
+
+
+def _borrowed() -> _Helper:
+    """Return a helper that nobody has work for."""
+    with _borrowing:
+        while _idle:
+            helper = _idle.pop()
+            if helper.is_ours:
+                return helper
+            helper.end()
+        return _Helper()
+
+
+@atexit.register
+def _end_helpers() -> None:
+    while _idle:
+        _idle.pop().end()
+
+
+def serve(requests: BinaryIO | None = None, answers: BinaryIO | None = None) -> None:
+    """Do what is asked for on the standard input until that ends: what a helper runs."""
+    requests, answers = requests or sys.stdin.buffer, answers or sys.stdout.buffer
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the terminal; the parent hears it
+    sys.stdout = sys.stderr  # nothing else may come between answers
+    while True:
+        try:
+            work, shape, dtype = pickle.load(requests)
+        except EOFError:
+            return
+        answer: NDArray[Any] | Exception
+        try:
+            # Where no process can be forked at all, this one has nothing to lose but itself.
+            answer = _forked(work, shape, dtype) if can_fork() else work().astype(dtype)
+        except Exception as error:
+            kind = OSError if isinstance(error, OSError) else RuntimeError
+            answer = kind(*error.args)
+        pickle.dump(answer, answers)
+        answers.flush()

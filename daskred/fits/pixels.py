@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -167,30 +168,88 @@ def read_tiles(path: str, image: Image, start: int, stop: int) -> NDArray[Any]:
     """
     # Its pieces are many and small: from afar the whole file comes at once.
     with frame_errors(path):
-        file = io.BytesIO(_whole(path)) if is_remote(path) else file_of(path)
+        file = _whole(path) if is_remote(path) else file_of(path)
         if not is_remote(path):
             read_range(
                 path, 0, memoryview(bytearray(1))
             )  # tells best what keeps it from being read
-    # Imported here, it need not be imported in each child.
-    from astropy.io import fits
+    from astropy.io import fits  # noqa: F401 so that it need not be imported in each child
 
-    def unpack() -> NDArray[Any]:
-        with (
-            warnings.catch_warnings(action="ignore"),  # of cards that are none of our concern
-            fits.open(file, memmap=False, do_not_scale_image_data=True) as hdus,
-        ):
-            section = hdus[image.hdu].section
-            # Before the axes of the image are those of one plane, or that of a cube's exposures.
-            planes = [0] * (len(section.shape) - 2)
-            if planes:
-                planes[-1] = plane_of(path) or 0
-            return np.asarray(section[(*planes, slice(start, stop))])
-
+    work = partial(_section, file, image.hdu, plane_of(path) or 0, slice(start, stop))
     try:
-        return isolated(unpack, (stop - start, image.shape[1]), image.disk_dtype)
+        with frame_errors(path):
+            return isolated(work, (stop - start, image.shape[1]), image.disk_dtype)
     except RuntimeError as error:
         raise FrameError(path, f"its compressed pixels are broken: {error}") from error
+
+
+# Their decompressors go on behind the end of a stream that is cut short, and make pixels of
+# whatever lies there.
+_CARELESS = ("HCOMPRESS_1",)
+_STREAMS = "COMPRESSED_DATA"
+_PADDING = 4096
+
+
+def _section(content: Any, hdu: int, plane: int, rows: slice) -> NDArray[Any]:
+    """Return rows of a compressed image as they were stored.
+
+    Where nobody else would notice that a stream is cut short, something else is put behind it each
+    time.
+
+    Parameters
+    ----------
+    content
+        The file, or its bytes.
+    hdu, plane, rows
+        Where they lie.
+    """
+    from astropy.io import fits
+
+    with warnings.catch_warnings(action="ignore"):  # of cards that are none of our concern
+        with fits.open(_stream(content), memmap=False, do_not_scale_image_data=True) as hdus:
+            if hdus[hdu].compression_type not in _CARELESS:
+                return _rows_of(hdus[hdu], plane, rows)
+        found = []
+        for filling in (0, 255):
+            with fits.open(_stream(content), memmap=False, disable_image_compression=True) as hdus:
+                copy = _padded(hdus[hdu], filling)
+            with fits.open(copy, memmap=False, do_not_scale_image_data=True) as hdus:
+                found.append(_rows_of(hdus[1], plane, rows))
+    if not np.array_equal(found[0], found[1], equal_nan=True):
+        raise ValueError("a stream ends before its pixels do")
+    return found[0]
+
+
+def _stream(content: Any) -> Any:
+    return io.BytesIO(content) if isinstance(content, bytes) else content
+
+
+def _rows_of(image: Any, plane: int, rows: slice) -> NDArray[Any]:
+    section = image.section
+    # Before the axes of the image are those of one plane, or that of a cube's exposures.
+    planes = [0] * (len(section.shape) - 2)
+    if planes:
+        planes[-1] = plane
+    return np.asarray(section[(*planes, rows)])
+
+
+def _padded(table: Any, filling: int) -> io.BytesIO:
+    """Return a file of a compressed image, with something behind each of its streams."""
+    from astropy.io import fits
+
+    padding = np.full(_PADDING, filling, "u1")
+    streams = np.empty(len(table.data), object)
+    for number, stream in enumerate(table.data[_STREAMS]):
+        streams[number] = np.concatenate([np.asarray(stream, "u1"), padding])
+    columns = [
+        fits.Column(_STREAMS, "1QB", array=streams) if column.name == _STREAMS else column
+        for column in table.columns
+    ]
+    copy = io.BytesIO()
+    padded = fits.BinTableHDU.from_columns(columns, header=table.header)
+    fits.HDUList([fits.PrimaryHDU(), padded]).writeto(copy)
+    copy.seek(0)
+    return copy
 
 
 def _whole(path: str) -> bytes:

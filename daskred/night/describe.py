@@ -17,6 +17,7 @@ from daskred.fits.images import exposures_in, images_of
 from daskred.fits.names import plane_of
 from daskred.fits.pixels import read_rows
 from daskred.fits.storage import state_of, tag_of
+from daskred.kernels.robust import any_floats
 from daskred.model.errors import FrameError
 from daskred.model.frame import Facts, Frame, Image
 from daskred.model.plan import LeftOut
@@ -53,6 +54,7 @@ def _digest_of(path: str, hdus: Sequence[Hdu], sample: bytes, prepared: Readout 
     return digest.hexdigest()[:32]
 
 
+@any_floats
 def _sample(path: str, image: Image) -> bytes:
     """Return a digest of an image's first pixels, alike for all ways in which they are stored."""
     n_rows = min(image.shape[0], -(-_SAMPLE_PIXELS // image.shape[1]))

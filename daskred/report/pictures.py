@@ -134,7 +134,8 @@ def characterization_picture(found: Characterization) -> Figure:
                     x, x / amplifier.gain_e_per_adu + noise, color=dots.get_color(), label=label
                 )
         axes.set(title="photon transfer", xlabel="signal (ADU)", ylabel="variance (ADU²)")
-        axes.legend(fontsize=8)
+        if any(amplifier.gain_e_per_adu for amplifier in found.amplifiers):
+            axes.legend(fontsize=8)
     if found.rates:
         rate = found.rates[0]
         axes = figure.add_subplot(1, n_panels, next(panel))
