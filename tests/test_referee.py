@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from daskred import Options, open_night, read_camera, reduce_night
+from daskred import Options, find_bad_pixels, open_night, read_camera, reduce_night
+from daskred.model.mask import BAD, HOT
 
 SHAPE = (160, 192)
 GAIN = 2.0
@@ -280,3 +281,41 @@ def test_dark_current_is_no_cosmic_ray(telescope: Telescope) -> None:
     telescope.expose("science", 100.0, 50)
     path = next(telescope.reduce(cosmics="flag").glob("science*c.fits"))
     assert (fits.getdata(path, "MASK") != 0).mean() < 1e-4
+
+
+def marked(telescope: Telescope, bit: int) -> Any:
+    found = find_bad_pixels(open_night(telescope.folder), telescope.folder.parent / "bad")
+    return found.masks[0] & bit != 0
+
+
+@pytest.mark.parametrize("glow_e", [0.0, 400.0])
+def test_hot_pixels_are_found_beside_steps_and_glows(telescope: Telescope, glow_e: float) -> None:
+    """Two amplifiers of unlike level, which no header tells, and a glow in a corner."""
+    telescope.read_noise_adu, telescope.current, telescope.structure_adu = 3.0, 0.1, 1.0
+    telescope.__post_init__()
+    telescope.structure += np.where(np.arange(SHAPE[1]) < SHAPE[1] // 2, 0.0, 300.0)
+    y, x = np.indices(SHAPE)
+    telescope.dark += glow_e / 60 * np.exp(-np.hypot(y, x) / 40)
+    hot = np.zeros(SHAPE, bool)
+    hot[tuple(telescope.rng.integers(0, SHAPE, (300, 2)).T)] = True
+    hot[:, 40] = True
+    telescope.dark[hot] += 1.5  # 45 ADU in a minute, where the noise of the master is 1
+    for _ in range(15):
+        telescope.expose("dark", 60.0)
+    found = marked(telescope, HOT)
+    assert (found & hot).sum() >= 0.98 * hot.sum()
+    assert (found & ~hot).sum() <= 2
+
+
+def test_weak_pixels_are_found_and_dark_corners_are_not(telescope: Telescope) -> None:
+    y, x = np.indices(SHAPE)
+    telescope.flat *= np.clip(1.1 - np.hypot(y - 80, x - 96) / 150, 0.2, 1)
+    weak = np.zeros(SHAPE, bool)
+    weak[tuple(telescope.rng.integers(20, 130, (200, 2)).T)] = True
+    telescope.flat[weak] *= 0.6
+    for _ in range(11):
+        telescope.expose("dark", 1.0)
+        telescope.expose("flat", 1.0, 60000)
+    found = marked(telescope, BAD)
+    assert (found & weak).sum() >= 0.98 * weak.sum()
+    assert (found & ~weak).sum() <= 2

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,8 @@ from daskred.arrays.prepared import read_frame
 from daskred.engine.progress import Progress, Silent
 from daskred.fits.header import Header, commentary, format_card
 from daskred.fits.write import as_bands, write_atomically
-from daskred.kernels.robust import robust_limits
+from daskred.kernels.neighbours import deviations, local_median
+from daskred.kernels.robust import robust_limits, robust_sigma
 from daskred.measure.results import EXACT, HOT_SIGMA
 from daskred.model.errors import FrameError, RequestError
 from daskred.model.frame import Frame
@@ -30,10 +31,13 @@ from daskred.products.provenance import KEY_CARD, check_own
 from daskred.run.files import files_of
 from daskred.run.reduce import plan_memory, reduce_night
 
-# Limits, in robust deviations of all pixels; and what part of the typical response is dead.
+# Limits, in robust deviations; and what part of the response of its neighbours a pixel has that is
+# dead, if that is no noise.
 UNSTABLE_SIGMA = 8.0
 NONLINEAR_SIGMA = 8.0
-DEAD_RESPONSE = 0.5
+DEAD_SIGMA = 8.0
+DEAD_RESPONSE = 0.8
+NO_RESPONSE = 0.1
 # Two flats are of unlike level, and tell of linearity, where one is so much brighter.
 _UNLIKE = 1.3
 _DIGITS = 1 / 12  # variance of rounding to whole ADU, the least that there can be
@@ -86,10 +90,10 @@ def find_bad_pixels(
 ) -> BadPixels:
     """Find hot, unstable, dead and non-linear pixels, and write them as a mask.
 
-    Hot: the longest master dark is far above that of other pixels. Unstable: so is the scatter of
-    these darks, more than their own signal's noise makes it. Dead: the master flat is below half
-    of the typical response, or has no value. Not linear: bright flats over faint ones are far from
-    those of other pixels.
+    Hot: the longest master dark is far above that of the pixels around. Unstable: the scatter of
+    these darks is larger than their own signal's noise makes it. Dead: the master flat is below
+    four fifths of the response of the pixels around, or has no value. Not linear: bright flats over
+    faint ones are far from those of other pixels. Amplifiers are judged each by itself.
 
     Parameters
     ----------
@@ -155,9 +159,24 @@ def find_bad_pixels(
 
 
 def _mark_hot(masks: Images, dark: Master, out: Path) -> None:
-    for mask, level in zip(masks, read_images(str(master_path(out, dark.name))), strict=True):
-        _, limit = robust_limits(level, HOT_SIGMA)
-        mask[level > limit] |= HOT
+    for place, level in _amplifiers(dark, out):
+        above = deviations(level, local_median(level))
+        masks[place.image][place.slices][above > HOT_SIGMA] |= HOT
+
+
+class _Place(NamedTuple):
+    """Where the pixels of an amplifier lie."""
+
+    image: int
+    slices: tuple[slice, slice]
+
+
+def _amplifiers(master: Master, out: Path) -> Iterator[tuple[_Place, NDArray[Any]]]:
+    """Yield the pixels of a master, amplifier by amplifier: each has a level of its own."""
+    images = read_images(str(master_path(out, master.name)))
+    for amplifier in master.inputs[0].frame.readout.amplifiers:
+        slices = amplifier.place.slices
+        yield _Place(amplifier.target, slices), images[amplifier.target][slices]
 
 
 def _mark_unstable(masks: Images, dark: Master, missing: list[str], progress: Progress) -> None:
@@ -219,8 +238,14 @@ def _read(frames: Sequence[Frame], progress: Progress) -> Any:
 
 
 def _mark_dead(masks: Images, flat: Master, out: Path) -> None:
-    for mask, level in zip(masks, read_images(str(master_path(out, flat.name))), strict=True):
-        mask[~(level > DEAD_RESPONSE * np.nanmedian(level))] |= BAD
+    for place, level in _amplifiers(flat, out):
+        local = local_median(level)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            response = np.where(local > 0, level / local, np.nan)
+        _, sigma = robust_sigma(response[np.isfinite(response)])
+        # Of few or faint flats the response scatters; what has hardly any is dead all the same.
+        least = np.clip(1 - DEAD_SIGMA * sigma, NO_RESPONSE, DEAD_RESPONSE)
+        masks[place.image][place.slices][~(response > least)] |= BAD
 
 
 def _mark_nonlinear(

@@ -1,0 +1,87 @@
+"""Pixels beside their neighbours: a step, a glow or a dark corner makes none of them odd."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daskred.kernels.level import quantiles
+from daskred.kernels.median import median_over_frames
+from daskred.kernels.robust import robust_sigma
+
+Pixels = NDArray[np.floating[Any]]
+# Wider than a cluster of bad pixels or a few bad columns, and narrower than a glow.
+_SIDE = 9
+_BAND_VALUES = 2**22
+_MOST_BINS = 32
+_BIN_PIXELS = 4000
+
+
+def local_median(image: Pixels) -> NDArray[np.float64]:
+    """Return the median of the 9x9 pixels around each; at edges as if the image were mirrored.
+
+    Parameters
+    ----------
+    image
+        Shape ``(y, x)``. Pixels without a value count as the median of all.
+
+    Examples
+    --------
+    >>> image = np.ones((12, 12))
+    >>> image[5, 5] = 99.0
+    >>> local_median(image).max().item()
+    1.0
+    """
+    finite = np.isfinite(image)
+    filled = image
+    if not finite.all():
+        known = image[finite]
+        filled = np.where(finite, image, np.median(known) if known.size else 0.0)
+    reach = _SIDE // 2
+    padded = np.pad(filled, reach, mode="symmetric")
+    height, width = image.shape
+    found = np.empty(image.shape)
+    n_rows = max(1, _BAND_VALUES // (_SIDE**2 * width))
+    for start in range(0, height, n_rows):
+        stop = min(start + n_rows, height)
+        shifted = [
+            padded[start + y : stop + y, x : x + width] for y in range(_SIDE) for x in range(_SIDE)
+        ]
+        found[start:stop] = median_over_frames(np.array(shifted))
+    return found
+
+
+def deviations(image: Pixels, local: Pixels) -> NDArray[np.float64]:
+    """Return by how many robust deviations each pixel is above the median of its neighbours.
+
+    A deviation is that of all pixels whose neighbours are about as bright: where a glow or light
+    lies on a detector, there is more noise.
+
+    Parameters
+    ----------
+    image, local
+        Shape ``(y, x)``; the second as `local_median` returns it.
+
+    Examples
+    --------
+    >>> image = np.random.default_rng(1).normal(10, 2, (60, 60))
+    >>> image[7, 9] = 70.0
+    >>> found = deviations(image, local_median(image))
+    >>> np.argwhere(found > 10).tolist()
+    [[7, 9]]
+    """
+    above = (image - local).reshape(-1)
+    found = np.full(above.size, np.nan)
+    order = np.argsort(local, axis=None, kind="stable")
+    order = order[np.isfinite(above[order])]
+    n_bins = max(1, min(_MOST_BINS, order.size // _BIN_PIXELS))
+    for places in np.array_split(order, n_bins):
+        if places.size:
+            low, middle, high = quantiles(above[places], [0.16, 0.5, 0.84])
+            # Whole numbers may be alike so often that only rarer ones tell how they scatter.
+            sigma = (high - low) / 2 or robust_sigma(above[places])[1] or math.inf
+            found[places] = (above[places] - middle) / sigma
+    return found.reshape(image.shape)
