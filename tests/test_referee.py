@@ -5,6 +5,7 @@ It shares no code with what it tests. Residuals over their stated uncertainties 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from astropy.io import fits
 
 from daskred import Options, find_bad_pixels, open_night, read_camera, reduce_night
+from daskred.engine.progress import Silent
 from daskred.model.mask import BAD, HOT
 
 SHAPE = (160, 192)
@@ -319,3 +321,40 @@ def test_weak_pixels_are_found_and_dark_corners_are_not(telescope: Telescope) ->
     found = marked(telescope, BAD)
     assert (found & weak).sum() >= 0.98 * weak.sum()
     assert (found & ~weak).sum() <= 2
+
+
+class Heard(Silent):
+    """Keeps what a run says."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+
+    def say(self, message: str) -> None:
+        self.messages.append(message)
+
+
+def test_a_run_says_where_a_mean_is_better_than_a_median(telescope: Telescope) -> None:
+    telescope.read_noise_adu = 1.5
+    for _ in range(41):
+        telescope.expose("bias", 0.0)
+    errors = []
+    for combine in ("median", "clipped-mean"):
+        out, heard = telescope.folder.parent / combine, Heard()
+        options = Options(combine=combine, masters_only=True, threads=True)
+        reduce_night(open_night(telescope.folder), out, options, heard)
+        master = fits.getdata(out / "masters/MasterBias.fits")
+        errors.append(np.std(master - telescope.bias))
+        said = [message for message in heard.messages if "whole number" in message]
+        assert bool(said) == (combine == "median")
+        if said:
+            told = re.findall(r"by ([0-9.]+) ADU", said[0])
+    np.testing.assert_allclose([float(number) for number in told], errors, rtol=0.05)
+
+
+def test_a_run_says_nothing_where_noise_is_larger_than_numbers(telescope: Telescope) -> None:
+    for _ in range(7):
+        telescope.expose("bias", 0.0)
+    heard = Heard()
+    options = Options(masters_only=True, threads=True)
+    reduce_night(open_night(telescope.folder), telescope.folder.parent / "out", options, heard)
+    assert not heard.messages

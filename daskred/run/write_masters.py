@@ -16,6 +16,7 @@ from daskred.options import Options
 from daskred.products.extensions import Extension
 from daskred.products.provenance import Origin, content_of
 from daskred.products.write import write_master
+from daskred.run.advice import advice_on_rounding
 from daskred.run.combined import Combined
 from daskred.run.files import calibration_files, contents_of
 from daskred.run.ledger import Ledger
@@ -74,6 +75,8 @@ class MasterMaker:
                 f"{master.name}: {sum(n_bad)} pixels are zero or negative;"
                 " the science frames have no value (NaN) there"
             )
+        if advice := advice_on_rounding(master, self.options):
+            self.progress.say(advice)
         return self.ledger.add(
             Receipt(
                 master.product,
