@@ -29,9 +29,9 @@ def start(*arguments: object) -> subprocess.Popen[str]:
     )
 
 
-def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
+def finish(process: subprocess.Popen[str], deadline_s: float = DEADLINE_S) -> tuple[int, str]:
     """Wait for a process; return its status, and what it printed on stderr."""
-    _, told = process.communicate(timeout=DEADLINE_S)
+    _, told = process.communicate(timeout=deadline_s)
     return process.returncode, told
 
 

@@ -48,7 +48,7 @@ def disturb(
 ) -> None:
     """Kill a worker, hold one for a while, or start a second run into the same folder."""
     if event == "second run":
-        status, told = processes.run(*arguments)
+        status, told = processes.finish(processes.start(*arguments), DEADLINE_S)
         assert run.poll() is not None or (status == 2 and "another run" in told), told
     elif pids := worker_pids(cluster):
         pid = RNG.choice(pids)
@@ -92,7 +92,7 @@ def test_a_storm_costs_nothing_but_time(tmp_path: Path) -> None:
             if run.poll() is None:
                 cluster.restart()
                 happened.append("scheduler")
-            status, told = processes.finish(run)
+            status, told = processes.finish(run, DEADLINE_S)
             assert status in (0, 1), told
             assert "Traceback" not in told
             statuses.append(status)
