@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from daskred import Options, find_bad_pixels, open_night, read_camera, reduce_night
+from daskred import Options, find_bad_pixels, open_night, read_camera, reduce_night, simulate
 from daskred.engine.progress import Silent
 from daskred.model.mask import BAD, HOT
 
@@ -283,6 +283,15 @@ def test_dark_current_is_no_cosmic_ray(telescope: Telescope) -> None:
     telescope.expose("science", 100.0, 50)
     path = next(telescope.reduce(cosmics="flag").glob("science*c.fits"))
     assert (fits.getdata(path, "MASK") != 0).mean() < 1e-4
+
+
+@pytest.mark.parametrize("shape", [(1, 16), (16, 1), (3, 16)])
+def test_rays_are_not_looked_for_where_there_is_no_room(tmp_path: Path, shape: Any) -> None:
+    pytest.importorskip("astroscrappy")
+    simulate(tmp_path / "night", shape=shape, n_darks=3, n_flats=3, n_science=1)
+    options = Options(mask=True, cosmics="flag", threads=True)
+    summary = reduce_night(open_night(tmp_path / "night"), tmp_path / "out", options)
+    assert len(summary.science) + len(summary.failed) == 1
 
 
 def marked(telescope: Telescope, bit: int) -> Any:

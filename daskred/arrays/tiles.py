@@ -158,7 +158,7 @@ class Stack:
 def _reduced(
     reduce: Reduce, blocks: Sequence[NDArray[Any]], rows: slice, options: dict[str, Any]
 ) -> tuple[NDArray[Any], ...]:
-    """Return what is made of a band; where its amplifiers are unlike, of each by itself."""
+    """Return what is made of a band: of each amplifier by itself, where its noise matters."""
     noises = options.get("noise")
     if not noises:
         return reduce(*blocks, **options)
@@ -176,6 +176,10 @@ def _reduced(
         )
         for array, part in zip(arrays, parts, strict=True):
             array[where] = part
+    if not arrays:  # these rows belong to no amplifier
+        arrays = reduce(*blocks, **{**options, "noise": noises[0][1]})
+        for array in arrays:
+            array[...] = np.nan if array.dtype.kind == "f" else 0
     return arrays
 
 

@@ -13,8 +13,9 @@ from daskred.fits.names import plane_of
 from daskred.model.errors import FrameError
 from daskred.model.frame import Image
 
-# Deflate packs zeros 1,032 times at most, and a frame has noise. Small files are let be.
+# Deflate packs zeros 1,032 times at most, and a frame has noise. Small ones may be all alike.
 _MOST_PACKING = 1000
+_FEW_PIXELS = 2**22
 
 
 def _number(path: str, header: Header, keyword: str, default: float) -> float:
@@ -114,7 +115,7 @@ def _check_tiles(path: str, hdu: Hdu) -> None:
         return
     axes = _axes(path, header)
     n_pixels = math.prod(axes)
-    if n_pixels > _MOST_PACKING * hdu.data_size:
+    if n_pixels > max(_MOST_PACKING * hdu.data_size, _FEW_PIXELS):
         text = f"promises {n_pixels} pixels in {hdu.data_size} bytes; it is damaged"
         raise FrameError(path, text)
     tiles = [

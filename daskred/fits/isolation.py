@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +39,9 @@ _SPARE_TIMES = 8
 Work = Callable[[], NDArray[Any]]
 
 
-def isolated(work: Work, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+def isolated(
+    work: Work, shape: tuple[int, ...], dtype: np.dtype[Any], room: int = 0
+) -> NDArray[Any]:
     """Return the array that work returns, done in a process of its own.
 
     Parameters
@@ -49,6 +51,8 @@ def isolated(work: Work, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArra
         pickled where this process has threads.
     shape, dtype
         Of the result.
+    room
+        How many bytes the work may need beyond some copies of the result.
 
     Raises
     ------
@@ -64,10 +68,10 @@ def isolated(work: Work, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArra
     [0, 1, 2]
     """
     if can_fork():
-        return _forked(work, shape, dtype)
+        return _forked(work, shape, dtype, room)
     helper = _borrowed()
     try:
-        found = helper.ask(work, shape, dtype)
+        found = helper.ask(work, shape, dtype, room)
     except BaseException:
         helper.end()
         raise
@@ -77,7 +81,7 @@ def isolated(work: Work, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArra
     return found
 
 
-def _forked(work: Work, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+def _forked(work: Work, shape: tuple[int, ...], dtype: np.dtype[Any], room: int) -> NDArray[Any]:
     n_bytes = int(np.prod(shape)) * dtype.itemsize
     shared = mmap.mmap(-1, max(n_bytes, 1))
     told, tell = os.pipe()
@@ -93,13 +97,16 @@ def _forked(work: Work, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray
         status = _FAILED
         try:
             end_with_parent(parent)
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # the reason is told once, by the parent
-            _limit_memory(_SPARE_BYTES + _SPARE_TIMES * n_bytes)
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            for stream in (0, 1, 2):  # the reason is told once, by the parent
+                os.dup2(nowhere, stream)
+            _limit_memory(_SPARE_BYTES + _SPARE_TIMES * n_bytes + room)
             result: NDArray[Any] = np.frombuffer(shared, dtype, int(np.prod(shape))).reshape(shape)
             np.copyto(result, work(), casting="same_kind")
             status = 0
         except BaseException as error:
-            os.write(tell, f"{_number_of(error)} {error}".encode()[:2000])
+            text = str(error) or type(error).__name__
+            os.write(tell, f"{_number_of(error)} {text}".encode()[:2000])
         finally:
             os._exit(status)
     os.close(tell)
@@ -159,31 +166,38 @@ class _Helper:
 
     def __init__(self) -> None:
         self._owner = os.getpid()
-        command = [sys.executable, "-c", f"from {__name__} import serve; serve()"]
+        # Nothing in the folder where this runs may stand in for a module (-P).
+        command = [sys.executable, "-P", "-c", f"from {__name__} import serve; serve()"]
+        folders = os.pathsep.join(folder or str(Path.cwd()) for folder in sys.path)
         # Threads of BLAS would forbid the helper, too, to fork.
         one = {f"{library}_NUM_THREADS": "1" for library in ("OPENBLAS", "OMP", "MKL")}
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, **one, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            env={**os.environ, **one, "PYTHONPATH": folders},
         )
 
     def ask(self, *request: Any) -> NDArray[Any] | Exception:
         """Have work done; return its result, or what it raised."""
         assert self._process.stdin
         assert self._process.stdout
+        late = threading.Timer(2 * _SECONDS, self._process.kill)
+        late.start()
         try:
             pickle.dump(request, self._process.stdin)
             self._process.stdin.flush()
             answer: NDArray[Any] | Exception = pickle.load(self._process.stdout)
-        except (EOFError, BrokenPipeError, pickle.UnpicklingError):
+        except Exception:
+            self._process.kill()
             ended = self._process.wait()
-            return RuntimeError(f"they crash the decompressor (it ended with {ended})")
+            return RuntimeError(f"they hang the decompressor, or crash it (it ended with {ended})")
+        finally:
+            late.cancel()
         return answer
 
     @property
-    def is_ours(self) -> bool:
+    def is_usable(self) -> bool:
         """Whether this very process has started it, and it is there still."""
         return self._owner == os.getpid() and self._process.poll() is None
 
@@ -203,7 +217,7 @@ def _borrowed() -> _Helper:
     with _borrowing:
         while _idle:
             helper = _idle.pop()
-            if helper.is_ours:
+            if helper.is_usable:
                 return helper
             helper.end()
         return _Helper()
@@ -215,20 +229,24 @@ def _end_helpers() -> None:
         _idle.pop().end()
 
 
-def serve(requests: BinaryIO | None = None, answers: BinaryIO | None = None) -> None:
+def serve() -> None:
     """Do what is asked for on the standard input until that ends: what a helper runs."""
-    requests, answers = requests or sys.stdin.buffer, answers or sys.stdout.buffer
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the terminal; the parent hears it
-    sys.stdout = sys.stderr  # nothing else may come between answers
+    requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(2, 1)  # nothing that anybody prints may come between answers
     while True:
         try:
-            work, shape, dtype = pickle.load(requests)
+            work, shape, dtype, room = pickle.load(requests)
         except EOFError:
             return
         answer: NDArray[Any] | Exception
         try:
-            # Where no process can be forked at all, this one has nothing to lose but itself.
-            answer = _forked(work, shape, dtype) if can_fork() else work().astype(dtype)
+            if can_fork():
+                answer = _forked(work, shape, dtype, room)
+            else:  # where no process can be forked at all, this one has nothing to lose but itself
+                answer = np.empty(shape, dtype)
+                np.copyto(answer, work(), casting="same_kind")
         except Exception as error:
             kind = OSError if isinstance(error, OSError) else RuntimeError
             answer = kind(*error.args)

@@ -12,6 +12,7 @@ import io
 import warnings
 from collections.abc import Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -178,7 +179,8 @@ def read_tiles(path: str, image: Image, start: int, stop: int) -> NDArray[Any]:
     work = partial(_section, file, image.hdu, plane_of(path) or 0, slice(start, stop))
     try:
         with frame_errors(path):
-            return isolated(work, (stop - start, image.shape[1]), image.disk_dtype)
+            room = _COPIES * (len(file) if isinstance(file, bytes) else Path(file).stat().st_size)
+            return isolated(work, (stop - start, image.shape[1]), image.disk_dtype, room)
     except RuntimeError as error:
         raise FrameError(path, f"its compressed pixels are broken: {error}") from error
 
@@ -188,13 +190,14 @@ def read_tiles(path: str, image: Image, start: int, stop: int) -> NDArray[Any]:
 _CARELESS = ("HCOMPRESS_1",)
 _STREAMS = "COMPRESSED_DATA"
 _PADDING = 4096
+_COPIES = 12  # of the file's bytes that there may be at once
 
 
 def _section(content: Any, hdu: int, plane: int, rows: slice) -> NDArray[Any]:
     """Return rows of a compressed image as they were stored.
 
-    Where nobody else would notice that a stream is cut short, something else is put behind it each
-    time.
+    Where nobody else would notice that a stream is cut short, they are decompressed twice, with
+    something else behind each stream, and must be the same.
 
     Parameters
     ----------
@@ -234,17 +237,24 @@ def _rows_of(image: Any, plane: int, rows: slice) -> NDArray[Any]:
 
 
 def _padded(table: Any, filling: int) -> io.BytesIO:
-    """Return a file of a compressed image, with something behind each of its streams."""
+    """Return a file of a compressed image, with something behind each of its streams.
+
+    Tiles that could not be compressed so have none; their pixels are in another column.
+    """
     from astropy.io import fits
 
     padding = np.full(_PADDING, filling, "u1")
-    streams = np.empty(len(table.data), object)
-    for number, stream in enumerate(table.data[_STREAMS]):
-        streams[number] = np.concatenate([np.asarray(stream, "u1"), padding])
-    columns = [
-        fits.Column(_STREAMS, "1QB", array=streams) if column.name == _STREAMS else column
-        for column in table.columns
-    ]
+    columns = []
+    for column in table.columns:
+        if "P" not in column.format and "Q" not in column.format:
+            columns.append(column)
+            continue
+        streams = np.empty(len(table.data), object)
+        for number, stream in enumerate(table.data[column.name]):
+            stream = np.asarray(stream)
+            is_padded = column.name == _STREAMS and stream.size > 0
+            streams[number] = np.concatenate([stream, padding]) if is_padded else stream
+        columns.append(fits.Column(column.name, column.format.partition("(")[0], array=streams))
     copy = io.BytesIO()
     padded = fits.BinTableHDU.from_columns(columns, header=table.header)
     fits.HDUList([fits.PrimaryHDU(), padded]).writeto(copy)

@@ -54,8 +54,8 @@ def _of_blocks(strip: Pixels) -> tuple[Pixels, Pixels]:
     low, middle, high = (
         ordered[at, np.round(part * last).astype(np.intp)] for part in (0.16, 0.5, 0.84)
     )
-    sigma = (high - low) / 2
     with np.errstate(invalid="ignore"):
+        sigma = (high - low) / 2
         near = np.abs(ordered - middle[:, np.newaxis]) <= _CLIP_SIGMA * sigma[:, np.newaxis]
     total = np.where(near, ordered, 0).sum(axis=1, dtype="f8")
     level = total / np.maximum(np.count_nonzero(near, axis=1), 1)
@@ -138,5 +138,5 @@ class Background:
             for mesh in (self._level, self._most)
         )
         # A pixel without a value is not within its noise, and keeps having none.
-        np.copyto(level, value, where=~(value <= most))
+        np.copyto(level, value, where=~(np.isfinite(value) & (value <= most)))
         return np.asarray(level)

@@ -7,6 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+# A narrower image has no place for the windows of the search, which does not look for its edges.
+_LEAST = 7
+
 
 def find_cosmics(
     value: NDArray[Any],
@@ -33,6 +36,8 @@ def find_cosmics(
     """
     from astroscrappy import detect_cosmics
 
+    if min(value.shape) < _LEAST:
+        return np.zeros(value.shape, bool), value
     no_value = ~np.isfinite(value)
     electrons = np.where(no_value, 0.0, value * gain_e_per_adu).astype("f4")
     masked = masked | no_value

@@ -89,6 +89,17 @@ def test_memory_that_no_pixels_justify_is_not_given() -> None:
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < before + 2**20
 
 
+def talk() -> Any:
+    os.write(1, b"a word")
+    return np.arange(3)
+
+
+@pytest.mark.usefixtures("beside_threads")
+def test_what_foreign_code_prints_is_no_answer(capfd: pytest.CaptureFixture[str]) -> None:
+    assert isolated(talk, (3,), INTEGERS).tolist() == [0, 1, 2]
+    assert capfd.readouterr().out == ""
+
+
 def test_threads_have_a_helper_each() -> None:
     with ThreadPoolExecutor(4) as pool:
         works = [partial(np.full, (2,), number) for number in range(40)]
@@ -127,6 +138,22 @@ def test_a_stream_that_ends_early_gives_no_pixels(tmp_path: Path, less: int) -> 
     path.write_bytes(content)
     with pytest.raises(FrameError, match="broken: a stream ends"):
         pixels_of(path)
+
+
+@pytest.mark.parametrize("odd", [np.nan, 5.0])
+def test_tiles_that_could_not_be_compressed_are_read(tmp_path: Path, odd: float) -> None:
+    pixels = np.random.default_rng(1).normal(1000, 30, (64, 64)).astype("f4")
+    pixels[:16] = odd
+    path = tmp_path / "a.fits"
+    compressed(path, pixels, compression_type="HCOMPRESS_1", tile_shape=(16, 64))
+    np.testing.assert_array_equal(pixels_of(path), fits.getdata(path))
+
+
+def test_a_frame_whose_pixels_are_all_alike_is_read(tmp_path: Path) -> None:
+    pixels = np.full((512, 512), 7, "i4")
+    path = tmp_path / "a.fits"
+    compressed(path, pixels, compression_type="HCOMPRESS_1", tile_shape=(512, 512))
+    np.testing.assert_array_equal(pixels_of(path), pixels)
 
 
 CLAIMS: dict[str, Callable[[fits.Header], None]] = {
