@@ -127,7 +127,7 @@ RULES: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("n", [1, 2, 3, 5, 30])
+@pytest.mark.parametrize("n", [1, 3, 30])
 @pytest.mark.parametrize("rule", list(RULES))
 def test_a_master_bias_scatters_as_it_says(telescope: Telescope, n: int, rule: str) -> None:
     for _ in range(n):
@@ -138,8 +138,8 @@ def test_a_master_bias_scatters_as_it_says(telescope: Telescope, n: int, rule: s
 
 
 @pytest.mark.parametrize("n", [4, 31])
-@pytest.mark.parametrize("n_overscan", [0, 8, 32])
-@pytest.mark.parametrize("read_noise_adu", [1.0, 1.5, 2.0])
+@pytest.mark.parametrize("n_overscan", [0, 32])
+@pytest.mark.parametrize("read_noise_adu", [1.0, 2.0])
 def test_whole_numbers_of_little_noise_are_less_certain(
     telescope: Telescope, read_noise_adu: float, n_overscan: int, n: int
 ) -> None:
@@ -367,3 +367,38 @@ def test_a_run_says_nothing_where_noise_is_larger_than_numbers(telescope: Telesc
     options = Options(masters_only=True, threads=True)
     reduce_night(open_night(telescope.folder), telescope.folder.parent / "out", options, heard)
     assert not heard.messages
+
+
+def test_rows_of_no_amplifier_have_no_value_also_where_noise_rejects(tmp_path: Path) -> None:
+    folder, rng = tmp_path / "night", np.random.default_rng(5)
+    folder.mkdir()
+    places = {"a": "[1:20,1:10]", "b": "[1:20,31:40]"}
+    (tmp_path / "camera.toml").write_text(
+        "".join(
+            f"""
+[[amplifier]]
+name = "{name}"
+data = "{place}"
+place = "{place}"
+gain_e_per_adu = 1.0
+read_noise_e = 5.0
+"""
+            for name, place in places.items()
+        )
+    )
+    for number in range(5):
+        pixels = np.round(1000 + rng.normal(0, 5, (40, 20))).astype("u2")
+        header = fits.Header({"IMAGETYP": "bias", "EXPTIME": 0.0})
+        fits.PrimaryHDU(pixels, header).writeto(folder / f"bias-{number}.fits")
+    night = open_night(folder, camera=read_camera(tmp_path / "camera.toml"))
+    found = []
+    for tile_rows in (5, 40):
+        out = tmp_path / str(tile_rows)
+        options = Options(
+            combine="mean", reject="noise", masters_only=True, threads=True, tile_rows=tile_rows
+        )
+        reduce_night(night, out, options)
+        found.append(fits.getdata(out / "masters/MasterBias.fits"))
+    np.testing.assert_array_equal(*found)
+    assert np.isnan(found[0][10:30]).all()
+    assert np.isfinite(found[0][:10]).all()

@@ -33,8 +33,9 @@ class MasterNoise:
     method, rejection
         How frames are combined.
     zero
-        The master above which a pixel's signal makes noise, or None where that is zero, or where
-        nobody tells.
+        The master above which a pixel's signal makes noise. Where there is none, that level is
+        zero if frames are above their bias by an overscan; else nobody tells it, and the signal is
+        left out.
     levels
         Of flats, their levels; empty for other masters.
     level

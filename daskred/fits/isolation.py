@@ -31,8 +31,8 @@ _SECONDS = 120.0
 _FAILED = 3
 # What is wanted of the machine, and not of the file.
 _SHORT = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ENOSPC}
-# A child needs so much more than what it returns, and so many times that; a damaged stream may
-# ask for everything.
+# A child needs so much memory, so many times what it returns, and what its caller allows for the
+# file; a damaged stream may ask for everything.
 _SPARE_BYTES = 2**29
 _SPARE_TIMES = 8
 

@@ -83,7 +83,7 @@ def overscan_variance(level: OverscanLevel | None, variance: float, step: float)
     variance
         Of one pixel of it, before it is rounded.
     step
-        To multiples of what pixels are rounded.
+        Pixels are whole multiples of it; 0 where they are not rounded.
 
     Examples
     --------

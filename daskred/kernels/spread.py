@@ -95,8 +95,9 @@ def combined_parts(
     Returns
     -------
     ndarray of float64
-        For each number of values that were used, from 0 to n: few values that are left by chance
-        lie close together. Of more than chance rejects, nothing else is known than their number.
+        For each number of values that were used, from 0 to n. Where chance alone leaves so many,
+        as Gaussian values show it; where it hardly ever does, outliers were rejected, and the
+        variance follows from the number of the others.
 
     Examples
     --------
@@ -235,7 +236,7 @@ def rounding_variance(
     variance
         Of single ones, before they are rounded.
     step
-        To multiples of what they are rounded; 0 where they are not.
+        Values are whole multiples of it; 0 where they are not rounded.
 
     Examples
     --------
@@ -262,7 +263,7 @@ def _less_overscan(
 ) -> Pixels:
     """Return for drawn deviations what rounding adds to what frames less an overscan combine to."""
     rng = np.random.default_rng(n)
-    n_rows = max(_MOST_DRAWN // 8 // n // _PER_OVERSCAN, 16)
+    n_rows = max(_MOST_DRAWN // 24 // n // _PER_OVERSCAN, 16)
     truth = rng.uniform(0, 1, (n_rows, _PER_OVERSCAN))
     bias = rng.uniform(0, 1, (n_rows, 1))
     pixels = rng.normal(size=(n, n_rows, _PER_OVERSCAN))

@@ -78,7 +78,7 @@ class Image:
 
     @property
     def step(self) -> float:
-        """To multiples of what physical values are rounded; 0 for floating-point numbers."""
+        """Physical values are whole multiples of it; 0 for floating-point numbers."""
         return abs(self.bscale) if self.bitpix > 0 else 0.0
 
     @property

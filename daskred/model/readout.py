@@ -194,7 +194,7 @@ class Readout:
     level_cards
         Cards that tell levels of raw pixels, as that of saturation.
     step_adu
-        To multiples of what raw pixels are rounded; 0 where they are no whole numbers.
+        Raw pixels are whole multiples of it; 0 where they are not rounded.
     """
 
     amplifiers: tuple[Amplifier, ...]

@@ -19,7 +19,7 @@ from tests.cluster import Cluster
 from tests.conftest import tree
 
 # `DASKRED_STORM=20000 pytest tests/faults/test_storm.py` reduces more frames.
-N_SCIENCE = int(os.environ.get("DASKRED_STORM", "1000"))
+N_SCIENCE = int(os.environ.get("DASKRED_STORM", "600"))
 N_WORKERS = 3
 LULL_S = (0.05, 0.5)
 PAUSE_S = 1.0
