@@ -11,6 +11,11 @@ from tests import processes
 WORKER = ("worker", "--nthreads", "1", "--no-dashboard", "--death-timeout", "60")
 
 
+def science(out: Path) -> list[Path]:
+    """Return the science frames that are calibrated."""
+    return list(out.glob("ktwo*/ktwo*c.fits"))
+
+
 class Cluster:
     """A scheduler and workers, each a process of dask's own command line."""
 

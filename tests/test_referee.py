@@ -15,6 +15,7 @@ import pytest
 from astropy.io import fits
 
 from daskred import Options, find_bad_pixels, open_night, read_camera, reduce_night, simulate
+from daskred.cameras.rules import Camera
 from daskred.engine.progress import Silent
 from daskred.model.mask import BAD, HOT
 
@@ -234,29 +235,41 @@ def test_faint_light_is_as_uncertain_as_it_says_and_weights_do_not_bias(
     assert abs((mean - truth)[star > 300].sum()) < 4 * flux_error
 
 
+def camera_of(path: Path, amplifiers: list[tuple[str, float, float]]) -> Camera:
+    """Write and read the rules of a camera: sections, gains and read noises in electrons."""
+    rules = [
+        f"""
+[[amplifier]]
+name = "{section}"
+data = "{section}"
+place = "{section}"
+gain_e_per_adu = {gain}
+read_noise_e = {noise}
+"""
+        for section, gain, noise in amplifiers
+    ]
+    path.write_text("".join(rules))
+    return read_camera(path)
+
+
 def test_each_amplifier_has_its_own_noise(tmp_path: Path) -> None:
     """Of unlike gain and read noise, each loses as many good values as three deviations tell."""
     folder, rng = tmp_path / "night", np.random.default_rng(5)
     folder.mkdir()
     gains, noises = (0.1, 0.25), (12.0, 4.0)
-    (tmp_path / "camera.toml").write_text(
-        "".join(
-            f"""
-[[amplifier]]
-name = "{name}"
-data = "[{first}:{first + 95},1:160]"
-gain_e_per_adu = {gain}
-read_noise_e = {noise}
-"""
-            for name, first, gain, noise in zip("ab", (1, 97), gains, noises, strict=True)
-        )
+    camera = camera_of(
+        tmp_path / "camera.toml",
+        [
+            ("[1:96,1:160]", gains[0], noises[0]),
+            ("[97:192,1:160]", gains[1], noises[1]),
+        ],
     )
     sigma = np.repeat(np.divide(noises, gains), 96)
     for number in range(20):
         pixels = np.round(1000 + rng.normal(0, 1, (160, 192)) * sigma).astype("u2")
         header = fits.Header({"IMAGETYP": "bias", "EXPTIME": 0.0})
         fits.PrimaryHDU(pixels, header).writeto(folder / f"bias-{number}.fits")
-    night = open_night(folder, camera=read_camera(tmp_path / "camera.toml"))
+    night = open_night(folder, camera=camera)
     options = Options(
         combine="mean",
         reject="noise",
@@ -372,25 +385,13 @@ def test_a_run_says_nothing_where_noise_is_larger_than_numbers(telescope: Telesc
 def test_rows_of_no_amplifier_have_no_value_also_where_noise_rejects(tmp_path: Path) -> None:
     folder, rng = tmp_path / "night", np.random.default_rng(5)
     folder.mkdir()
-    places = {"a": "[1:20,1:10]", "b": "[1:20,31:40]"}
-    (tmp_path / "camera.toml").write_text(
-        "".join(
-            f"""
-[[amplifier]]
-name = "{name}"
-data = "{place}"
-place = "{place}"
-gain_e_per_adu = 1.0
-read_noise_e = 5.0
-"""
-            for name, place in places.items()
-        )
-    )
+    places = ("[1:20,1:10]", "[1:20,31:40]")
+    camera = camera_of(tmp_path / "camera.toml", [(place, 1.0, 5.0) for place in places])
     for number in range(5):
         pixels = np.round(1000 + rng.normal(0, 5, (40, 20))).astype("u2")
         header = fits.Header({"IMAGETYP": "bias", "EXPTIME": 0.0})
         fits.PrimaryHDU(pixels, header).writeto(folder / f"bias-{number}.fits")
-    night = open_night(folder, camera=read_camera(tmp_path / "camera.toml"))
+    night = open_night(folder, camera=camera)
     found = []
     for tile_rows in (5, 40):
         out = tmp_path / str(tile_rows)

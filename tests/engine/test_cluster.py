@@ -22,7 +22,7 @@ from daskred.engine.task import Task
 from daskred.products.log import read_log
 from daskred.run.cluster import check_workers
 from tests import processes
-from tests.cluster import WORKER, Cluster
+from tests.cluster import WORKER, Cluster, science
 from tests.conftest import NightMaker, tree
 
 
@@ -38,10 +38,6 @@ def disturbed(cluster: Cluster, night: Path, out: Path) -> subprocess.Popen[str]
     process = processes.start("reduce", night, "-o", out, "--scheduler", cluster.file)
     assert processes.wait_for(lambda: len(science(out)) > 5, process)
     return process
-
-
-def science(out: Path) -> list[Path]:
-    return list(out.glob("ktwo*/ktwo*c.fits"))
 
 
 def test_a_cluster_makes_the_same_bytes_also_when_a_worker_is_killed(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import os
 import random
 import shutil
@@ -25,9 +24,10 @@ from daskred.products.log import LOG_NAME, read_log
 from tests import processes
 from tests.cluster import Cluster
 from tests.conftest import NightMaker, tree
+from tests.faults.sweep import zipped
 
 # `DASKRED_KILLS=400 pytest tests/faults/test_kills.py` kills more often.
-N_KILLS = int(os.environ.get("DASKRED_KILLS", "12"))
+N_KILLS = int(os.environ.get("DASKRED_KILLS", "24"))
 
 
 def product_paths(out: Path) -> list[Path]:
@@ -39,8 +39,39 @@ def products(out: Path) -> dict[str, bytes]:
     return {str(path.relative_to(out)): path.read_bytes() for path in product_paths(out)}
 
 
+def test_a_kill_at_any_moment_costs_nothing_but_time(
+    long_night: Path, tmp_path: Path, long_products: dict[str, bytes]
+) -> None:
+    out = tmp_path / "out"
+    found = killed_often(long_night, out, (), N_KILLS, long_products)
+    assert len(found) > 3  # the kills came at different stages
+
+
+def killed_often(
+    night: Path, out: Path, options: tuple[str, ...], n_kills: int, expected: dict[str, bytes]
+) -> set[int]:
+    """Kill runs at random moments; return after how many products."""
+    start = time.monotonic()
+    assert processes.run("reduce", night, "-o", out, *options)[0] == 0
+    whole = time.monotonic() - start
+    rng = random.Random(1)
+    n_products: set[int] = set()
+    for number in range(n_kills):
+        if number % 3 == 0:
+            shutil.rmtree(out, ignore_errors=True)
+        process = processes.start("reduce", night, "-o", out, *options)
+        time.sleep(rng.uniform(0.1, 1.1) * whole)
+        processes.kill_group(process)
+        found = products(out)
+        n_products.add(len(found))
+        assert found.items() <= expected.items()  # none is torn
+    status, told = processes.run("reduce", night, "-o", out, *options)
+    assert status == 0, told
+    assert tree(out) == expected
+    return n_products
+
+
 CONFIGURATIONS: dict[str, tuple[str, ...]] = {
-    "plain": (),
     "threads": ("--threads",),
     "one worker": ("--workers", "1", "--no-sync"),
     "planes": ("--mask", "--uncertainty"),
@@ -63,15 +94,14 @@ def brief_night(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("name", list(CONFIGURATIONS))
-def test_a_kill_at_any_moment_costs_nothing_but_time(
+def test_a_kill_costs_nothing_in_any_configuration(
     brief_night: Path, tmp_path: Path, name: str
 ) -> None:
     night, quiet, out = tmp_path / "night", tmp_path / "quiet", tmp_path / "out"
     shutil.copytree(brief_night, night)
     if name == "zipped":
         for path in sorted(night.rglob("*.fits"))[::3]:
-            path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes(), 1))
-            path.unlink()
+            zipped(path)
     with ExitStack() as stack:
         options = CONFIGURATIONS[name]
         if name == "cluster":
@@ -79,21 +109,9 @@ def test_a_kill_at_any_moment_costs_nothing_but_time(
             stack.enter_context(cluster.stack)
             cluster.add_worker()
             options = ("--scheduler", str(cluster.file))
-        start = time.monotonic()
         assert processes.run("reduce", night, "-o", quiet, *options)[0] == 0
-        whole = time.monotonic() - start
-        expected = tree(quiet)
-        rng = random.Random(name)
-        for number in range(max(N_KILLS // len(CONFIGURATIONS), 1)):
-            if number % 3 == 0:
-                shutil.rmtree(out, ignore_errors=True)
-            process = processes.start("reduce", night, "-o", out, *options)
-            time.sleep(rng.uniform(0.1, 1.1) * whole)
-            processes.kill_group(process)
-            assert products(out).items() <= expected.items()  # none is torn
-        status, told = processes.run("reduce", night, "-o", out, *options)
-        assert status == 0, told
-        assert tree(out) == expected
+        n_kills = max(N_KILLS // len(CONFIGURATIONS) // 2, 1)
+        killed_often(night, out, options, n_kills, tree(quiet))
 
 
 @pytest.mark.parametrize(
@@ -257,8 +275,7 @@ def test_what_a_thread_does_too_late_leaves_nothing(
     unpack: Any = import_module("daskred.run.unpack")
     simulate(tmp_path / "night", shape=(16, 16), n_darks=3, n_flats=3, n_science=1)
     for path in list((tmp_path / "night/dark").iterdir()):
-        path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
-        path.unlink()
+        zipped(path)
     over, late, unpacked = threading.Event(), threading.Event(), unpack.unpack
     turns = iter(range(1000))
 
@@ -344,8 +361,7 @@ def test_what_lies_on_the_disk_for_a_while_counts_too(tmp_path: Path, small_disk
     night = tmp_path / "night"
     simulate(night, shape=(160, 200), n_darks=40, n_flats=1, n_science=1)
     for path in list((night / "dark").iterdir()):
-        path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
-        path.unlink()
+        zipped(path)
     status, told = processes.run("reduce", night, "-o", small_disk / "out")
     assert status == 2
     assert "for a while" in told

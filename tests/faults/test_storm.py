@@ -15,7 +15,7 @@ from pathlib import Path
 from daskred import open_night, reduce_night, simulate
 from daskred.products.log import read_log
 from tests import processes
-from tests.cluster import Cluster
+from tests.cluster import Cluster, science
 from tests.conftest import tree
 
 # `DASKRED_STORM=20000 pytest tests/faults/test_storm.py` reduces more frames.
@@ -59,10 +59,6 @@ def disturb(
                 os.kill(pid, signal.SIGSTOP)
                 time.sleep(PAUSE_S)
                 os.kill(pid, signal.SIGCONT)
-
-
-def science(out: Path) -> list[Path]:
-    return list(out.glob("ktwo*/ktwo*c.fits"))
 
 
 def more_products(out: Path, n_before: int) -> bool:
