@@ -22,8 +22,6 @@ from daskred.fits.hdus import read_first_header
 from daskred.fits.pixels import band_rows
 from daskred.fits.storage import state_of
 from daskred.fits.write import Bands, as_bands
-from daskred.kernels.background import Background
-from daskred.kernels.noise import knows_noise, sigma_of, signal_variance
 from daskred.kernels.robust import any_floats
 from daskred.kernels.scratch import scratch
 from daskred.model.errors import FrameError, RequestError
@@ -107,9 +105,10 @@ class Calibrated:
 
     @property
     def _noise_is_known(self) -> bool:
-        """Whether uncertainties are wanted, and can be had."""
-        recipe = self._recipe
-        return recipe.options.wants_noise and knows_noise(recipe.readout)
+        """Whether gain and read noise are."""
+        from daskred.kernels.noise import knows_noise  # few runs need it
+
+        return knows_noise(self._recipe.readout)
 
     def images(self) -> tuple[list[Bands], list[Extension]]:
         """Return the images as they are written, and what stands beside them.
@@ -163,11 +162,12 @@ class Calibrated:
     def whole(self, number: int) -> Whole:
         """Return an image whole, in memory that the next frame's overwrites."""
         shape, options = self._source.shapes[number], self._recipe.options
+        has_sigma = options.wants_noise and self._noise_is_known
         whole = Whole(
             number,
             scratch(f"calibrated image {number}", shape, options.dtype),
             scratch(f"mask {number}", shape, "u1"),
-            scratch(f"uncertainty {number}", shape, "f4") if self._noise_is_known else None,
+            scratch(f"uncertainty {number}", shape, "f4") if has_sigma else None,
         )
         bad = self._bad_pixels(number)
         for rows, band in self._bands(number, whole):
@@ -214,6 +214,9 @@ class Calibrated:
 
     def _find_uncertainty(self, whole: Whole, sigma: NDArray[np.float32]) -> None:
         """Write what read noise, light and masters are wrong by, of an image that is calibrated."""
+        from daskred.kernels.background import Background
+        from daskred.kernels.noise import sigma_of
+
         recipe, masters = self._recipe, self._loaded[whole.number]
         own = recipe.options.photon_noise == "pixel"
         background = None if own else Background(whole.value, whole.mask != 0)
@@ -251,6 +254,8 @@ def _variance(band: Band, recipe: Recipe, number: int, first_row: int) -> NDArra
 
     The light that they hold is the calibrated one, in front of the flat, and the dark current.
     """
+    from daskred.kernels.noise import signal_variance
+
     light, masters = band.out, band.masters
     above = scratch("signal above bias", light.shape, light.dtype)
     above[...] = light

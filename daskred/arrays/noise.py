@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,26 @@ from daskred.model.readout import Readout
 Pixels = NDArray[np.float64]
 # Between these parts of a pixel's variance that do not come from light, all others follow.
 _PARTS = np.linspace(0, 1, 65)
+
+
+class CombinedBand(NamedTuple):
+    """Rows of what frames combine to.
+
+    Parameters
+    ----------
+    value
+        The master's pixels, of a flat divided by its level.
+    n_used, n_rejected
+        Of how many frames each is made, and how many were left out.
+    number, first_row
+        Of the image, and of the first of the rows in it.
+    """
+
+    value: Pixels
+    n_used: NDArray[np.uint16]
+    n_rejected: NDArray[np.uint16]
+    number: int
+    first_row: int
 
 
 @dataclass(frozen=True)
@@ -56,92 +77,66 @@ class MasterNoise:
     weights: tuple[float, ...] = ()
     dark: Masters | None = None
 
-    def sigma(
-        self,
-        value: Pixels,
-        n_used: NDArray[np.uint16],
-        n_rejected: NDArray[np.uint16],
-        number: int,
-        first_row: int,
-    ) -> NDArray[np.float32]:
-        """Return one standard deviation of a band of the master.
-
-        Parameters
-        ----------
-        value
-            The master's pixels, of a flat divided by its level.
-        n_used, n_rejected
-            Of how many frames each is made, and how many were left out.
-        number, first_row
-            Of the image, and of the band's first row in it.
-        """
+    def sigma(self, band: CombinedBand) -> NDArray[np.float32]:
+        """Return one standard deviation of a band of the master."""
         if self.kind == "flat":
-            return self._sigma_of_flat(value, n_used, n_rejected, number, first_row)
-        mean = value / np.maximum(n_used, 1) if self.method == "sum" else value
-        above = self._above_zero(mean, number, first_row)
-        single = self._variance(above, number, first_row, rounded=False)
-        variance = single * self._part(n_used, n_rejected, mean, single)
-        combining = self.method, self.rejection
-        variance += combined_rounding(single, n_used, combining, self.readout, number, first_row)
-        if self.method == "sum":
-            variance *= n_used.astype("f8") ** 2
-        return _root(variance)
+            return self._sigma_of_flat(band)
+        mean = self._mean(band, band.value)
+        single = self._variance(self._above_zero(mean, band), band, rounded=False)
+        variance = single * self._part(band, mean, single)
+        variance += combined_rounding(
+            single,
+            band.n_used,
+            (self.method, self.rejection),
+            self.readout,
+            band.number,
+            band.first_row,
+        )
+        return _root(self._of_sum(band, variance))
 
-    def _above_zero(self, value: Pixels, number: int, first_row: int) -> Pixels:
+    def _mean(self, band: CombinedBand, combined: Pixels) -> Pixels:
+        """Return what one frame has on average: of a sum, a part."""
+        return combined / np.maximum(band.n_used, 1) if self.method == "sum" else combined
+
+    def _of_sum(self, band: CombinedBand, variance: Pixels) -> Pixels:
+        """Return the variance of what is combined, given that of a mean."""
+        return variance * band.n_used.astype("f8") ** 2 if self.method == "sum" else variance
+
+    def _above_zero(self, value: Pixels, band: CombinedBand) -> Pixels:
         """Return how much light, and dark current, pixels hold."""
         if self.kind == "bias" or (self.zero is None and not self.readout.is_above_bias):
             return np.zeros_like(value)
-        return np.asarray(value - self._band(self.zero, value, number, first_row))
+        return np.asarray(value - self._rows(self.zero, band))
 
-    def _part(
-        self,
-        n_used: NDArray[np.uint16],
-        n_rejected: NDArray[np.uint16],
-        value: Pixels,
-        single: Pixels,
-    ) -> Pixels:
-        """Return the variance of what values combine to over that of one; of a sum, of its mean."""
-        n_good = n_used + n_rejected
-        part = np.full(n_used.shape, np.nan)
-        for n in np.unique(n_good[n_used > 0]).tolist():
+    def _part(self, band: CombinedBand, value: Pixels, single: Pixels) -> Pixels:
+        """Return the variance of a mean, or median, over that of a single value."""
+        n_good = band.n_used + band.n_rejected
+        part = np.full(n_good.shape, np.nan)
+        for n in np.unique(n_good[band.n_used > 0]).tolist():
             where = n_good == n
             ratio = np.abs(value[where]) / np.sqrt(single[where])
-            part[where] = combined_part(self.method, self.rejection, n, n_used[where], ratio)
+            part[where] = combined_part(self.method, self.rejection, n, band.n_used[where], ratio)
         if self.weights:
             w = np.array(self.weights)
             # A weighted mean is as good as one of fewer frames.
             part *= len(w) * (w**2).sum() / w.sum() ** 2
         return part
 
-    def _sigma_of_flat(
-        self,
-        value: Pixels,
-        n_used: NDArray[np.uint16],
-        n_rejected: NDArray[np.uint16],
-        number: int,
-        first_row: int,
-    ) -> NDArray[np.float32]:
-        zeros = np.zeros_like(value)
-        dark = self._band(self.dark, value, number, first_row)
-        current = zeros
-        if self.zero is not None or self.readout.is_above_bias:
-            current = np.maximum(dark - self._band(self.zero, value, number, first_row), 0.0)
-        floor = self._variance(current, number, first_row)
-        level = self.level.of(number, first_row, value.shape)
-        lit = value * level
-        if self.method == "sum":
-            lit = lit / np.maximum(n_used, 1)
-        photons = self._variance(lit, number, first_row) - self._variance(zeros, number, first_row)
-        single = self._of_quotients(floor, photons)
-        variance = single * self._part(n_used, n_rejected, lit, single)
+    def _sigma_of_flat(self, band: CombinedBand) -> NDArray[np.float32]:
+        zeros = np.zeros_like(band.value)
+        current = np.maximum(self._above_zero(self._rows(self.dark, band), band), 0.0)
+        level = self.level.of(band.number, band.first_row, band.value.shape)
+        lit = self._mean(band, band.value * level)
+        photons = self._variance(lit, band) - self._variance(zeros, band)
+        single = self._of_quotients(self._variance(current, band), photons)
+        variance = single * self._part(band, lit, single)
         # The master dark is the same in every flat, so that nothing averages its noise.
         inverse_square = float(np.mean(1 / np.array(self.levels) ** 2))
-        variance += inverse_square * self._band(self.dark, value, number, first_row, "UNCERT")
-        if self.method == "sum":
-            variance *= n_used.astype("f8") ** 2
+        variance += inverse_square * self._rows(self.dark, band, "UNCERT")
+        variance = self._of_sum(band, variance)
         # The level itself is as uncertain as a median of all pixels.
         typical = self._typical()
-        variance += (value * level) ** 2 * (np.pi / 2 * typical / self._n_pixels)
+        variance += (band.value * level) ** 2 * (np.pi / 2 * typical / self._n_pixels)
         return _root(variance / level**2)
 
     def _of_quotients(self, floor: Pixels, photons: Pixels) -> Pixels:
@@ -187,32 +182,23 @@ class MasterNoise:
         n = len(self.levels)
         single = self._of_quotients(np.array([floor]), np.array([slope * self.level.whole]))
         level = np.array([self.level.whole])
-        used = np.array([n], "u2")
-        return float(self._part(used, np.zeros(1, "u2"), level, single)[0] * single[0])
+        band = CombinedBand(level, np.array([n], "u2"), np.zeros(1, "u2"), 0, 0)
+        return float((self._part(band, level, single) * single)[0])
 
     @property
     def _n_pixels(self) -> int:
         return sum(shape[0] * shape[1] for shape in self.readout.shapes)
 
-    def _variance(
-        self, signal: Pixels, number: int, first_row: int, rounded: bool = True
-    ) -> Pixels:
-        found = signal_variance(signal, self.readout, number, first_row, rounded=rounded)
+    def _variance(self, signal: Pixels, band: CombinedBand, rounded: bool = True) -> Pixels:
+        found = signal_variance(signal, self.readout, band.number, band.first_row, rounded=rounded)
         return found.astype("f8")
 
-    def _band(
-        self,
-        masters: Masters | None,
-        like: Pixels,
-        number: int,
-        first_row: int,
-        plane: str = "",
-    ) -> Pixels:
+    def _rows(self, masters: Masters | None, band: CombinedBand, plane: str = "") -> Pixels:
         """Return rows of what masters subtract, or of its variance; zero where there is none."""
         if masters is None:
-            return np.zeros_like(like)
-        rows = slice(first_row, first_row + len(like))
-        return masters.rows(number, self.readout.shapes[number], rows, plane)
+            return np.zeros_like(band.value)
+        rows = slice(band.first_row, band.first_row + len(band.value))
+        return masters.rows(band.number, self.readout.shapes[band.number], rows, plane)
 
 
 def _root(variance: Pixels) -> NDArray[np.float32]:

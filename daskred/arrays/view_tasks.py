@@ -18,7 +18,7 @@ from daskred.arrays.masters import (
     tile_options,
     usable_lights,
 )
-from daskred.arrays.noise import MasterNoise
+from daskred.arrays.noise import CombinedBand, MasterNoise
 from daskred.arrays.sources import ArraySource
 from daskred.arrays.tiles import Stack, Tile
 from daskred.kernels.reject import Method, Rejection
@@ -121,7 +121,8 @@ def plane_of_master(
         return np.array(arrays[1 if name == "n_used" else 2])
     divided = (level or MasterLevel()).divide(value, number, first_row)
     if name == "uncertainty" and noise:
-        return noise.sigma(divided.astype("f8"), arrays[1], arrays[2], number, first_row)
+        band = CombinedBand(divided.astype("f8"), arrays[1], arrays[2], number, first_row)
+        return noise.sigma(band)
     return divided.astype(dtype)
 
 

@@ -120,8 +120,8 @@ def _forked(work: Work, shape: tuple[int, ...], dtype: np.dtype[Any], room: int)
     if os.WIFSIGNALED(status):
         ended = signal.Signals(os.WTERMSIG(status)).name
         reason = f"they hang the decompressor, or crash it ({ended})"
-    elif number.isdigit() and int(number) in _SHORT:
-        raise OSError(int(number), os.strerror(int(number)))
+    elif lack := int(number or 0):
+        raise OSError(lack, os.strerror(lack))
     raise RuntimeError(reason or "the decompressor ended without a word")
 
 

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 
 from daskred.fits.checksum import sum_of_rows
 from daskred.fits.hdus import check_packing, frame_errors, opened
-from daskred.fits.isolation import isolated
 from daskred.fits.names import file_of, plane_of
 from daskred.fits.storage import is_remote, open_file, read_range
 from daskred.kernels.scratch import scratch
@@ -176,6 +175,8 @@ def read_tiles(path: str, image: Image, start: int, stop: int) -> NDArray[Any]:
             )  # tells best what keeps it from being read
     from astropy.io import fits  # noqa: F401 so that it need not be imported in each child
 
+    from daskred.fits.isolation import isolated  # and few nights are compressed
+
     work = partial(_section, file, image.hdu, plane_of(path) or 0, slice(start, stop))
     try:
         with frame_errors(path):
@@ -212,10 +213,10 @@ def _section(content: Any, hdu: int, plane: int, rows: slice) -> NDArray[Any]:
         with fits.open(_stream(content), memmap=False, do_not_scale_image_data=True) as hdus:
             if hdus[hdu].compression_type not in _CARELESS:
                 return _rows_of(hdus[hdu], plane, rows)
+        with fits.open(_stream(content), memmap=False, disable_image_compression=True) as hdus:
+            copies = [_padded(hdus[hdu], filling) for filling in (0, 255)]
         found = []
-        for filling in (0, 255):
-            with fits.open(_stream(content), memmap=False, disable_image_compression=True) as hdus:
-                copy = _padded(hdus[hdu], filling)
+        for copy in copies:
             with fits.open(copy, memmap=False, do_not_scale_image_data=True) as hdus:
                 found.append(_rows_of(hdus[1], plane, rows))
     if not np.array_equal(found[0], found[1], equal_nan=True):

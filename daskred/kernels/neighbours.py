@@ -9,13 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daskred.kernels.level import quantiles
-from daskred.kernels.median import median_over_frames
 from daskred.kernels.robust import robust_sigma
 
 Pixels = NDArray[np.floating[Any]]
 # Wider than a cluster of bad pixels or a few bad columns, and narrower than a glow.
 _SIDE = 9
-_BAND_VALUES = 2**22
 _MOST_BINS = 32
 _BIN_PIXELS = 4000
 
@@ -35,23 +33,14 @@ def local_median(image: Pixels) -> NDArray[np.float64]:
     >>> local_median(image).max().item()
     1.0
     """
+    from scipy.ndimage import median_filter
+
     finite = np.isfinite(image)
-    filled = image
+    filled = image.astype("f8")
     if not finite.all():
         known = image[finite]
-        filled = np.where(finite, image, np.median(known) if known.size else 0.0)
-    reach = _SIDE // 2
-    padded = np.pad(filled, reach, mode="symmetric")
-    height, width = image.shape
-    found = np.empty(image.shape)
-    n_rows = max(1, _BAND_VALUES // (_SIDE**2 * width))
-    for start in range(0, height, n_rows):
-        stop = min(start + n_rows, height)
-        shifted = [
-            padded[start + y : stop + y, x : x + width] for y in range(_SIDE) for x in range(_SIDE)
-        ]
-        found[start:stop] = median_over_frames(np.array(shifted))
-    return found
+        filled[~finite] = np.median(known) if known.size else 0.0
+    return np.asarray(median_filter(filled, _SIDE, mode="reflect"))
 
 
 def deviations(image: Pixels, local: Pixels) -> NDArray[np.float64]:

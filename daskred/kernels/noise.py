@@ -13,13 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daskred.kernels.reject import Method, Rejection
+from daskred.kernels.robust import ROUNDING_VARIANCE
 from daskred.kernels.scratch import scratch
 from daskred.kernels.spread import median_factor, overscan_rounding, rounding_variance
 from daskred.model.readout import Amplifier, Overscan, Readout, Section
 
 Pixels = NDArray[np.floating[Any]]
-# Of numbers that are rounded to whole ones.
-_ROUNDED = 1 / 12
 # The mean of so many pixels scatters less than any number is rounded.
 _MANY = 256
 
@@ -114,7 +113,7 @@ def noise_terms(
     if not gain or not noise:
         raise ValueError(f"gain and read noise of amplifier {amplifier.name!r} are not known")
     single, step = (noise / gain) ** 2, readout.step_adu if rounded else 0.0
-    floor = single + step**2 * _ROUNDED
+    floor = single + step**2 * ROUNDING_VARIANCE
     floor += overscan_variance(overscan_level(amplifier, readout.overscan), single, step)
     if readout.unit == "electron":
         return gain**2 * floor, 1.0

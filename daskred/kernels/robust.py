@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 # The standard deviation of a Gaussian over its median absolute deviation: 1 / Phi^-1(3/4).
 SIGMA_OF_MAD = 1.482602218505602
+# Of numbers that are rounded to whole ones: the variance that this adds.
+ROUNDING_VARIANCE = 1 / 12
 _FEW = 100
 _LARGEST = 1e15  # no detector has it; its square is a number
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from daskred.engine.progress import Progress, Silent
 from daskred.fits.header import Header, commentary, format_card
 from daskred.fits.write import as_bands, write_atomically
 from daskred.kernels.neighbours import deviations, local_median
-from daskred.kernels.robust import robust_limits, robust_sigma
+from daskred.kernels.robust import ROUNDING_VARIANCE, robust_limits, robust_sigma
 from daskred.measure.results import EXACT, HOT_SIGMA
 from daskred.model.errors import FrameError, RequestError
 from daskred.model.frame import Frame
@@ -40,7 +40,6 @@ DEAD_RESPONSE = 0.8
 NO_RESPONSE = 0.1
 # Two flats are of unlike level, and tell of linearity, where one is so much brighter.
 _UNLIKE = 1.3
-_DIGITS = 1 / 12  # variance of rounding to whole ADU, the least that there can be
 Images = list[NDArray[Any]]
 # What is held of each pixel: sums over frames, and what follows from them, in double precision.
 _PIXEL_BYTES = 130
@@ -159,24 +158,18 @@ def find_bad_pixels(
 
 
 def _mark_hot(masks: Images, dark: Master, out: Path) -> None:
-    for place, level in _amplifiers(dark, out):
-        above = deviations(level, local_median(level))
-        masks[place.image][place.slices][above > HOT_SIGMA] |= HOT
+    for mask, level in _amplifiers(masks, dark, out):
+        mask[deviations(level, local_median(level)) > HOT_SIGMA] |= HOT
 
 
-class _Place(NamedTuple):
-    """Where the pixels of an amplifier lie."""
-
-    image: int
-    slices: tuple[slice, slice]
-
-
-def _amplifiers(master: Master, out: Path) -> Iterator[tuple[_Place, NDArray[Any]]]:
-    """Yield the pixels of a master, amplifier by amplifier: each has a level of its own."""
+def _amplifiers(
+    masks: Images, master: Master, out: Path
+) -> Iterator[tuple[NDArray[np.uint8], NDArray[Any]]]:
+    """Yield mask and pixels of a master, amplifier by amplifier: each has a level of its own."""
     images = read_images(str(master_path(out, master.name)))
     for amplifier in master.inputs[0].frame.readout.amplifiers:
-        slices = amplifier.place.slices
-        yield _Place(amplifier.target, slices), images[amplifier.target][slices]
+        where = amplifier.place.slices
+        yield masks[amplifier.target][where], images[amplifier.target][where]
 
 
 def _mark_unstable(masks: Images, dark: Master, missing: list[str], progress: Progress) -> None:
@@ -222,7 +215,7 @@ def _mark_unstable(masks: Images, dark: Master, missing: list[str], progress: Pr
 def _noise_line(mean: NDArray[Any], variance: NDArray[Any]) -> tuple[float, float]:
     """Return the variance of a typical pixel, and by how much it grows with the level."""
     middle = float(np.nanmedian(mean))
-    typical = max(float(np.nanmedian(variance)), _DIGITS)
+    typical = max(float(np.nanmedian(variance)), ROUNDING_VARIANCE)  # the least that there can be
     _, bright = robust_limits(mean, 10.0)
     above = mean > bright
     if np.count_nonzero(above) < 8:
@@ -238,14 +231,14 @@ def _read(frames: Sequence[Frame], progress: Progress) -> Any:
 
 
 def _mark_dead(masks: Images, flat: Master, out: Path) -> None:
-    for place, level in _amplifiers(flat, out):
+    for mask, level in _amplifiers(masks, flat, out):
         local = local_median(level)
         with np.errstate(invalid="ignore", divide="ignore"):
             response = np.where(local > 0, level / local, np.nan)
         _, sigma = robust_sigma(response[np.isfinite(response)])
         # Of few or faint flats the response scatters; what has hardly any is dead all the same.
         least = np.clip(1 - DEAD_SIGMA * sigma, NO_RESPONSE, DEAD_RESPONSE)
-        masks[place.image][place.slices][~(response > least)] |= BAD
+        mask[~(response > least)] |= BAD
 
 
 def _mark_nonlinear(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 
+from daskred.kernels.robust import ROUNDING_VARIANCE
 from daskred.model.plan import Master
 from daskred.options import Options
 
 # Rounding that makes a master worse by so much is told.
 _WORSE = 1.1
-_ROUNDED = 1 / 12  # variance of what is rounded to whole numbers
 
 
 def advice_on_rounding(master: Master, options: Options) -> str:
@@ -36,7 +36,7 @@ def advice_on_rounding(master: Master, options: Options) -> str:
     if master.kind == "flat" or not plain or not known or not readout.step_adu or n < 3:
         return ""
     noise = min(known)
-    rounding = readout.step_adu**2 * _ROUNDED
+    rounding = readout.step_adu**2 * ROUNDING_VARIANCE
     median = math.pi / 2 * noise**2 / n
     if median + rounding < _WORSE**2 * median:
         return ""

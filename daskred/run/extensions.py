@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from daskred.arrays.noise import MasterNoise
+from daskred.arrays.noise import CombinedBand, MasterNoise
 from daskred.fits.raster import Raster
 from daskred.fits.write import Bands
 from daskred.model.mask import NO_DATA
@@ -44,7 +44,7 @@ def uncertainty_plane(combined: Combined, number: int, noise: MasterNoise) -> Ex
         row = 0
         counts = (raster.bands() for raster in combined.counts[number])
         for value, n_used, n_rejected in zip(combined.divided(number), *counts, strict=True):
-            yield noise.sigma(value.astype("f8"), n_used, n_rejected, number, row)
+            yield noise.sigma(CombinedBand(value.astype("f8"), n_used, n_rejected, number, row))
             row += len(value)
 
     return _plane("UNCERT", number, combined.rasters[number], "f4", bands())
