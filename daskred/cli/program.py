@@ -19,6 +19,7 @@ from daskred.cli.status import (
     TERMINATED,
     WRONG_REQUEST,
 )
+from daskred.kernels.compiled import kernels_in_use
 from daskred.model.errors import DaskredError, RequestError
 from daskred.model.text import visible
 
@@ -55,7 +56,8 @@ def command_line(words: Sequence[str]) -> argparse.ArgumentParser:
         epilog=f"example: daskred reduce NIGHT -o OUT\n{IN_WORDS}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"daskred {__version__}")
+    version = f"daskred {__version__} ({kernels_in_use()} kernels)"
+    parser.add_argument("--version", action="version", version=version)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     wanted = next((word for word in words if word in COMMANDS), None)
     for name in COMMANDS:
@@ -81,7 +83,11 @@ def _tell(error: Exception) -> None:
 
 def run(words: Sequence[str], on_interrupt: Any) -> int:
     """Run a command line, and return its exit status; Ctrl-C is handled as told from now on."""
-    parsed = command_line(words).parse_args(words)
+    try:
+        parsed = command_line(words).parse_args(words)
+    except RequestError as error:
+        _tell(error)
+        return WRONG_REQUEST
     # Workers are many already; and threads of BLAS would forbid to fork them.
     for library in ("OPENBLAS", "OMP", "MKL"):
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")

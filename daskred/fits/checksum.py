@@ -35,7 +35,17 @@ def sum_of_words(words: NDArray[np.uint32]) -> int:
     >>> sum_of_words(np.array([1, 0xFFFFFFFF], "u4"))
     1
     """
-    total = int(words.sum(dtype="u8"))
+    return folded(int(words.sum(dtype="u8")))
+
+
+def folded(total: int) -> int:
+    """Return a sum of words as a ones'-complement sum of 32 bits.
+
+    Examples
+    --------
+    >>> folded(0x1FFFFFFFF)
+    1
+    """
     while total >> 32:
         total = (total & 0xFFFFFFFF) + (total >> 32)
     return total

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ _sync_data = getattr(os, "fdatasync", os.fsync)  # macOS has only the second
 
 def part_in(folder: Path, ending: str = "") -> Path:
     """Return a name for an unfinished file that no other task, and no other run, has."""
-    return folder / f"{TEMPORARY_MARK}{secrets.token_hex(8)}{ending}"
+    return folder / f"{TEMPORARY_MARK}{os.urandom(8).hex()}{ending}"
 
 
 @dataclass(frozen=True, slots=True)

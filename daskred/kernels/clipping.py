@@ -38,12 +38,15 @@ class RejectionEntry:
         The largest limit that makes sense.
     relative
         Whether limits are parts of the value.
+    compiled
+        Its number among the compiled kernels; None where it is none of them.
     """
 
     interval: Interval
     usual: tuple[float, float] = (3.0, 3.0)
     most: float = math.inf
     relative: bool = False
+    compiled: int | None = None
 
 
 def inside(

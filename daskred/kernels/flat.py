@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from daskred.kernels.compiled import compiled_kernels
 from daskred.kernels.median import median_of_rows
 from daskred.kernels.scratch import scratch
 
@@ -65,9 +66,14 @@ def flat_tile(
     pixels = tile.reshape(len(tile), -1)
     planes = darks.reshape(len(darks), -1)
 
+    kernels = compiled_kernels() if tile.dtype == np.uint16 and planes.dtype == np.float64 else None
+
     def fill(rows: NDArray[Any], where: Any) -> None:
         lit = scratch("lit row", (rows.shape[1],), "f8")
         for row, raw, plane, level in zip(rows, pixels, which, levels, strict=True):
+            if kernels and isinstance(where, slice):
+                kernels.lit(raw[where], planes[plane][where], row, level)
+                continue
             np.subtract(raw[where], planes[plane][where], out=lit)
             np.divide(lit, level, out=lit)
             row[...] = lit

@@ -3,28 +3,33 @@
 A sorting network is a fixed list of comparators, each of which puts two rows in order pixel by
 pixel. Only the comparators that the middle rows depend on are kept. On rows of pixels a
 comparator is one ``np.minimum`` and one ``np.maximum``, which run at the speed of the cache and
-without the interpreter lock.
+without the interpreter lock. Compiled kernels do the same with a few pixels at a time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from daskred.kernels.compiled import compiled_kernels
 from daskred.kernels.scratch import scratch
 
 # Of one row of a strip: its comparators take longer than their calls, and still find it in cache.
 STRIP_BYTES = 2**17
+# Of one row of a strip that compiled kernels take, which reads the whole strip but once.
+_COMPILED_STRIP_BYTES = 2**14
 # Of a whole strip, however many rows it has.
 SCRATCH_BYTES = 2**23
 # Of all values of one pixel: with more, columns are partitioned one by one, since a network grows
 # faster than its number of rows, and the cache does not (``python -m benchmarks median``).
 NETWORK_COLUMN_BYTES = 800
 Keeps = Literal["both", "smaller", "larger"]
+_KEEPS: tuple[Keeps, ...] = get_args(Keeps)  # in the order of the compiled kernels
+_COMPILED_TYPES = "Hhfd"
 Fill = Callable[[NDArray[Any], Any], None]
 
 
@@ -86,6 +91,32 @@ def selection_network(n_rows: int, wanted: tuple[int, ...]) -> tuple[tuple[int, 
 @lru_cache(maxsize=16)
 def _sorting_network(n_rows: int) -> tuple[tuple[int, int], ...]:
     return tuple(_merge_sort(n_rows))
+
+
+@lru_cache(maxsize=64)
+def network_table(n_rows: int, wanted: tuple[int, ...] | None = None) -> NDArray[np.uint16]:
+    """Return a network as compiled kernels take it: for some ranks, or for all.
+
+    Examples
+    --------
+    >>> network_table(3, (1,)).tolist()
+    [0, 2, 0, 0, 1, 2, 1, 2, 1]
+    """
+    if wanted is None:
+        steps = [(first, second, 0) for first, second in _sorting_network(n_rows)]
+    else:
+        steps = [
+            (first, second, _KEEPS.index(k))
+            for first, second, k in selection_network(n_rows, wanted)
+        ]
+    return np.array(steps, "u2").reshape(-1)
+
+
+def network_kernels(n_rows: int, dtype: np.dtype[Any]) -> Any:
+    """Return the compiled kernels where they sort so many values of a type; None otherwise."""
+    if n_rows * dtype.itemsize > NETWORK_COLUMN_BYTES:
+        return None
+    return compiled_kernels() if dtype.char in _COMPILED_TYPES and dtype.isnative else None
 
 
 def _select(rows: list[NDArray[Any]], spare: NDArray[Any], wanted: tuple[int, ...]) -> None:
@@ -158,26 +189,35 @@ def median_of_rows(fill: Fill, n_rows: int, n_pixels: int, dtype: DTypeLike) -> 
     low, high = (n_rows - 1) // 2, n_rows // 2
     result = np.empty(n_pixels)
     dtype = np.dtype(dtype)
+    kernels = network_kernels(n_rows, dtype)
+    row_bytes = _COMPILED_STRIP_BYTES if kernels else STRIP_BYTES
     reduce = _by_network if n_rows * dtype.itemsize <= NETWORK_COLUMN_BYTES else _by_partition
-    width = max(1, min(STRIP_BYTES, SCRATCH_BYTES // (n_rows + 1)) // dtype.itemsize)
+    width = max(1, min(row_bytes, SCRATCH_BYTES // (n_rows + 1)) // dtype.itemsize)
     memory = scratch("strip", (n_rows + 1, min(width, max(n_pixels, 1))), dtype)
     for start in range(0, n_pixels, width):
         stop = min(start + width, n_pixels)
-        strip = memory[:, : stop - start]
+        strip, out = memory[:, : stop - start], result[start:stop]
         fill(strip[:-1], slice(start, stop))
+        if kernels:
+            kernels.median(strip[:-1], network_table(n_rows, (low, high)), out)
+            continue
         lower, upper = reduce(strip, low, high)
-        out = result[start:stop]
-        out[...] = lower
+        np.add(lower, 0.0, out=out)  # no zero has a sign, whichever of two was taken
         if low != high:
             out += upper
             out /= 2
-    if dtype.kind == "f":
-        bad = np.flatnonzero(np.isnan(result))
-        if bad.size:
-            columns = np.empty((n_rows, bad.size), dtype)
-            fill(columns, bad)
-            result[bad] = _nan_median(columns)
-    return result
+    return _without_nan(result, fill, n_rows, dtype)
+
+
+def _without_nan(
+    medians: NDArray[np.float64], fill: Fill, n_rows: int, dtype: np.dtype[Any]
+) -> NDArray[np.float64]:
+    """Return medians, those of columns that have NaN being made of their numbers."""
+    if dtype.kind == "f" and (bad := np.flatnonzero(np.isnan(medians))).size:
+        columns = np.empty((n_rows, bad.size), dtype)
+        fill(columns, bad)
+        medians[bad] = _nan_median(columns)
+    return medians
 
 
 def median_over_frames(stack: NDArray[Any]) -> NDArray[np.float64]:
@@ -204,4 +244,13 @@ def median_over_frames(stack: NDArray[Any]) -> NDArray[np.float64]:
     def fill(rows: NDArray[Any], where: Any) -> None:
         rows[...] = pixels[:, where]
 
-    return median_of_rows(fill, *pixels.shape, pixels.dtype).reshape(stack.shape[1:])
+    n_rows, n_pixels = pixels.shape
+    kernels = network_kernels(n_rows, pixels.dtype)
+    if kernels and pixels.strides[1] == pixels.itemsize:  # nothing has to be copied
+        medians = np.empty(n_pixels)
+        wanted = (n_rows - 1) // 2, n_rows // 2
+        kernels.median(pixels, network_table(n_rows, wanted), medians)
+        medians = _without_nan(medians, fill, n_rows, pixels.dtype)
+    else:
+        medians = median_of_rows(fill, n_rows, n_pixels, pixels.dtype)
+    return medians.reshape(stack.shape[1:])

@@ -57,8 +57,15 @@ class Ordered:
             total += count
         return total
 
-    def sums(self, low: Places, high: Places) -> tuple[Values, Values]:
-        """Return sum and sum of squares of differences from the origin, over ranks low to high."""
+    def sums(
+        self, low: Places, high: Places, bounds: tuple[Values, Values] | None = None
+    ) -> tuple[Values, Values]:
+        """Return sum and sum of squares of differences from the origin, over ranks low to high.
+
+        Values beyond bounds count as these.
+        """
+        if bounds is not None:
+            return self._sums(low, high, bounds)
         if self._all_sums is None:
             self._all_sums = self._sums(np.zeros_like(low), self.n_good)
         cut = np.flatnonzero((low > 0) | (high < self.n_good))
@@ -73,13 +80,21 @@ class Ordered:
         first[cut], second[cut] = part._sums(low[cut], high[cut])
         return first, second
 
-    def _sums(self, low: Places, high: Places) -> tuple[Values, Values]:
+    def _sums(
+        self, low: Places, high: Places, bounds: tuple[Values, Values] | None = None
+    ) -> tuple[Values, Values]:
         first, second = np.zeros(self.n_pixels), np.zeros(self.n_pixels)
         step = np.empty(self.n_pixels)
         # Between these ranks every pixel has values; at the ends some have.
         start, stop = int(low.max(initial=0)), int(high.min(initial=self.n_frames))
         for rank in range(int(low.min(initial=0)), int(high.max(initial=0))):
-            np.subtract(self.ordered[rank], self.origin, out=step, dtype="f8")
+            if bounds is None:
+                np.subtract(self.ordered[rank], self.origin, out=step, dtype="f8")
+            else:
+                step[...] = self.ordered[rank]
+                np.maximum(step, bounds[0], out=step)
+                np.minimum(step, bounds[1], out=step)
+                np.subtract(step, self.origin, out=step)
             if not start <= rank < stop:
                 np.copyto(step, 0.0, where=(rank < low) | (rank >= high))
             np.add(first, step, out=first)

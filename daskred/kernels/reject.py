@@ -18,13 +18,20 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from daskred.kernels.clipping import Noise, RejectionEntry
-from daskred.kernels.median import NETWORK_COLUMN_BYTES, sort_rows
+from daskred.kernels.flat import mark_saturated
+from daskred.kernels.median import (
+    NETWORK_COLUMN_BYTES,
+    network_kernels,
+    network_table,
+    sort_rows,
+)
 from daskred.kernels.ordered import Ordered, Places
 from daskred.kernels.scratch import scratch
 from daskred.model.registry import names_in
 
 Method = Literal["median", "mean", "clipped-mean", "sum", "lower-median"]
 METHODS: tuple[Method, ...] = get_args(Method)
+_COMPILED_METHODS = ("median", "mean", "lower-median", "sum")
 
 # A strip of a sorted stack and its running sums stay in the cache.
 _STRIP_VALUES = 2**20
@@ -186,39 +193,83 @@ def combine_frames(
             if scales:
                 values = np.divide(values, scales[number], dtype="f8")
             row[...] = values
-            finite = np.isfinite(row, out=scratch("finite row", row.shape, "?"))
-            if not finite.all():
-                row[~finite] = np.inf
+            if raw.dtype.kind == "f" or scales:
+                finite = np.isfinite(row, out=scratch("finite row", row.shape, "?"))
+                if not finite.all():
+                    row[~finite] = np.inf
             if limits:
-                full = np.greater_equal(raw, limits[number])
+                full = scratch("full row", row.shape, "?")
+                mark_saturated(raw, limits[number], full)
                 if full.any():
                     row[full] = np.inf
 
     for start in range(0, n_pixels, width):
         where = slice(start, min(start + width, n_pixels))
-        n_columns = where.stop - start
-        rows = scratch("combined rows", (n_frames + 1, width), dtype)[:, :n_columns]
+        rows = scratch("combined rows", (n_frames + 1, width), dtype)[:, : where.stop - start]
         fill(rows[:-1], where)
-        values = Ordered(_sorted(rows))
-        with np.errstate(invalid="ignore"):  # of pixels without any value
-            low, high = _interval(values, rejection, noise)
-        n = high - low
-        n_used[where], n_rejected[where] = n, values.n_good - n
+        strip = _combined(rows, method, rejection, noise)
+        n_used[where], n_rejected[where] = strip.n_used, strip.n_rejected
         if weights:
-            bounds = (
-                values.take(np.minimum(low, n_frames - 1)),
-                values.take(np.maximum(high, 1) - 1),
-            )
             fill(rows[:-1], where)
-            result = _weighted(rows[:-1], weights, bounds, method == "sum")
-        elif method in ("median", "lower-median"):
-            lower = values.take(np.minimum(low + np.maximum(n - 1, 0) // 2, n_frames - 1))
-            result = lower.astype("f8") if method == "lower-median" else values.median(low, high)
-        else:
-            result = values.mean(low, high) * (n if method == "sum" else 1)
-        value[where] = np.where(n > 0, result, np.nan)
+            strip.value = _weighted(rows[:-1], weights, strip.bounds, method == "sum")
+        value[where] = np.where(strip.n_used > 0, strip.value, np.nan)
+        value[where] += 0.0  # no zero has a sign
     shape = tile.shape[1:]
     return Combination(value.reshape(shape), n_used.reshape(shape), n_rejected.reshape(shape))
+
+
+@dataclass(eq=False)
+class _Strip:
+    """What some pixels combine to, and the least and the largest value that stay of each."""
+
+    value: Values
+    bounds: tuple[Values, Values]
+    n_used: Values
+    n_rejected: Values
+
+
+def _combined(rows: Values, method: Method, rejection: Rejection, noise: Noise | None) -> _Strip:
+    """Combine values, infinite where there are none; the last row is spare, all are overwritten."""
+    number = 0 if rejection.method == "none" else rejection.entry.compiled
+    kernels = None if number is None else network_kernels(len(rows) - 1, rows.dtype)
+    if kernels and not (rejection.method == "noise" and noise is None):
+        return _by_compiled(kernels, rows[:-1], method, rejection, noise)
+    return _by_numpy(rows, method, rejection, noise)
+
+
+def _by_compiled(
+    kernels: Any, rows: Values, method: Method, rejection: Rejection, noise: Noise | None
+) -> _Strip:
+    n_frames, n_pixels = rows.shape
+    value, bottom, top = np.empty((3, n_pixels))
+    n_used, n_rejected = np.empty((2, n_pixels), "u2")
+    rule = (
+        0 if rejection.method == "none" else rejection.entry.compiled,
+        _COMPILED_METHODS.index("mean" if method == "clipped-mean" else method),
+        rejection.iterations,
+        rejection.centre == "mean",
+        rejection.scale == "std",
+        rejection.low,
+        rejection.high,
+        *(noise or (0.0, 0.0, 0.0)),
+    )
+    kernels.combine(rows, network_table(n_frames), value, bottom, top, n_used, n_rejected, rule)
+    return _Strip(value, (bottom, top), n_used, n_rejected)
+
+
+def _by_numpy(rows: Values, method: Method, rejection: Rejection, noise: Noise | None) -> _Strip:
+    values = Ordered(_sorted(rows))
+    with np.errstate(invalid="ignore"):  # of pixels without any value
+        low, high = _interval(values, rejection, noise)
+    n, last = high - low, values.n_frames - 1
+    if method == "lower-median":
+        result: Values = values.take(np.minimum(low + np.maximum(n - 1, 0) // 2, last))
+    elif method == "median":
+        result = values.median(low, high)
+    else:
+        result = values.mean(low, high) * (n if method == "sum" else 1)
+    bounds = values.take(np.minimum(low, last)), values.take(np.maximum(high, 1) - 1)
+    return _Strip(result, bounds, n, values.n_good - n)
 
 
 def _sorted(rows: Values) -> Values:

@@ -24,4 +24,4 @@ def interval(values: Ordered, rejection: Rejection, noise: Noise | None) -> tupl
     return np.where(enough, lowest, 0), np.where(enough, last - highest, last)
 
 
-REJECTION = RejectionEntry(interval, usual=(1.0, 1.0))
+REJECTION = RejectionEntry(interval, usual=(1.0, 1.0), compiled=1)

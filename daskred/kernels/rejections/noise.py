@@ -27,4 +27,4 @@ def interval(values: Ordered, rejection: Rejection, noise: Noise | None) -> tupl
     return clipped(values, rejection.iterations, bounds)
 
 
-REJECTION = RejectionEntry(interval)
+REJECTION = RejectionEntry(interval, compiled=4)

@@ -22,4 +22,4 @@ def interval(values: Ordered, rejection: Rejection, noise: Noise | None) -> tupl
     return inside(values, low, high, bounds)
 
 
-REJECTION = RejectionEntry(interval, usual=(0.1, 0.1), most=1.0, relative=True)
+REJECTION = RejectionEntry(interval, usual=(0.1, 0.1), most=1.0, relative=True, compiled=2)

@@ -38,4 +38,4 @@ def interval(values: Ordered, rejection: Rejection, noise: Noise | None) -> tupl
     return clipped(values, rejection.iterations, bounds)
 
 
-REJECTION = RejectionEntry(interval)
+REJECTION = RejectionEntry(interval, compiled=3)

@@ -25,24 +25,18 @@ def winsorized_deviation(values: Ordered, low: Places, high: Places, centre: Val
     active, unsettled_values = np.arange(values.n_pixels), values
     for _ in range(_WINSOR_ROUNDS):
         before, middle = scale[active], centre[active]
-        first_rank, last_rank = low[active], high[active]
-        bottom, top = middle - _WINSOR_SIGMA * before, middle + _WINSOR_SIGMA * before
-        first = np.clip(unsettled_values.below(bottom), first_rank, last_rank)
-        last = np.clip(unsettled_values.below(top, or_equal=True), first, last_rank)
-        total, squares = (sums.copy() for sums in unsettled_values.sums(first, last))
-        for bound, number in ((bottom, first - first_rank), (top, last_rank - last)):
-            step = bound - unsettled_values.origin
-            total += number * step
-            squares += number * step**2
-        n = np.maximum(last_rank - first_rank, 1)
+        reach = _WINSOR_SIGMA * before
+        total, squares = unsettled_values.sums(
+            low[active], high[active], (middle - reach, middle + reach)
+        )
+        n = np.maximum(high[active] - low[active], 1)
         now = _WINSOR_NARROWS * np.sqrt(np.maximum(squares / n - (total / n) ** 2, 0.0))
         scale[active] = now
         unsettled = np.flatnonzero(np.abs(now - before) > 5e-4 * before)
         if not unsettled.size:
             break
-        if unsettled.size < len(active) // 2:
-            # Those that have settled stay as they are.
-            active, unsettled_values = active[unsettled], unsettled_values.only(unsettled)
+        # Those that have settled stay as they are, whatever pixels lie beside them.
+        active, unsettled_values = active[unsettled], unsettled_values.only(unsettled)
     return scale
 
 
@@ -57,4 +51,4 @@ def interval(values: Ordered, rejection: Rejection, noise: Noise | None) -> tupl
     return clipped(values, rejection.iterations, bounds)
 
 
-REJECTION = RejectionEntry(interval)
+REJECTION = RejectionEntry(interval, compiled=5)
