@@ -157,7 +157,7 @@ def measure_source(source: Source, masters: Masters, method: str, lit: bool) -> 
     All is measured on as many rows as a level needs.
     """
     n_pixels = sum(shape[0] * shape[1] for shape in source.shapes)
-    step = sampling_step(n_pixels, method)
+    step = sampling_step(n_pixels, method, is_one=lit)
     n_sampled = sum(-(-shape[0] // step) * shape[1] for shape in source.shapes)
     sample = scratch("sample of a level", (n_sampled,), "f8")
     n_saturated = taken = 0

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from daskred.arrays.factors import rows_of_factors, wants_factors
 from daskred.arrays.masters import (
     precision_of,
     reduction_of,
@@ -49,16 +50,20 @@ from daskred.arrays.view_nodes import (
 from daskred.arrays.view_tasks import (
     as_list,
     level_of_tiles,
+    levels_of_arrays,
+    levels_of_frames,
     measure_arrays,
     measure_block,
     noise_of_master,
     options_of_tiles,
     plane_of_master,
     reduce_block,
+    refined,
+    refined_of_arrays,
     rounded,
 )
 from daskred.engine.task import Key
-from daskred.model.errors import FrameError, RequestError
+from daskred.model.errors import RequestError
 from daskred.model.frame import Frame
 from daskred.model.plan import MasterKind
 from daskred.model.readout import Readout
@@ -211,11 +216,17 @@ def master_of_frames(
     if flat:
         darks = ("darks", token)
         layer[darks] = (as_list, masters)
+    levels: Key = ("level of each", token)
+    layer[levels] = (partial(levels_of_frames, kind, frames, options), *measured)
+    if wants_factors(kind, len(frames), options):
+        stacks = [Stack(frames, image, options) for image in range(len(frames[0].layout))]
+        layer["refined", token] = (partial(refined, stacks), levels, looks, darks)
+        levels = ("refined", token)
     all_tiles: list[list[tuple[slice, Key]]] = []
     # A flat's own level is that of all its images.
     for image in range(len(frames[0].layout)) if flat else (number,):
         known: Key = ("options", token, image)
-        layer[known] = (partial(options_of_tiles, kind, image, frames, options), zeros, *measured)
+        layer[known] = (partial(options_of_tiles, kind, image, frames, options), zeros, levels)
         stack = Stack(frames, image, options)
         all_tiles.append([])
         for rows in cut_into_rows(stack):
@@ -284,8 +295,17 @@ def _master_of_array(
             measured.append(("levels", token, place))
             work = partial(measure_arrays, 0, options, kind == "flat")
             layer[measured[-1]] = (work, masters, (by_frame.name, place, 0, 0))
+    levels: Key = ("level of each", token)
+    layer[levels] = (levels_of_arrays, *measured)
+    if wants_factors(kind, n_frames, options):
+        bands = rows_of_factors([(height, width)], n_frames)
+        sample = da.concatenate([data[:, rows] for _, rows in bands], axis=1).rechunk(-1)
+        graph.needs.append(sample)
+        work = partial(refined_of_arrays, bands, (height, width))
+        layer["refined", token] = (work, levels, masters, (sample.name, 0, 0, 0))
+        levels = ("refined", token)
     known: Key = ("options", token)
-    layer[known] = (partial(_array_options, kind, n_frames, graph.precision, options), *measured)
+    layer[known] = (partial(_array_options, kind, n_frames, graph.precision, options), levels)
     start = 0
     for place, n_rows in enumerate(tiled.chunks[1]):
         rows = slice(start, start + n_rows)
@@ -304,15 +324,10 @@ def _master_of_array(
 
 
 def _array_options(
-    kind: MasterKind, n_frames: int, precision: str, options: Options, *measured: Sequence[Any]
+    kind: MasterKind, n_frames: int, precision: str, options: Options, levels: Sequence[float]
 ) -> dict[str, Any]:
     """Return what the reduction of a tile of an array has to know."""
-    levels = [measurement.light.level for block in measured for measurement in block]
-    for place, level in enumerate(levels):
-        if not level > 0:
-            text = f"has no light: its level less the dark is {level:g} ADU"
-            raise FrameError(f"frame {place} of the array", text)
-    lit = {"which": [0] * n_frames, "levels": levels, "precision": precision}
+    lit = {"which": [0] * n_frames, "levels": list(levels), "precision": precision}
     if options.plain_median:
         return lit if kind == "flat" else {}
     common: dict[str, Any] = {

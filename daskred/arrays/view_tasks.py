@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from daskred.arrays.factors import factors_of, factors_of_pixels, refined_levels
 from daskred.arrays.frames import measure_frames, measure_source
 from daskred.arrays.masterfiles import MasterArrays
 from daskred.arrays.masters import (
@@ -50,21 +51,57 @@ def measure_arrays(
     return [measure_source(source, masters, options.normalize, lit) for source in sources]
 
 
+def levels_of_frames(
+    kind: MasterKind, frames: Sequence[Frame], options: Options, *measured: Sequence[Any]
+) -> list[float]:
+    """Return the levels of frames that were measured; none where they were not."""
+    found = [measurement for block in measured for measurement in block]
+    lights = usable_lights(frames, found, kind == "flat", options.limits) if found else []
+    return [light.level for light in lights]
+
+
+def levels_of_arrays(*measured: Sequence[Any]) -> list[float]:
+    """Return the levels of the frames of an array."""
+    levels = [measurement.light.level for block in measured for measurement in block]
+    for place, level in enumerate(levels):
+        if not level > 0:
+            text = f"has no light: its level less the dark is {level:g} ADU"
+            raise FrameError(f"frame {place} of the array", text)
+    return levels
+
+
+def refined(
+    stacks: Sequence[Stack], levels: Sequence[float], looks: Any, darks: Any
+) -> list[float]:
+    """Return the levels of flats, refined; see `daskred.arrays.factors`."""
+    which = [0] * len(levels)
+    return refined_levels(levels, factors_of(stacks, looks, darks, which, levels))
+
+
+def refined_of_arrays(
+    bands: Sequence[tuple[int, slice]],
+    shape: tuple[int, int],
+    levels: Sequence[float],
+    masters: MasterArrays,
+    sample: NDArray[Any],
+) -> list[float]:
+    """Return the levels of flats, refined, of which bands of rows are given."""
+    dark = np.concatenate([masters.rows(number, shape, rows) for number, rows in bands])
+    factors = factors_of_pixels(np.asarray(sample), [dark], [0] * len(levels), levels)
+    return refined_levels(levels, factors)
+
+
 def options_of_tiles(
     kind: MasterKind,
     number: int,
     frames: Sequence[Frame],
     options: Options,
     zero: MasterArrays | None,
-    *measured: Sequence[Any],
+    levels: Sequence[float],
 ) -> dict[str, Any]:
-    """Return what the reduction of a tile has to know, of frames whose levels were measured."""
-    flat = kind == "flat"
-    found = [measurement for block in measured for measurement in block]
-    lights = usable_lights(frames, found, flat, options.limits) if found else []
-    levels = [light.level for light in lights]
+    """Return what the reduction of a tile has to know, of frames whose levels are known."""
     noises = noises_of(kind, frames, zero) if options.reject == "noise" else []
-    which = [0] * len(frames) if flat else []
+    which = [0] * len(frames) if kind == "flat" else []
     return tile_options(kind, number, frames, options, levels, which, noises)
 
 

@@ -100,9 +100,14 @@ class Executor:
         self._time_limit_s = time_limit_s
 
     @property
+    def n_workers(self) -> int:
+        """How many tasks are worked on at once."""
+        return self._pool.n_workers
+
+    @property
     def n_parts(self) -> int:
         """Into how many tasks work is cut at least, so that all workers have some until the end."""
-        return 4 * self._pool.n_workers
+        return 4 * self.n_workers
 
     def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Any]]:
         """Yield each task with its result, as they are done.

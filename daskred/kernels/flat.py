@@ -34,6 +34,35 @@ def mark_saturated(raw: NDArray[Any], limit: float | None, out: NDArray[np.bool_
         np.greater_equal(raw, level, out=out)
 
 
+def write_lit(raw: NDArray[Any], dark: NDArray[Any], level: float, out: NDArray[Any]) -> None:
+    """Write pixels less their dark and divided by their level, computed in float64.
+
+    Parameters
+    ----------
+    raw, dark
+        Pixels, ADU, one-dimensional.
+    level
+        ADU.
+    out
+        float32 or float64; overwritten.
+
+    Examples
+    --------
+    >>> out = np.empty(2, "f4")
+    >>> write_lit(np.array([110, 120], "u2"), np.array([100.0, 100.0]), 10.0, out)
+    >>> out.tolist()
+    [1.0, 2.0]
+    """
+    kernels = compiled_kernels()
+    if kernels and raw.dtype == np.uint16 and dark.dtype == np.float64:
+        kernels.lit(raw, dark, out, level)
+        return
+    lit = scratch("lit row", raw.shape, "f8")
+    np.subtract(raw, dark, out=lit)
+    np.divide(lit, level, out=lit)
+    out[...] = lit
+
+
 def flat_tile(
     tile: NDArray[Any],
     darks: NDArray[np.float64],
@@ -66,16 +95,8 @@ def flat_tile(
     pixels = tile.reshape(len(tile), -1)
     planes = darks.reshape(len(darks), -1)
 
-    kernels = compiled_kernels() if tile.dtype == np.uint16 and planes.dtype == np.float64 else None
-
     def fill(rows: NDArray[Any], where: Any) -> None:
-        lit = scratch("lit row", (rows.shape[1],), "f8")
         for row, raw, plane, level in zip(rows, pixels, which, levels, strict=True):
-            if kernels and isinstance(where, slice):
-                kernels.lit(raw[where], planes[plane][where], row, level)
-                continue
-            np.subtract(raw[where], planes[plane][where], out=lit)
-            np.divide(lit, level, out=lit)
-            row[...] = lit
+            write_lit(raw[where], planes[plane][where], level, row)
 
     return median_of_rows(fill, *pixels.shape, precision).reshape(tile.shape[1:])

@@ -20,6 +20,7 @@ _HALF_RANGE_SIGMA = 4
 _SAMPLE_PIXELS = 16384
 _FEW_PIXELS = 4096
 _ENOUGH_PIXELS = 2**20
+_PIXELS_OF_ONE = 2**18  # of one of several flats, whose levels are refined
 _STRIP = 2**16
 _MOST_COUNTS = 2**18
 
@@ -147,18 +148,20 @@ def _counts_of_halves(values: NDArray[Any], low: float, high: float) -> NDArray[
     return counts
 
 
-def sampling_step(n_pixels: int, method: str) -> int:
+def sampling_step(n_pixels: int, method: str, is_one: bool = False) -> int:
     """Return every how many rows of a frame are enough for its level.
 
-    The mode of a million pixels scatters less than photon noise moves anything; the other methods
-    are defined on all pixels.
+    The mode of a million pixels scatters less than photon noise moves anything; that of one of
+    several flats, whose levels are refined, need not be so good; the other methods are defined on
+    all pixels.
 
     Examples
     --------
     >>> sampling_step(2048 * 2048, "mode"), sampling_step(2048 * 2048, "median")
     (4, 1)
     """
-    return max(1, round(n_pixels / _ENOUGH_PIXELS)) if method == "mode" else 1
+    enough = _PIXELS_OF_ONE if is_one else _ENOUGH_PIXELS
+    return max(1, round(n_pixels / enough)) if method == "mode" else 1
 
 
 METHODS: Mapping[str, Callable[[NDArray[Any]], float]] = {

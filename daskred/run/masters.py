@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from daskred.arrays.factors import factor_tasks, factors_of, refined_levels, wants_factors
 from daskred.arrays.frames import (
     TASK_PIXELS,
     frame_tasks,
@@ -87,7 +89,13 @@ class Combiner:
             if wants_levels(master.kind, self.options):
                 lights = self._lights(master, plain, looks)
             levels = [light.level for light in lights]
-            combined = self._tiles(master, plain, looks, levels)
+            corrections = [member.correction for member in master.inputs]
+            ways = list(dict.fromkeys(corrections)) if master.kind == "flat" else []
+            darks = [self.files(way) for way in ways]
+            which = [ways.index(correction) for correction in corrections] if ways else []
+            if wants_factors(master.kind, len(frames), self.options):
+                levels = self._refined(master, plain, looks, darks, which, levels)
+            combined = self._tiles(master, plain, looks, darks, which, levels)
         if master.kind != "flat":
             return combined
         if "lit" in self.options.limits:
@@ -145,6 +153,26 @@ class Combiner:
         originals = [member.frame for member in master.inputs]
         return usable_lights(originals, measured, master.kind == "flat", self.options.limits)
 
+    def _refined(
+        self,
+        master: Master,
+        frames: Sequence[Frame],
+        looks: Sequence[Look | None],
+        darks: Sequence[MasterFiles],
+        which: Sequence[int],
+        levels: Sequence[float],
+    ) -> list[float]:
+        """Measure by what factors flats differ, and return levels that do so."""
+        stacks = [Stack(frames, n, self.options) for n in range(len(frames[0].layout))]
+        work = partial(factors_of, stacks, list(looks), darks, list(which), list(levels))
+        factors = [1.0] * len(frames)
+        for task, found in self.executor.run(
+            factor_tasks(work, len(frames), self.executor.n_workers)
+        ):
+            for number, factor in zip(task.key[-1], found, strict=True):
+                factors[number] = factor
+        return refined_levels(levels, factors)
+
     def _noises(self, master: Master) -> list[AmplifierNoise]:
         if self.options.reject != "noise":
             return []
@@ -157,13 +185,11 @@ class Combiner:
         master: Master,
         frames: Sequence[Frame],
         looks: Sequence[Look | None],
+        darks: Sequence[MasterFiles],
+        which: Sequence[int],
         levels: Sequence[float],
     ) -> Combined:
         """Combine all images of frames, band by band."""
-        corrections = [member.correction for member in master.inputs]
-        ways = list(dict.fromkeys(corrections)) if master.kind == "flat" else []
-        darks = [self.files(way) for way in ways]
-        which = [ways.index(correction) for correction in corrections] if ways else []
         noises = self._noises(master)
         originals = [member.frame for member in master.inputs]
         weights = weights_of(originals, levels, self.options)

@@ -20,6 +20,7 @@ from daskred.options import Options
 _FEW_NEIGHBOURS = 3
 _CLEAR = 3.0  # sigma of a pixel
 _ELSEWHERE = 0.3  # of the correlation of the light of two frames
+_UNRELATED = 0.1  # less than trails leave of it
 _UNLIKE, _FAR = 0.12, 6.0  # by so much it may be less than usual, or times what is usual
 _MORE = 0.12  # of the light of stars
 _MUCH_MORE = 4.0  # times what is usual
@@ -133,7 +134,8 @@ def _of_other_light(
 def _told(comparison: Comparison, faint: bool, unlike: bool, more: bool) -> str:
     """Say how the light of a frame differs from that of the frames beside it; nothing if not."""
     beside = "the frames beside it"
-    if unlike and more and comparison.like < _ELSEWHERE:
+    unrelated = comparison.like < _UNRELATED and not faint
+    if unlike and comparison.like < _ELSEWHERE and (more or unrelated):
         return f"its stars are elsewhere than those of {beside}"
     if faint:
         text = f"its stars have {comparison.share:.2f} times the light of those of {beside}"
