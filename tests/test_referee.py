@@ -181,6 +181,47 @@ def test_structure_of_the_bias_is_no_light(telescope: Telescope, n_overscan: int
         assert scatter(pull[above]) == pytest.approx(scatter(pull[~above]), abs=0.03)
 
 
+@pytest.mark.parametrize("n", [5, 31])
+def test_the_scatter_of_darks_tells_their_noise_where_nothing_else_does(
+    telescope: Telescope, n: int
+) -> None:
+    """Neither bias frames nor overscans, hot pixels and cosmic rays among the darks."""
+    telescope.current = 5.0
+    telescope.__post_init__()
+    telescope.dark[::9, ::11] *= 20
+    for kind, exptime_s, light, number in (
+        ("dark", 60, 0, n),
+        ("dark", 1, 0, 31),
+        ("flat", 1, 40000, 15),
+        ("science", 60, 50, 2),
+    ):
+        for _ in range(number):
+            telescope.expose(kind, float(exptime_s), float(light))
+    rays = telescope.rng.integers(0, SHAPE, (40, 2))
+    path = sorted(telescope.folder.glob("dark*"))[0]
+    with fits.open(path, mode="update") as hdus:
+        hdus[0].data[tuple(rays.T)] += 5000
+    out = telescope.reduce(combine="clipped-mean" if n > 5 else "median")
+    truth = telescope.bias + 60 * telescope.dark / telescope.gain
+    dark = pulls(out / "masters/MasterDark_60s.fits", truth)
+    hot = np.zeros(SHAPE, bool)
+    hot[::9, ::11] = True
+    science = pulls(next(out.glob("science*c.fits")), np.full(SHAPE, 25.0), scaled=True)
+    for pull in (dark, science):
+        assert scatter(pull) == pytest.approx(1, abs=0.02)
+        assert scatter(pull[hot]) == pytest.approx(1, abs=0.1)
+    level = fits.getheader(out / "masters/MasterDark_60s.fits")["ZEROL001"]
+    assert level == pytest.approx(np.median(telescope.bias), abs=0.03 * 300)
+    flat = pulls(out / "masters/MasterFlat_V.fits", telescope.flat, scaled=True)
+    assert scatter(flat) == pytest.approx(1, abs=0.03)
+
+
+def test_a_single_dark_tells_nothing_of_its_noise(telescope: Telescope) -> None:
+    telescope.expose("dark", 60.0)
+    out = telescope.reduce()
+    assert "ZEROL001" not in fits.getheader(out / "masters/MasterDark_60s.fits")
+
+
 @pytest.mark.parametrize(
     "options",
     [{}, {"combine": "mean"}, {"combine": "mean", "weight": "level"}],

@@ -254,7 +254,7 @@ def _variance(band: Band, recipe: Recipe, number: int, first_row: int) -> NDArra
 
     The light that they hold is the calibrated one, in front of the flat, and the dark current.
     """
-    from daskred.kernels.noise import signal_variance
+    from daskred.kernels.noise import signal_variance, subtract_levels
 
     light, masters = band.out, band.masters
     above = scratch("signal above bias", light.shape, light.dtype)
@@ -262,7 +262,12 @@ def _variance(band: Band, recipe: Recipe, number: int, first_row: int) -> NDArra
     if masters.divisor is not None:
         above *= masters.divisor
     # Where nobody tells the level without dark current, that is left out.
-    if masters.dark is not None and (masters.zero is not None or recipe.readout.is_above_bias):
+    if masters.dark is not None and masters.levels:
+        current = scratch("dark current", light.shape, light.dtype)
+        current[...] = masters.dark
+        subtract_levels(current, masters.levels, recipe.readout, number, first_row)
+        above += current
+    elif masters.dark is not None and (masters.zero is not None or recipe.readout.is_above_bias):
         above += masters.dark
         if masters.zero is not None:
             above -= masters.zero

@@ -61,8 +61,8 @@ class LoadedMasters:
     """The masters of one image, ready for use: what to subtract, and what to divide by.
 
     Where uncertainties are wanted, also their variances, and the level above which a pixel's signal
-    makes noise; None where that is zero. And of how many frames what is subtracted is known to be
-    the median.
+    makes noise; None where that is zero. Where a dark alone is subtracted, and tells it, that level
+    for each amplifier. And of how many frames what is subtracted is known to be the median.
     """
 
     dark: NDArray[Any] | None
@@ -71,6 +71,7 @@ class LoadedMasters:
     flat_variance: NDArray[Any] | None = None
     zero: NDArray[Any] | None = None
     n_frames: int = 1
+    levels: tuple[float, ...] = ()
 
     @cached_property
     def sampled(self) -> SampledDark | None:
@@ -81,4 +82,7 @@ class LoadedMasters:
         """Return a band of them."""
         planes = (self.dark, self.divisor, self.dark_variance, self.flat_variance, self.zero)
         dark, divisor, *others = (None if plane is None else plane[rows] for plane in planes)
-        return LoadedMasters(dark, divisor, others[0], others[1], others[2])
+        dark_variance, flat_variance, zero = others
+        return LoadedMasters(
+            dark, divisor, dark_variance, flat_variance, zero, self.n_frames, self.levels
+        )

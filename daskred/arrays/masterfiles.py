@@ -6,6 +6,7 @@ notebook they are arrays, and `MasterArrays` stands in the same place.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,11 +18,13 @@ from numpy.typing import NDArray
 
 from daskred.arrays.loaded import LoadedMasters
 from daskred.fits.hdus import read_first_header, read_hdus
-from daskred.fits.images import images_of
+from daskred.fits.header import Header
+from daskred.fits.images import images_of, planes_of
 from daskred.fits.pixels import bands_of, read_rows
 from daskred.kernels.calibrate import divisor, effective_dark, effective_sigma, sum_of_terms
 from daskred.model.frame import Image
 from daskred.products.extensions import is_extension
+from daskred.products.provenance import LEVEL_CARD
 
 _loading = threading.Lock()
 
@@ -43,6 +46,9 @@ class Masters(Protocol):
 
         They are zero where nothing is subtracted, or its variance is not known.
         """
+
+    def zero_levels(self) -> tuple[float, ...]:
+        """Return the levels without dark current that a dark tells, where nothing else does."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +112,11 @@ class MasterFiles:
             found[...] = subtracted
         return found
 
+    def zero_levels(self) -> tuple[float, ...]:
+        """Return the levels without dark current that a dark tells, where nothing else does."""
+        alone = self.dark is not None and self.zero == self.dark and not self.terms
+        return levels_in(read_first_header(self.dark)) if alone and self.dark else ()
+
     def subtracted(
         self, read: Callable[[str], NDArray[Any] | None], variance: bool = False
     ) -> NDArray[Any] | None:
@@ -135,11 +146,10 @@ class MasterFiles:
 
 def data_images(path: str, plane: str = "") -> list[Image]:
     """Return the images of a file; of a product those that are data, or planes of a name."""
-    return [
-        image
-        for image in images_of(path, read_hdus(path))
-        if (image.name.partition(",")[0] == plane if plane else not is_extension(image.name))
-    ]
+    hdus = read_hdus(path)
+    if plane:
+        return planes_of(path, hdus, plane)
+    return [image for image in images_of(path, hdus) if not is_extension(image.name)]
 
 
 def read_images(path: str, plane: str = "") -> list[NDArray[Any]]:
@@ -194,9 +204,18 @@ def _load(files: MasterFiles, n_images: int, sigmas: bool) -> tuple[LoadedMaster
                 flat_variance=None if flat_sigma is None else np.square(flat_sigma),
                 zero=zero,
                 n_frames=_n_frames(files),
+                levels=files.zero_levels() if sigmas else (),
             )
         )
     return tuple(loaded)
+
+
+def levels_in(header: Header) -> tuple[float, ...]:
+    """Return the levels without dark current that the header of a master dark tells."""
+    levels: list[float] = []
+    while (level := header.get(f"{LEVEL_CARD}{len(levels) + 1:03d}")) is not None:
+        levels.append(float(level) if isinstance(level, int | float) else math.nan)
+    return tuple(levels)
 
 
 def _n_frames(files: MasterFiles) -> int:
@@ -231,6 +250,8 @@ class MasterArrays:
         Their uncertainties, where they are known.
     zero
         The level above which a pixel's signal makes noise, where it is known.
+    levels
+        Where there is none, that level of each amplifier, as the dark tells it.
     """
 
     dark: Mapping[int, NDArray[Any]] = field(default_factory=dict)
@@ -238,6 +259,7 @@ class MasterArrays:
     dark_sigma: Mapping[int, NDArray[Any]] = field(default_factory=dict)
     flat_sigma: Mapping[int, NDArray[Any]] = field(default_factory=dict)
     zero: Mapping[int, NDArray[Any]] = field(default_factory=dict)
+    levels: tuple[float, ...] = ()
     contents: tuple[str, ...] = ()
     _ready: dict[tuple[int, bool], tuple[LoadedMasters, ...]] = field(
         default_factory=dict, init=False, repr=False
@@ -266,9 +288,14 @@ class MasterArrays:
                 dark_variance=variance(self.dark_sigma, number),
                 flat_variance=variance(self.flat_sigma, number),
                 zero=self.zero.get(number) if sigmas else None,
+                levels=self.zero_levels() if sigmas else (),
             )
             for number in range(n_images)
         )
+
+    def zero_levels(self) -> tuple[float, ...]:
+        """Return the levels without dark current that a dark tells, where nothing else does."""
+        return () if self.zero else self.levels
 
     def rows(
         self, number: int, shape: tuple[int, int], rows: slice, plane: str = ""

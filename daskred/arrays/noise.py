@@ -10,7 +10,12 @@ from numpy.typing import NDArray
 
 from daskred.arrays.masterfiles import Masters
 from daskred.arrays.masters import MasterLevel
-from daskred.kernels.noise import combined_rounding, noise_terms, signal_variance
+from daskred.kernels.noise import (
+    combined_rounding,
+    noise_terms,
+    signal_variance,
+    subtract_levels,
+)
 from daskred.kernels.reject import Method, Rejection
 from daskred.kernels.spread import combined_part
 from daskred.model.plan import MasterKind
@@ -65,6 +70,9 @@ class MasterNoise:
         Of frames; empty where all count alike.
     dark
         Of flats, the masters that are subtracted.
+    zero_levels
+        Of darks that neither of them tells the level without current: that of each amplifier, by
+        their scatter; empty where that is not known either.
     """
 
     kind: MasterKind
@@ -76,6 +84,7 @@ class MasterNoise:
     level: MasterLevel = field(default_factory=MasterLevel)
     weights: tuple[float, ...] = ()
     dark: Masters | None = None
+    zero_levels: tuple[float, ...] = ()
 
     def sigma(self, band: CombinedBand) -> NDArray[np.float32]:
         """Return one standard deviation of a band of the master."""
@@ -104,9 +113,20 @@ class MasterNoise:
 
     def _above_zero(self, value: Pixels, band: CombinedBand) -> Pixels:
         """Return how much light, and dark current, pixels hold."""
-        if self.kind == "bias" or (self.zero is None and not self.readout.is_above_bias):
+        if self.kind == "bias":
             return np.zeros_like(value)
+        if self.zero is None and not self.readout.is_above_bias:
+            if not self._levels:
+                return np.zeros_like(value)
+            above = value.copy()
+            subtract_levels(above, self._levels, self.readout, band.number, band.first_row)
+            return above
         return np.asarray(value - self._rows(self.zero, band))
+
+    @property
+    def _levels(self) -> tuple[float, ...]:
+        """The level of each amplifier without dark current, as darks tell it."""
+        return self.zero_levels or (self.dark.zero_levels() if self.dark else ())
 
     def _part(self, band: CombinedBand, value: Pixels, single: Pixels) -> Pixels:
         """Return the variance of a mean, or median, over that of a single value."""

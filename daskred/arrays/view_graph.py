@@ -40,6 +40,7 @@ from daskred.arrays.view_guard import (
     is_known,
 )
 from daskred.arrays.view_nodes import (
+    LEVELS,
     Labelled,
     by_image,
     check_noise,
@@ -52,6 +53,7 @@ from daskred.arrays.view_tasks import (
     level_of_tiles,
     levels_of_arrays,
     levels_of_frames,
+    levels_of_noise,
     measure_arrays,
     measure_block,
     noise_of_master,
@@ -62,6 +64,7 @@ from daskred.arrays.view_tasks import (
     refined_of_arrays,
     rounded,
 )
+from daskred.arrays.zero import wants_zero_levels
 from daskred.engine.task import Key
 from daskred.model.errors import RequestError
 from daskred.model.frame import Frame
@@ -110,6 +113,7 @@ class _Graph:
     tiles: list[tuple[slice, Key]] = field(default_factory=list)
     level: Key | None = None
     noise: Key | None = None
+    readout: Readout | None = None
 
     def labelled(self) -> Labelled:
         """Return the planes of the master as arrays with names and units."""
@@ -139,6 +143,12 @@ class _Graph:
                 name=f"master_{self.kind}",
                 attrs=about,
             )
+        if self.readout:  # whoever subtracts the dark wants to know
+            name = f"master-{LEVELS}-{self.token}"
+            layer = {**self.layer, (name, 0): (partial(levels_of_noise, self.readout), self.noise)}
+            n_amplifiers = len(self.readout.amplifiers)
+            data = lazy(name, layer, ((n_amplifiers,),), "f8", self.needs)
+            planes[LEVELS] = xr.DataArray(data, dims=("amplifier",), attrs={"units": self.unit})
         return planes["pixels"] if len(planes) == 1 else xr.Dataset(planes)
 
 
@@ -222,12 +232,13 @@ def master_of_frames(
         stacks = [Stack(frames, image, options) for image in range(len(frames[0].layout))]
         layer["refined", token] = (partial(refined, stacks), levels, looks, darks)
         levels = ("refined", token)
+    by_scatter = len(frames) > 1 and wants_zero_levels(kind, readout, bool(zeros_of), options)
     all_tiles: list[list[tuple[slice, Key]]] = []
     # A flat's own level is that of all its images.
     for image in range(len(frames[0].layout)) if flat else (number,):
         known: Key = ("options", token, image)
         layer[known] = (partial(options_of_tiles, kind, image, frames, options), zeros, levels)
-        stack = Stack(frames, image, options)
+        stack = Stack(frames, image, options, sampled=by_scatter)
         all_tiles.append([])
         for rows in cut_into_rows(stack):
             reduce = reduction_of(kind, options)
@@ -245,7 +256,10 @@ def master_of_frames(
         graph.noise = ("noise", token)
         noise_work = partial(noise_of_master, kind, readout, (options.combine, options.rejection))
         known = ("options", token, number)
-        layer[graph.noise] = (noise_work, known, graph.level, zeros, masters if flat else None)
+        asked = [key for _, key in graph.tiles] if by_scatter else []
+        dark_node = masters if flat else None
+        layer[graph.noise] = (noise_work, known, graph.level, zeros, dark_node, number, *asked)
+        graph.readout = readout if by_scatter else None
     return graph.labelled()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 Labelled: TypeAlias = Any
 
 
-_BESIDE = ("mask", "uncertainty", "n_used", "n_rejected")
+# Of a dark, for each amplifier, where only its scatter tells the level without current.
+LEVELS = "zero_level"
+_BESIDE = ("mask", "uncertainty", "n_used", "n_rejected", LEVELS)
 
 
 def plane_of(master: Labelled | None, name: str = "pixels") -> Any:
@@ -53,7 +56,7 @@ def as_node(plane: Any, layer: Layer, needs: list[da.Array]) -> Any:
         return key
     plane = plane.rechunk(-1, method="tasks")  # without it dask imports its cluster, to ask there
     needs.append(plane)
-    return (plane.name, 0, 0)
+    return (plane.name, *(0,) * plane.ndim)
 
 
 def _masters(numbers: Sequence[int], *planes: Any) -> MasterArrays:
@@ -62,11 +65,17 @@ def _masters(numbers: Sequence[int], *planes: Any) -> MasterArrays:
     for place, plane in enumerate(planes):
         if plane is not None:
             found[place % _PLANES][numbers[place // _PLANES]] = plane
-    dark, dark_sigma, flat, flat_sigma, zero = found
-    return MasterArrays(dark, flat, dark_sigma, flat_sigma, zero)
+    dark, dark_sigma, flat, flat_sigma, zero, told = found
+    levels = {number: tuple(levels.tolist()) for number, levels in told.items()}
+    # Of each image a dark of its own tells the levels of its amplifiers.
+    known = tuple(
+        next((level for level in of_amplifier if not math.isnan(level)), math.nan)
+        for of_amplifier in zip(*levels.values(), strict=True)
+    )
+    return MasterArrays(dark, flat, dark_sigma, flat_sigma, zero, known)
 
 
-_PLANES = 5
+_PLANES = 6
 
 
 def masters_node(
@@ -84,6 +93,7 @@ def masters_node(
             plane_of(flat),
             plane_of(flat, "uncertainty"),
             plane_of(zero),
+            plane_of(dark, LEVELS),
         )
     ]
     key: Key = ("masters", token_of(list(masters), *map(str, nodes)))

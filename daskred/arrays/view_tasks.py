@@ -22,6 +22,7 @@ from daskred.arrays.masters import (
 from daskred.arrays.noise import CombinedBand, MasterNoise
 from daskred.arrays.sources import ArraySource
 from daskred.arrays.tiles import Stack, Tile
+from daskred.arrays.zero import zero_levels
 from daskred.kernels.reject import Method, Rejection
 from daskred.model.errors import FrameError, FramesError
 from daskred.model.frame import Frame
@@ -171,8 +172,14 @@ def noise_of_master(
     level: MasterLevel | None,
     zero: MasterArrays | None,
     dark: MasterArrays | None,
+    number: int,
+    *tiles: Tile,
 ) -> MasterNoise:
-    """Return what tells the uncertainty of the pixels of a master."""
+    """Return what tells the uncertainty of the pixels of a master.
+
+    Where nothing but the scatter of darks tells their level without current, the tiles of an image
+    are given.
+    """
     return MasterNoise(
         kind=kind,
         readout=readout,
@@ -183,7 +190,13 @@ def noise_of_master(
         level=level or MasterLevel(),
         weights=tuple(options.get("weights", ())),
         dark=dark,
+        zero_levels=zero_levels(readout, {number: tiles}) if tiles else (),
     )
+
+
+def levels_of_noise(readout: Readout, noise: MasterNoise) -> NDArray[np.float64]:
+    """Return the level of each amplifier without dark current; NaN where it is not known."""
+    return np.array(noise.zero_levels or [np.nan] * len(readout.amplifiers))
 
 
 def reduce_block(

@@ -63,6 +63,15 @@ def images_of(path: str, hdus: Sequence[Hdu]) -> tuple[Image, ...]:
     return tuple(images)
 
 
+def planes_of(path: str, hdus: Sequence[Hdu], name: str) -> list[Image]:
+    """Return the images of extensions of a name, as they stand beside those of detectors."""
+    return [
+        _image(path, hdu, _axes(path, hdu.header), ())
+        for hdu in hdus
+        if hdu.index and hdu.header.get("EXTNAME") == name and _has_pixels(path, hdu)
+    ]
+
+
 def _has_pixels(path: str, hdu: Hdu) -> bool:
     is_image = not hdu.index or hdu.header.get("XTENSION") == "IMAGE" or _is_compressed(hdu.header)
     return is_image and 0 not in (axes := _axes(path, hdu.header)) and bool(axes)

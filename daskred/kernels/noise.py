@@ -7,6 +7,7 @@ noise is known, and so is its variance.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -225,6 +226,37 @@ def combined_rounding(
                     *combining, n, single[where], step, min(n_pixels, _MANY), statistic
                 )
     return added
+
+
+def subtract_levels(
+    pixels: Pixels, levels: Sequence[float], readout: Readout, target: int, first_row: int = 0
+) -> None:
+    """Subtract from rows of an image the level of each amplifier, in place.
+
+    Where a level is not known, nothing is left.
+
+    Parameters
+    ----------
+    pixels
+        Changed in place.
+    levels
+        Of all amplifiers of a readout, in their order; NaN where it is not known.
+    readout, target, first_row
+        As of `signal_variance`.
+
+    Examples
+    --------
+    >>> from daskred.model.readout import whole
+    >>> amplifier = Amplifier("", 0, whole((1, 1)), (), 0, whole((1, 1)), 2.0, 8.0)
+    >>> pixels = np.array([[103.0]])
+    >>> subtract_levels(pixels, [100.0], Readout((amplifier,), ("",), ((1, 1),)), 0)
+    >>> pixels.tolist()
+    [[3.0]]
+    """
+    for amplifier, level in zip(readout.amplifiers, levels, strict=True):
+        if amplifier.target == target:
+            place = _place_within(amplifier, first_row, len(pixels))
+            pixels[place] = 0.0 if math.isnan(level) else pixels[place] - level
 
 
 def _place_within(amplifier: Amplifier, first_row: int, n_rows: int) -> tuple[slice, slice]:

@@ -19,6 +19,7 @@ from daskred.model.errors import FrameError, UnreadableError
 ARITHMETIC = 3
 KEY_CARD = "DASKRED"
 # A digest of all pixels that a product was made from.
+LEVEL_CARD = "ZEROL"
 CONTENT_CARD = "RAWSUM"
 
 
@@ -34,11 +35,15 @@ class Origin:
         A digest of all pixels that it was made from.
     figures
         Of the checks of its frames, by their names.
+    levels
+        Of darks, where their own scatter tells it, the level of each amplifier without dark
+        current, ADU.
     """
 
     key: str
     content: str
     figures: Mapping[str, float]
+    levels: tuple[float, ...] = ()
 
 
 def key_of(*parts: Any) -> str:

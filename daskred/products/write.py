@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -27,7 +28,7 @@ from daskred.options import Options
 from daskred.products.coordinates import Grid
 from daskred.products.extensions import Extension, extension_units
 from daskred.products.layout import cut_out, lay_out
-from daskred.products.provenance import CONTENT_CARD, KEY_CARD, Origin
+from daskred.products.provenance import CONTENT_CARD, KEY_CARD, LEVEL_CARD, Origin
 from daskred.products.quality import check_science, figure_cards
 from daskred.steps import steps_of
 from daskred.steps.step import Reach, Recipe
@@ -208,6 +209,15 @@ def combining_words(options: Options) -> list[str]:
     return [options.combine, text]
 
 
+def _level_cards(levels: Sequence[float]) -> list[str]:
+    """Return what a dark tells of the level without its current."""
+    text = "level without dark current, ADU, by scatter"
+    return [
+        format_card(f"{LEVEL_CARD}{n:03d}", "unknown" if math.isnan(level) else level, text)
+        for n, level in enumerate(levels, start=1)
+    ]
+
+
 def write_master(
     target: Path,
     master: Master,
@@ -274,6 +284,7 @@ def write_master(
         ]
     cards += [
         *figure_cards(origin.figures),
+        *_level_cards(origin.levels),
         format_card(KEY_CARD, origin.key, "made from these inputs"),
         _content_card(origin.content),
         *commentary("COMMENT", title),

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from daskred.arrays.masters import (
-    MasterLevel,
-)
+from daskred.arrays.masters import MasterLevel
+from daskred.arrays.tiles import Tile
 from daskred.fits.raster import Raster
 from daskred.fits.write import Bands
 
@@ -36,6 +35,8 @@ class Combined:
         Of frames; empty where all count alike.
     figures
         Of the checks of its frames, by their names.
+    tiles
+        Of each image the tiles, without their arrays, where somebody asks for their samples.
     """
 
     rasters: list[Raster]
@@ -45,6 +46,7 @@ class Combined:
     levels: tuple[float, ...] = ()
     weights: tuple[float, ...] = ()
     figures: dict[str, float] = field(default_factory=dict)
+    tiles: list[list[Tile]] = field(default_factory=list)
 
     def remove(self) -> None:
         """Remove the rasters."""

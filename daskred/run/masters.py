@@ -206,6 +206,7 @@ class Combiner:
                 combined.rasters.append(rasters[0])
                 if len(rasters) > 1:
                     combined.counts.append(rasters[1:])
+                combined.tiles.append(samples)
                 if samples:
                     check_inputs(master, samples, levels, self.options, combined.figures)
                 for place, part in enumerate(sums):

@@ -65,8 +65,9 @@ class MasterMaker:
                 for number in range(len(combined.rasters))
             ]
             content = content_of(combined.sums, contents_of(self.out, expected.masters))
-            planes = self._planes(master, combined)
-            origin = Origin(expected.key, content, combined.figures)
+            levels = self._zero_levels(master, combined)
+            planes = self._planes(master, combined, levels)
+            origin = Origin(expected.key, content, combined.figures, levels)
             n_nan = write_master(target, master, self.options, pixels, planes, origin)
         finally:
             combined.remove()
@@ -91,7 +92,21 @@ class MasterMaker:
             )
         )
 
-    def _planes(self, master: Master, combined: Combined) -> list[Extension]:
+    def _zero_levels(self, master: Master, combined: Combined) -> tuple[float, ...]:
+        """Return the level of each amplifier without dark current, where only darks tell it."""
+        from daskred.arrays.zero import wants_zero_levels, zero_levels
+
+        first = master.inputs[0]
+        has_zero = first.correction.zero is not None
+        if len(master.inputs) > 1 and wants_zero_levels(
+            master.kind, first.frame.readout, has_zero, self.options
+        ):
+            return zero_levels(first.frame.readout, dict(enumerate(combined.tiles)))
+        return ()
+
+    def _planes(
+        self, master: Master, combined: Combined, levels: tuple[float, ...]
+    ) -> list[Extension]:
         """Return what stands beside the pixels of a master."""
         options = self.options
         if not (options.mask or options.uncertainty or options.counts):
@@ -99,7 +114,7 @@ class MasterMaker:
         # Few runs need them, and they take a while.
         from daskred.run.extensions import count_planes, mask_plane, uncertainty_plane
 
-        noise = self._noise(master, combined) if options.uncertainty else None
+        noise = self._noise(master, combined, levels) if options.uncertainty else None
         planes: list[Extension] = []
         for number, raster in enumerate(combined.rasters):
             if options.mask:
@@ -110,7 +125,7 @@ class MasterMaker:
                 planes += count_planes(combined.counts[number], number)
         return planes
 
-    def _noise(self, master: Master, combined: Combined) -> MasterNoise:
+    def _noise(self, master: Master, combined: Combined, levels: tuple[float, ...]) -> MasterNoise:
         """Return what the uncertainty of a master follows from."""
         from daskred.arrays.noise import MasterNoise
 
@@ -131,4 +146,5 @@ class MasterMaker:
             level=combined.level,
             weights=combined.weights,
             dark=dark,
+            zero_levels=levels,
         )
