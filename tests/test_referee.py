@@ -13,11 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 from astropy.io import fits
+from scipy.special import ndtr
 
 from daskred import Options, find_bad_pixels, open_night, read_camera, reduce_night, simulate
 from daskred.cameras.rules import Camera
 from daskred.engine.progress import Silent
-from daskred.model.mask import BAD, HOT
+from daskred.kernels.replaced import replace_by_neighbours
+from daskred.model.mask import BAD, COSMIC, HOT
+from daskred.steps.interpolation import fill_gaps
 
 SHAPE = (160, 192)
 GAIN = 2.0
@@ -444,3 +447,93 @@ def test_rows_of_no_amplifier_have_no_value_also_where_noise_rejects(tmp_path: P
     np.testing.assert_array_equal(*found)
     assert np.isnan(found[0][10:30]).all()
     assert np.isfinite(found[0][:10]).all()
+
+
+def star_of(row: float, column: float, width: float) -> Pixels:
+    """Return the share of a star's light that each pixel gets, of a Gaussian of some width."""
+    edges = [np.arange(n + 1) - 0.5 for n in SHAPE]
+    deviation = width / 2.3548
+    down, right = (
+        np.diff(ndtr((edge - place) / deviation))
+        for edge, place in zip(edges, (row, column), strict=True)
+    )
+    return np.asarray(np.outer(down, right))
+
+
+@pytest.mark.parametrize("width", [1.2, 1.5, 1.7, 2.0, 2.5, 4.0])
+def test_sharp_stars_keep_their_light_when_rays_are_cleaned(
+    telescope: Telescope, width: float
+) -> None:
+    pytest.importorskip("astroscrappy")
+    rng = telescope.rng
+    places = [(row, column) for row in range(12, 150, 16) for column in range(12, 180, 16)]
+    shifts = rng.uniform(-0.5, 0.5, (len(places), 2))
+    fluxes = 10 ** rng.uniform(3.5, 5, len(places))
+    stars = np.zeros(SHAPE)
+    for (row, column), (down, right), flux in zip(places, shifts, fluxes, strict=True):
+        stars += flux * star_of(row + down, column + right, width)
+    for _ in range(11):
+        telescope.expose("bias", 0.0)
+        telescope.expose("dark", 10.0)
+        telescope.expose("flat", 1.0, 40000)
+    telescope.expose("science", 10.0, 100 + stars)
+    path = next(telescope.folder.glob("science*"))
+    rays = np.zeros(SHAPE, bool)
+    for row, column in places[::3]:
+        rays[row + 7, column + 7 : column + 10] = True  # between the stars
+    with fits.open(path, mode="update") as hdus:
+        hdus[0].data[rays] += 1500
+    folder = telescope.folder.parent
+    options = Options(uncertainty=True, mask=True, cosmics="clean", threads=True)
+    summary = reduce_night(open_night(telescope.folder), folder / "out", options)
+    with fits.open(next((folder / "out").glob("science*c.fits"))) as hdus:
+        header, value = hdus[0].header, hdus[0].data.astype("f8")
+        sigma, hit = hdus["UNCERT"].data, hdus["MASK"].data & COSMIC != 0
+    told = [text for text in summary.named if "too sharp" in text]
+    assert bool(told) == (width < 1.6) == ("sharp" in header.comments["NCOSMIC"])
+    if width < 1.6:
+        assert not hit.any()
+        return
+    assert hit[rays].mean() > 0.95
+    assert not hit[stars > 300].any()
+    scale = np.median(telescope.flat) / np.median(
+        fits.getdata(folder / "out/masters/MasterFlat_V.fits")
+    )
+    truth = (100 + stars) * scale / telescope.gain
+    dark_places = hit & (stars < 1)
+    pull = (value - truth)[dark_places] / sigma[dark_places]
+    assert np.std(pull) == pytest.approx(1, abs=0.2)  # of some hundred that share neighbours
+
+
+def test_filled_pixels_are_as_uncertain_as_they_say(telescope: Telescope) -> None:
+    """On even light a straight line is wrong by what its ends are."""
+    value = telescope.rng.normal(0, 1, (400, 400))
+    sigma = np.ones(value.shape)
+    wanted = np.zeros(value.shape, bool)
+    wanted[3:-3:5, 3:-3:5] = wanted[3:-3:5, 4:-3:5] = True
+    fill_gaps(value, wanted, sigma)
+    pull = (value / sigma)[wanted]
+    assert np.std(pull) == pytest.approx(1, abs=0.02)
+    replaced = telescope.rng.normal(0, 1, (400, 400))
+    errors = np.ones(replaced.shape)
+    replace_by_neighbours(replaced, wanted, ~wanted, errors)
+    assert np.std((replaced / errors)[wanted]) == pytest.approx(1, abs=0.03)
+
+
+def test_errors_that_frames_share_stand_in_the_header(telescope: Telescope) -> None:
+    """Whoever averages many pixels of many frames has them as a floor."""
+    telescope.n_overscan = 8
+    telescope.__post_init__()
+    for _ in range(9):
+        telescope.expose("bias", 0.0)
+        telescope.expose("dark", 100.0)
+        telescope.expose("flat", 1.0, 20000)
+    telescope.expose("science", 100.0, 50)
+    out = telescope.reduce()
+    header = fits.getheader(next(out.glob("science*c.fits")))
+    for keyword, name in (("DARKERR", "MasterDark_100s"), ("FLATERR", "MasterFlat_V")):
+        typical = np.median(fits.getdata(out / "masters" / f"{name}.fits", "UNCERT"))
+        assert header[keyword] == pytest.approx(float(typical), rel=0.01)
+    drawn = telescope.rng.normal(0, telescope.read_noise_adu, (100000, 8))
+    expected = np.std(np.median(np.round(1000.3 + drawn), axis=1))
+    assert header["OVSCERR"] == pytest.approx(float(expected), rel=0.02)

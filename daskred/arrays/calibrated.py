@@ -82,6 +82,26 @@ class Calibrated:
         return self._counts
 
     @property
+    def shared_errors(self) -> Mapping[str, float]:
+        """What no uncertainty of single pixels can tell: errors that many pixels, or frames, share.
+
+        Of the master dark (``dark``) and flat (``flat``, relative), the same in all frames that
+        they calibrate, and of the overscan's level (``overscan``), the same in a row.
+        """
+        recipe = self._recipe
+        if not (recipe.options.uncertainty and self._noise_is_known):
+            return {}
+        from daskred.kernels.noise import overscan_error
+
+        found: dict[str, float] = {}
+        for masters in self._loaded:
+            for name, error in masters.shared_errors.items():
+                found[name] = max(error, found.get(name, 0.0))
+        if error := overscan_error(recipe.readout):
+            found["overscan"] = error
+        return found
+
+    @property
     def content(self) -> str:
         """A digest of all pixels that it is made from, once they have been read."""
         return content_of([self._source.raw_sum or 0], self._masters.contents)
@@ -184,10 +204,11 @@ class Calibrated:
             _mark_no_data(whole.mask, whole.value)
         return whole
 
-    def _count(self, name: str, number: int | None) -> None:
+    def _count(self, name: str, found: int | dict[str, int] | None) -> None:
         """Add to what a step has counted; most count nothing."""
-        if number is not None:
-            self._counts[name] = self._counts.get(name, 0) + number
+        numbers = {name: found} if isinstance(found, int) else found or {}
+        for counted, number in numbers.items():
+            self._counts[counted] = self._counts.get(counted, 0) + number
 
     def _bands(self, number: int, whole: Whole | None) -> Iterator[tuple[slice, Band]]:
         """Yield the bands of an image as they have passed the steps that reach a band."""

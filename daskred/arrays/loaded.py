@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,6 +14,7 @@ from daskred.kernels.figures import flat_pieces, without_parity
 from daskred.kernels.sampling import Picked, hot_pixels_of, pixels_of_sample, places_of
 
 _STEPS = 2  # of the numbers of a dark
+_TYPICAL = 2**16  # pixels that tell what most are like
 
 
 class SampledDark:
@@ -77,6 +79,18 @@ class LoadedMasters:
     def sampled(self) -> SampledDark | None:
         """What a sample of the dark says, and where the same is to be taken from a frame."""
         return None if self.dark is None else SampledDark(self.dark, self.n_frames)
+
+    @cached_property
+    def shared_errors(self) -> dict[str, float]:
+        """What all frames that they calibrate have in common: typical errors of dark and flat."""
+        variances = {"dark": self.dark_variance, "flat": self.flat_variance}
+        found = {}
+        for name, variance in variances.items():
+            if variance is not None:
+                some = variance.reshape(-1)[:: variance.size // _TYPICAL | 1]
+                if (known := some[np.isfinite(some)]).size:
+                    found[name] = math.sqrt(float(np.median(known)))
+        return found
 
     def rows(self, rows: slice) -> LoadedMasters:
         """Return a band of them."""

@@ -235,7 +235,7 @@ def _rows_of(path: str, number: int, rows: slice, plane: str) -> NDArray[Any] | 
     image = images[number]
     found = np.empty((rows.stop - rows.start, image.shape[1]), image.dtype)
     read_rows(path, image, rows.start, rows.stop, found)
-    return found
+    return found.astype("f8") if plane else found
 
 
 @dataclass(frozen=True, eq=False)

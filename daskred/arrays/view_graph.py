@@ -40,6 +40,7 @@ from daskred.arrays.view_guard import (
     is_known,
 )
 from daskred.arrays.view_nodes import (
+    AMPLIFIER,
     LEVELS,
     Labelled,
     by_image,
@@ -148,7 +149,7 @@ class _Graph:
             layer = {**self.layer, (name, 0): (partial(levels_of_noise, self.readout), self.noise)}
             n_amplifiers = len(self.readout.amplifiers)
             data = lazy(name, layer, ((n_amplifiers,),), "f8", self.needs)
-            planes[LEVELS] = xr.DataArray(data, dims=("amplifier",), attrs={"units": self.unit})
+            planes[LEVELS] = xr.DataArray(data, dims=(AMPLIFIER,), attrs={"units": self.unit})
         return planes["pixels"] if len(planes) == 1 else xr.Dataset(planes)
 
 

@@ -24,7 +24,7 @@ Labelled: TypeAlias = Any
 
 
 # Of a dark, for each amplifier, where only its scatter tells the level without current.
-LEVELS = "zero_level"
+LEVELS, AMPLIFIER = "zero_level", "amplifier"
 _BESIDE = ("mask", "uncertainty", "n_used", "n_rejected", LEVELS)
 
 
@@ -123,6 +123,7 @@ def check_shapes(
         sizes = getattr(master, "sizes", None)
         if sizes is None:
             raise RequestError(f"the master {kind} is no xarray.DataArray of dimensions (y, x)")
+        sizes = {axis: size for axis, size in sizes.items() if axis != AMPLIFIER}
         if tuple(sizes) != ("y", "x") or tuple(sizes.values()) != shape:
             which = f"image {name!r} of the frames" if name else "the frames"
             text = f"the master {kind} has the dimensions {dict(sizes)}"

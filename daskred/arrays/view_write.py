@@ -299,6 +299,7 @@ class _Computed:
     arrays: Mapping[tuple[int, str], NDArray[Any]]
     grids: Sequence[tuple[Grid, Grid]]
     counts: Mapping[str, int] = field(default_factory=dict)
+    shared_errors: Mapping[str, float] = field(default_factory=dict)
     figures: Mapping[str, float] = field(default_factory=dict)
     light: bytes = b""
     content: str = ""

@@ -97,6 +97,20 @@ def overscan_variance(level: OverscanLevel | None, variance: float, step: float)
     return level.part * (factor * variance / level.n_pixels + float(rounding))
 
 
+def overscan_error(readout: Readout) -> float:
+    """Return by how much the level of an overscan is wrong, the same for a row; 0 without one.
+
+    In the unit of the pixels; of several amplifiers, the largest.
+    """
+    errors = [0.0]
+    for amplifier in readout.amplifiers:
+        gain, noise = amplifier.gain_e_per_adu or 1.0, amplifier.read_noise_e or 0.0
+        level = overscan_level(amplifier, readout.overscan)
+        error = math.sqrt(overscan_variance(level, (noise / gain) ** 2, readout.step_adu))
+        errors.append(error * gain if readout.unit == "electron" else error)
+    return max(errors)
+
+
 def noise_terms(
     amplifier: Amplifier, readout: Readout, rounded: bool = True
 ) -> tuple[float, float]:

@@ -76,6 +76,13 @@ class CalibratedPixels(Protocol):
         """Whether there is such a digest."""
 
     @property
+    def shared_errors(self) -> Mapping[str, float]:
+        """What no uncertainty of single pixels can tell: errors that many pixels, or frames, share.
+
+        They are named ``dark``, ``flat`` and ``overscan``.
+        """
+
+    @property
     def figures(self) -> Mapping[str, float]:
         """What a sample of its pixels says of it, once they have been read; or nothing."""
 
@@ -98,6 +105,21 @@ def step_cards(recipe: Recipe, reach: Reach, counts: Mapping[str, int]) -> list[
 
 def _prepared_cards(frame: Frame, recipe: Recipe) -> list[str]:
     return step_cards(recipe, "amplifier", {}) if frame.is_prepared else []
+
+
+_SHARED = {
+    "dark": ("DARKERR", "of master dark, shared by all frames"),
+    "flat": ("FLATERR", "of master flat, relative, shared by all frames"),
+    "overscan": ("OVSCERR", "of level of overscan, shared by a row"),
+}
+
+
+def _shared_error_cards(errors: Mapping[str, float]) -> list[str]:
+    """Return cards of typical errors that averaging pixels, or frames, does not make smaller."""
+    return [
+        format_card(_SHARED[name][0], float(f"{error:.4g}"), _SHARED[name][1])
+        for name, error in errors.items()
+    ]
 
 
 def write_calibrated(
@@ -135,6 +157,7 @@ def write_calibrated(
         *_prepared_cards(frame, recipe),
         *step_cards(recipe, "band", calibrated.counts),
         *step_cards(recipe, "frame", calibrated.counts),
+        *_shared_error_cards(calibrated.shared_errors),
         format_card("CCDPROC", "CCD processing done", "by daskred"),
         format_card(KEY_CARD, key, "made from these inputs"),
         *commentary("COMMENT", "Calibrated Science Frame"),

@@ -58,7 +58,20 @@ def standing_out(
         group.sort(key=lambda made: mjd_of(made.frame.facts.time_obs) or 0.0)
         for name, text in (*_far_from(group, limits), *_of_other_light(group, limits)):
             found.setdefault(name, f"{name} stands out: {text}")
-    return [*found.values(), *_piles(groups.values(), limits)]
+    return [*found.values(), *_piles(groups.values(), limits), *_unsampled(science, receipts)]
+
+
+def _unsampled(science: Sequence[Science], receipts: Sequence[Receipt]) -> Iterator[str]:
+    """Say in which frames no cosmic rays were looked for, since stars are as sharp."""
+    names = [
+        item.frame.name
+        for item, receipt in zip(science, receipts, strict=True)
+        if receipt.counts.get("unsampled")
+    ]
+    if names:
+        more = f" and {len(names) - 1} more" if names[1:] else ""
+        text = "stars are too sharp to be told from cosmic rays, which were not looked for"
+        yield f"{names[0]}{more}: {text}; --cosmics-objlim looks for them"
 
 
 def _piles(groups: Iterable[Sequence[_Made]], limits: Mapping[str, float]) -> Iterator[str]:

@@ -5,32 +5,45 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from daskred.model.mask import COSMIC, INTERPOLATED
-from daskred.model.option import Option
+from daskred.model.option import Option, limit
 from daskred.steps.step import Card, Recipe, Step, Whole
 
 # What is assumed where nobody tells it, in electrons: rays stand far above any noise.
 _USUAL_READ_NOISE_E = 6.5
+# In how many images stars are too sharp to be told from rays.
+UNSAMPLED = "unsampled"
 
 
-def _work(whole: Whole, recipe: Recipe) -> int:
+def _work(whole: Whole, recipe: Recipe) -> dict[str, int]:
     import numpy as np
 
-    from daskred.kernels.cosmics import find_cosmics
+    from daskred.kernels.cosmics import Search, contrast_of, find_cosmics, star_width
+    from daskred.kernels.replaced import replace_by_neighbours
 
-    readout = recipe.readout
+    readout, options = recipe.readout, recipe.options
     amplifiers = [a for a in readout.amplifiers if a.target == whole.number]
     noise = float(np.median([a.read_noise_e or _USUAL_READ_NOISE_E for a in amplifiers]))
     gain = float(np.median([a.gain_e_per_adu or 1.0 for a in amplifiers]))
     gain = 1.0 if readout.unit == "electron" else gain
-    hit, cleaned = find_cosmics(whole.value, whole.mask != 0, gain, noise, whole.sigma)
+    masked = whole.mask != 0
+    width = star_width(whole.value, masked, whole.sigma)
+    contrast = options.cosmics_objlim
+    contrast = contrast_of(width) if contrast is None else contrast
+    if contrast is None:
+        return {UNSAMPLED: 1}
+    search = Search(gain, noise, contrast, options.cosmics_sigclip, options.cosmics_psfmodel, width)
+    hit = find_cosmics(whole.value, masked, search, whole.sigma)
     whole.mask[hit] |= COSMIC
-    if recipe.options.cosmics == "clean":
-        np.copyto(whole.value, cleaned, where=hit, casting="same_kind")
+    if options.cosmics == "clean":
+        good = ~(masked | hit) & np.isfinite(whole.value)
+        replace_by_neighbours(whole.value, hit, good, whole.sigma)
         whole.mask[hit] |= INTERPOLATED
-    return int(np.count_nonzero(hit))
+    return {"cosmics": int(np.count_nonzero(hit))}
 
 
 def _cards(recipe: Recipe, counts: Mapping[str, int]) -> list[Card]:
+    if counts.get(UNSAMPLED):
+        return [Card("NCOSMIC", 0, "not looked for: stars are as sharp as rays")]
     return [Card("NCOSMIC", counts.get("cosmics", 0), "pixels hit by rays")]
 
 
@@ -53,6 +66,34 @@ STEP = Step(
             ("no", "flag", "clean"),
             ("science",),
             common=True,
+        ),
+        Option(
+            "cosmics_objlim",
+            "the contrast that tells a ray from a star (5; more where stars are narrower than 2.5"
+            " pixels)",
+            "science",
+            None,
+            limit,
+            changes=("science",),
+            metavar="X",
+        ),
+        Option(
+            "cosmics_sigclip",
+            "deviations by which a ray stands out",
+            "science",
+            4.5,
+            limit,
+            changes=("science",),
+            metavar="X",
+        ),
+        Option(
+            "cosmics_psfmodel",
+            "the shape of stars that rays are compared with",
+            "science",
+            "none",
+            str,
+            ("none", "gauss", "gaussx", "gaussy", "moffat"),
+            ("science",),
         ),
     ),
 )

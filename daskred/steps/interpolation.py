@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # Saturated pixels stay: what stands there is a star, and no neighbour knows how bright.
+_CLEARLY = 3.0  # deviations: two pixels that differ by more are not alike
 _FILLED = BAD | HOT | UNSTABLE | NONLINEAR | COSMIC | NO_DATA
 
 
@@ -61,8 +62,9 @@ def fill_gaps(
     flagged
         Which pixels are wanted anew.
     sigma
-        One standard deviation of each pixel: where one is filled, the noise of its neighbours, and
-        half of their difference, which is by how much a straight line may be wrong.
+        One standard deviation of each pixel: where one is filled, that of a straight line between
+        its neighbours; and where these differ by more than their noise, as on the flank of a star,
+        half of that, which is by how much the line may be wrong.
     poor
         Pixels that stay as they are, and are no good neighbours either, as saturated ones.
 
@@ -97,9 +99,10 @@ def fill_gaps(
     first_end, second_end = value[first].astype("f8"), value[second].astype("f8")
     value[rows, columns] = first_end + share * (second_end - first_end)
     if sigma is not None:
-        variance = np.square(sigma[first], dtype="f8") * (1 - share)
-        variance += np.square(sigma[second], dtype="f8") * share
-        sigma[rows, columns] = np.sqrt(variance + np.square((second_end - first_end) / 2))
+        first_noise, second_noise = (np.square(sigma[end], dtype="f8") for end in (first, second))
+        noise = first_noise * (1 - share) ** 2 + second_noise * share**2
+        apart = np.square(second_end - first_end) - _CLEARLY**2 * (first_noise + second_noise)
+        sigma[rows, columns] = np.sqrt(noise + np.maximum(apart, 0) / 4)
     filled[rows, columns] = True
     return filled
 

@@ -149,7 +149,7 @@ class Step:
         Whether it is done to frames of a recipe.
     work
         Does it, given what it works on and the recipe; returns how many pixels it touched where
-        that is counted.
+        that is counted, or several numbers by their names.
     variance
         Of steps on bands: carries the variance along.
     cards
@@ -167,7 +167,7 @@ class Step:
     place: int
     reach: Reach
     applies: Callable[[Recipe], bool]
-    work: Callable[[Any, Recipe], int | None] = _nothing
+    work: Callable[[Any, Recipe], int | dict[str, int] | None] = _nothing
     variance: Callable[[Band], None] | None = None
     cards: Callable[[Recipe, Mapping[str, int]], list[Card]] = _no_cards
     bits: int = 0

@@ -329,3 +329,41 @@ def test_a_dataset_of_another_name_is_a_master(night: Path) -> None:
     np.testing.assert_array_equal(found.values, expected)
     with pytest.raises(RequestError, match="no variable 'pixels', but a, b"):
         daskred.calibrate(science, xr.Dataset({"a": dark, "b": dark}))
+
+
+def test_darks_tell_their_noise_in_a_notebook_as_in_a_run(tmp_path: Path) -> None:
+    """Without bias frames and overscans, the scatter of darks tells their level without current."""
+    folder, rng = tmp_path / "night", np.random.default_rng(8)
+    folder.mkdir()
+    for kind, exptime_s, level, n in (
+        ("dark", 60.0, 300, 5),
+        ("dark", 1.0, 5, 3),
+        ("flat", 1.0, 20000, 3),
+        ("object", 60.0, 350, 2),
+    ):
+        for number in range(n):
+            pixels = 1000 + rng.poisson(level, (48, 64)) / 2 + rng.normal(0, 4, (48, 64))
+            header = fits.Header({"IMAGETYP": kind, "EXPTIME": exptime_s, "FILTER": "V"})
+            header["GAIN"], header["RDNOISE"] = (2.0, "e-/ADU"), 8.0
+            header["DATE-OBS"] = f"2026-01-01T0{int(exptime_s) % 7}:{number:02d}:00"
+            path = folder / f"{kind}-{exptime_s:g}-{number}.fits"
+            fits.PrimaryHDU(np.round(pixels).astype("u2"), header).writeto(path)
+    options = daskred.Options(uncertainty=True)
+    night = daskred.open_night(folder)
+    daskred.reduce_night(night, tmp_path / "out", options.but(threads=True))
+    dark = daskred.master_dark(night.select("dark", exptime_s=60), options=options)
+    short = daskred.master_dark(night.select("dark", exptime_s=1), options=options)
+    flat = daskred.master_flat(night.select("flat"), short, options=options)
+    found = daskred.calibrate(night.select("science"), dark=dark, flat=flat, options=options)
+    assert float(dark["zero_level"][0]) == pytest.approx(1000, abs=10)
+    for name, labelled in (
+        ("MasterDark_60s", dark),
+        ("MasterDark_1s", short),
+        ("MasterFlat_V", flat),
+    ):
+        with fits.open(tmp_path / "out" / "masters" / f"{name}.fits") as hdus:
+            np.testing.assert_array_equal(labelled["pixels"], hdus[0].data)
+            np.testing.assert_array_equal(labelled["uncertainty"], hdus["UNCERT"].data)
+    for number, path in enumerate(sorted((tmp_path / "out").glob("object*c.fits"))):
+        with fits.open(path) as hdus:
+            np.testing.assert_array_equal(found["uncertainty"][number], hdus["UNCERT"].data)

@@ -74,7 +74,9 @@ def test_uncertainty_grows_with_the_step_between_the_ends() -> None:
     value, sigma = np.array([[10.0, 0.0, 30.0]]), np.array([[3.0, 0.0, 3.0]])
     fill_gaps(value, np.array([[False, True, False]]), sigma)
     assert value[0, 1] == 20.0
-    assert sigma[0, 1] == pytest.approx(np.hypot(3.0, 10.0))
+    # What the ends differ by beyond three deviations of their difference.
+    beyond = 20.0**2 - 9 * (3.0**2 + 3.0**2)
+    assert sigma[0, 1] == pytest.approx(np.sqrt(3.0**2 / 2 + beyond / 4))
 
 
 def test_a_run_fills_bad_columns_and_says_so(make_night: NightMaker, tmp_path: Path) -> None:
