@@ -188,6 +188,14 @@ TABLE: tuple[Option, ...] = (
         changes=_MASTERS,
     ),
     Option(
+        "normalize_bayer",
+        "divide master flats by the level of each of the four pixels of a colour sensor's pattern"
+        " (where headers tell one)",
+        "masters",
+        None,
+        changes=_MASTERS,
+    ),
+    Option(
         "missing_dark",
         "calibrate frames without a matching dark by the bias alone, or by nothing",
         "matching",

@@ -1,19 +1,16 @@
-"""How a master is made of its frames: what each tile needs to know, and what divides the result.
+"""How a master is made of its frames: what each tile needs to know.
 
 Runs and notebooks make masters with these same functions: `daskred.run.masters` writes the tiles,
-`daskred.arrays.view` labels them. The file is a little longer than others, so that both find all of
-it here.
+`daskred.arrays.view` labels them.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from daskred.arrays.looks import Look
 from daskred.arrays.masterfiles import Masters
@@ -25,12 +22,11 @@ from daskred.kernels.combine import (
     median_flat_tile,
     median_tile,
 )
-from daskred.kernels.level import Light, light_of, sampling_step
-from daskred.kernels.robust import any_floats
+from daskred.kernels.level import Light
 from daskred.model.errors import FrameError, FramesError
 from daskred.model.frame import Frame
 from daskred.model.plan import MasterKind
-from daskred.model.readout import Readout, Section
+from daskred.model.readout import Section
 
 if TYPE_CHECKING:
     from daskred.arrays.frames import Measured
@@ -40,39 +36,6 @@ if TYPE_CHECKING:
 MAX_SATURATED = 0.05
 # Standard deviations of one pixel: a flat with less light would only add noise.
 _ABOVE_NOISE = 3.0
-
-
-@dataclass(frozen=True)
-class MasterLevel:
-    """What a master flat is divided by in the end.
-
-    Parameters
-    ----------
-    whole
-        The level of the whole detector; 1 for masters that are no flats.
-    parts
-        Of amplifiers, where each is divided by its own: image, place, level.
-    """
-
-    whole: float = 1.0
-    parts: tuple[tuple[int, Section, float], ...] = ()
-
-    def of(self, number: int, first_row: int, shape: tuple[int, ...]) -> Any:
-        """Return the level of a band of an image: a number, or one for each pixel."""
-        if not self.parts:
-            return self.whole
-        levels = np.full(shape, self.whole)
-        for image, place, level in self.parts:
-            if image == number:
-                rows = slice(*np.clip(np.array(place.rows) - first_row, 0, shape[0]).tolist())
-                levels[rows, slice(*place.columns)] = level
-        return levels
-
-    def divide(self, band: NDArray[Any], number: int, first_row: int) -> NDArray[Any]:
-        """Return a band of an image divided by its level."""
-        if self.whole == 1 and not self.parts:
-            return band
-        return np.asarray(np.divide(band, self.of(number, first_row, band.shape), dtype="f8"))
 
 
 def reduction_of(kind: MasterKind, options: Options) -> Reduce:
@@ -306,63 +269,3 @@ def noises_of(
             )
         noises.append(AmplifierNoise(amplifier.target, amplifier.place, (floor, slope, level)))
     return noises
-
-
-@any_floats
-def level_of_master(
-    images: Sequence[NDArray[Any]],
-    step: int,
-    readout: Readout,
-    options: Options,
-    refuse: FramesError,
-) -> MasterLevel:
-    """Return what a master flat is divided by: its own level, over all its images.
-
-    Parameters
-    ----------
-    images
-        Of each image every so many rows.
-    step
-        How many; see `rows_of_level`.
-    readout
-        Tells the amplifiers.
-    options
-        How levels are measured.
-    refuse
-        What is raised where a level is not positive.
-    """
-    sample = np.concatenate(
-        [image[:: rows_of_level(readout, options) // step].reshape(-1) for image in images]
-    )
-    whole = _positive(light_of(sample, options.normalize).level, refuse)
-    if not options.normalize_amplifiers:
-        return MasterLevel(whole)
-    return MasterLevel(
-        whole,
-        tuple(
-            (
-                amplifier.target,
-                amplifier.place,
-                _positive(light_of(pixels.reshape(-1), options.normalize).level, refuse),
-            )
-            for amplifier in readout.amplifiers
-            for pixels in (images[amplifier.target][amplifier.place.slices],)
-        ),
-    )
-
-
-def rows_of_level(readout: Readout, options: Options) -> int:
-    """Return every how many rows the level of a master flat is measured on."""
-    n_pixels = sum(shape[0] * shape[1] for shape in readout.shapes)
-    return sampling_step(n_pixels, options.normalize)
-
-
-def _positive(level: float, refuse: FramesError) -> float:
-    if level > 0:
-        return level
-    raise FramesError(
-        tuple(
-            FrameError(error.path, f"{error.reason}: its level is {level:g}")
-            for error in refuse.errors
-        )
-    )

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daskred.arrays.masterfiles import Masters
-from daskred.arrays.masters import MasterLevel
+from daskred.arrays.normalised import MasterLevel
 from daskred.kernels.noise import (
     combined_rounding,
     noise_terms,

@@ -13,11 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from daskred.arrays.factors import rows_of_factors, wants_factors
-from daskred.arrays.masters import (
-    precision_of,
-    reduction_of,
-    wants_levels,
-)
+from daskred.arrays.masters import precision_of, reduction_of, wants_levels
+from daskred.arrays.normalised import is_bayer
 from daskred.arrays.tiles import Stack, tile_graph
 from daskred.arrays.view import (
     Layer,
@@ -251,7 +248,10 @@ def master_of_frames(
         graph.level = ("level", token)
         n_bands = [len(tiles) for tiles in all_tiles]
         paths = [frame.path for frame in frames]
-        level_work = partial(level_of_tiles, readout, options, graph.precision, paths, n_bands)
+        colours = is_bayer(frames[0], options)
+        level_work = partial(
+            level_of_tiles, readout, colours, options, graph.precision, paths, n_bands
+        )
         layer[graph.level] = (level_work, *(key for tiles in all_tiles for _, key in tiles))
     if options.uncertainty:
         graph.noise = ("noise", token)
@@ -333,7 +333,10 @@ def _master_of_array(
         graph.level = ("level", token)
         n_bands = [len(graph.tiles)]
         paths = [f"{n_frames} frames of an array"]
-        level_work = partial(level_of_tiles, readout, options, graph.precision, paths, n_bands)
+        colours = bool(options.normalize_bayer)
+        level_work = partial(
+            level_of_tiles, readout, colours, options, graph.precision, paths, n_bands
+        )
         layer[graph.level] = (level_work, *(key for _, key in graph.tiles))
     return graph.labelled()
 

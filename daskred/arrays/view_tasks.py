@@ -11,15 +11,9 @@ from numpy.typing import NDArray
 from daskred.arrays.factors import factors_of, factors_of_pixels, refined_levels
 from daskred.arrays.frames import measure_frames, measure_source
 from daskred.arrays.masterfiles import MasterArrays
-from daskred.arrays.masters import (
-    MasterLevel,
-    level_of_master,
-    noises_of,
-    rows_of_level,
-    tile_options,
-    usable_lights,
-)
+from daskred.arrays.masters import noises_of, tile_options, usable_lights
 from daskred.arrays.noise import CombinedBand, MasterNoise
+from daskred.arrays.normalised import MasterLevel, level_of_master, rows_of_level
 from daskred.arrays.sources import ArraySource
 from daskred.arrays.tiles import Stack, Tile
 from daskred.arrays.zero import zero_levels
@@ -113,6 +107,7 @@ def as_list(*parts: Any) -> list[Any]:
 
 def level_of_tiles(
     readout: Readout,
+    bayer: bool,
     options: Options,
     precision: str,
     paths: Sequence[str],
@@ -127,10 +122,10 @@ def level_of_tiles(
             np.concatenate([tile.arrays[0].astype(precision, copy=False) for tile in image_tiles])
         )
         first += n
-    step = 1 if options.normalize_amplifiers else rows_of_level(readout, options)
+    step = rows_of_level(readout, bayer, options)
     text = "the master flat cannot be normalised"
     refuse = FramesError(tuple(FrameError(path, text) for path in paths))
-    return level_of_master([image[::step] for image in images], step, readout, options, refuse)
+    return level_of_master([image[::step] for image in images], readout, bayer, options, refuse)
 
 
 def rounded(precision: str, stack: Stack, tile: Tile) -> Tile:

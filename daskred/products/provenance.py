@@ -38,12 +38,15 @@ class Origin:
     levels
         Of darks, where their own scatter tells it, the level of each amplifier without dark
         current, ADU.
+    colours
+        Whether each colour of a flat was divided by its own level.
     """
 
     key: str
     content: str
     figures: Mapping[str, float]
     levels: tuple[float, ...] = ()
+    colours: bool = False
 
 
 def key_of(*parts: Any) -> str:

@@ -289,7 +289,8 @@ def write_master(
         *(format_card("REJECT", clipped(text), "values left out") for text in combined[1:]),
     ]
     if master.kind == "flat":
-        cards.append(format_card("NORMALIZ", options.normalize, "how levels were measured"))
+        text = f"{options.normalize}, of each colour" if origin.colours else options.normalize
+        cards.append(format_card("NORMALIZ", text, "how levels were measured"))
     if len({member.correction for member in master.inputs}) == 1:  # all had the same subtracted
         cards += step_cards(recipe, "band", {})
     if span := span_of(frames):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from daskred.arrays.masters import MasterLevel
+from daskred.arrays.normalised import MasterLevel
 from daskred.arrays.tiles import Tile
 from daskred.fits.raster import Raster
 from daskred.fits.write import Bands

@@ -21,17 +21,15 @@ from daskred.arrays.looks import Look
 from daskred.arrays.masterfiles import MasterFiles
 from daskred.arrays.masters import (
     AmplifierNoise,
-    MasterLevel,
-    level_of_master,
     noises_of,
     reduction_of,
-    rows_of_level,
     tile_options,
     usable_lights,
     usable_looks,
     wants_levels,
     weights_of,
 )
+from daskred.arrays.normalised import MasterLevel, is_bayer, level_of_master, rows_of_level
 from daskred.arrays.tiles import Stack, Tile, rows_per_tile, written_tiles
 from daskred.engine.executor import Executor
 from daskred.engine.progress import Progress
@@ -256,12 +254,13 @@ class Combiner:
 
     def _level_of_master(self, master: Master, combined: Combined) -> MasterLevel:
         """Return what a master flat is divided by."""
-        readout = master.inputs[0].frame.readout
-        step = 1 if self.options.normalize_amplifiers else rows_of_level(readout, self.options)
+        frame = master.inputs[0].frame
+        bayer = is_bayer(frame, self.options)
+        step = rows_of_level(frame.readout, bayer, self.options)
         text = f"{master.name} cannot be normalised"
         refuse = FramesError(tuple(FrameError(member.frame.path, text) for member in master.inputs))
         images = [raster.every(step) for raster in combined.rasters]
-        return level_of_master(images, step, readout, self.options, refuse)
+        return level_of_master(images, frame.readout, bayer, self.options, refuse)
 
 
 @dataclass(frozen=True)

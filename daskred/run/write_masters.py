@@ -67,7 +67,8 @@ class MasterMaker:
             content = content_of(combined.sums, contents_of(self.out, expected.masters))
             levels = self._zero_levels(master, combined)
             planes = self._planes(master, combined, levels)
-            origin = Origin(expected.key, content, combined.figures, levels)
+            colours = any(part.phase for part in combined.level.parts)
+            origin = Origin(expected.key, content, combined.figures, levels, colours)
             n_nan = write_master(target, master, self.options, pixels, planes, origin)
         finally:
             combined.remove()
