@@ -93,9 +93,12 @@ def print_characterization(found: Characterization) -> None:
     """Print a detector's numbers as a table: an amplifier a column."""
     rows = (
         ("read noise (ADU)", "read_noise_adu", "{:.3f}"),
+        ("  uncertainty", "read_noise_error_adu", "{:.3f}"),
         ("read noise (electrons)", "read_noise_e", "{:.2f}"),
         ("gain (electrons per ADU)", "gain_e_per_adu", "{:.4f}"),
         ("  uncertainty", "gain_error", "{:.4f}"),
+        ("  of variance and signal along a", "gain_model", "{}"),
+        ("variance lags, parts for each electron", "bend_per_e", "{:.2g}"),
         ("highest signal of a flat (ADU)", "highest_signal_adu", "{:.0f}"),
         ("full well (ADU)", "full_well_adu", "{:.0f}"),
         ("dark current (ADU per second)", "dark_adu_per_s", "{:.4f}"),
@@ -111,7 +114,11 @@ def print_characterization(found: Characterization) -> None:
     for amplifier in found.amplifiers[:1]:
         for number, (time_s, _) in enumerate(amplifier.linearity):
             values = [a.linearity[number][1] for a in found.amplifiers]
-            table.add_row(f"linearity at {time_s:g} s", *(f"{value:+.3%}" for value in values))
+            title = f"at {time_s:g} s off the faint end's line"
+            table.add_row(title, *(f"{value:+.3%}" for value in values))
+    delays = [a.shutter_delay_s for a in found.amplifiers]
+    if any(delays):
+        table.add_row("shutter is open longer (s)", *(f"{delay or 0.0:+.4f}" for delay in delays))
     stdout().print(table)
     for text in found.missing:
         stdout().print(escape(f"not measured: {text}"))

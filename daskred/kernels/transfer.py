@@ -1,58 +1,35 @@
-"""A detector's numbers from pairs of frames: read noise, gain, dark current.
+"""A detector's gain from pairs of flats: the photon transfer curve.
 
 The difference of two equal exposures holds noise alone. Its variance against the signal is the
-photon transfer curve: its slope is the inverse gain (Janesick 2001, Scientific CCDs, chapter 2).
+photon transfer curve, whose slope at the faint end is the inverse gain (Janesick 2001, Scientific
+CCDs, chapter 2). Charge that is there already drives further charge aside, so that bright pixels
+share it with their neighbours and the variance lags behind: the curve bends (the brighter-fatter
+effect).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from daskred.kernels.robust import robust_sigma, scaled_mad
+from daskred.kernels.pairs import clipped_variance, smooth_ratio
+from daskred.kernels.robust import scaled_mad
 
 Pixels = NDArray[np.float64]
 # A block is small enough for its signal to be even, and large enough for its variance.
 BLOCK = 32
 _EVEN = 0.5  # the signal of a block may vary by so much of it
-_CLIP_SIGMA = 5.0
-
-
-def _clipped_variance(difference: Pixels) -> float:
-    """Return the variance of a difference around the means of its rows, without outliers.
-
-    What is common to a row, as the noise of its overscan level, is no noise of pixels.
-    """
-    finite = np.isfinite(difference)
-    numbers = np.count_nonzero(finite, axis=1)
-    filled = np.where(finite, difference, 0.0)
-    values = filled - (filled.sum(axis=1) / np.maximum(numbers, 1))[:, np.newaxis]
-    if not finite.any():
-        return float("nan")
-    middle, sigma = robust_sigma(values[finite], few=0)
-    width = _CLIP_SIGMA * sigma
-    inside = finite & (np.abs(values - middle) <= width)
-    n = np.count_nonzero(inside)
-    # One degree of freedom goes with each row's mean.
-    lost = np.count_nonzero(numbers) * n / np.count_nonzero(finite)
-    if n - lost < 1:
-        return float("nan")
-    return float(np.sum(np.square(values - middle), where=inside) / (n - lost))
-
-
-def pair_noise(first: Pixels, second: Pixels) -> float:
-    """Return the noise of single pixels of two equal exposures, in their unit.
-
-    Examples
-    --------
-    >>> rng = np.random.default_rng(1)
-    >>> round(pair_noise(rng.normal(0, 5, (300, 300)), rng.normal(9, 5, (300, 300))), 1)
-    5.0
-    """
-    return float(np.sqrt(_clipped_variance(first - second) / 2))
+_SEVERAL_LEVELS = 2.0  # times the lowest: only then the curve tells how it bends
+_MOST_BENT = 0.15  # what a variance may lag behind at full scale where nobody can tell
+_FULL_SCALE = 65535.0
+_BINS = 20
+_BEHIND = 0.75  # of the largest ratio of variance and signal: charge flows over
+_FEW = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,10 +42,18 @@ class TransferPoints:
         Mean signal of each block, ADU.
     variance
         Of single pixels, ADU squared.
+    freedom
+        Of how many independent values each variance is.
     """
 
     signal: Pixels
     variance: Pixels
+    freedom: Pixels = field(default_factory=lambda: np.empty(0))
+
+    def below(self, limit: float) -> TransferPoints:
+        """Return those whose signal is below a limit."""
+        low = self.signal < limit
+        return TransferPoints(self.signal[low], self.variance[low], self.freedom[low])
 
 
 def transfer_points(first: Pixels, second: Pixels) -> TransferPoints:
@@ -82,13 +67,13 @@ def transfer_points(first: Pixels, second: Pixels) -> TransferPoints:
     good = np.isfinite(first) & np.isfinite(second)
     if not good.any():
         return TransferPoints(np.empty(0), np.empty(0))
-    ratio = float(np.median(first[good]) / np.median(second[good]))
+    ratio = smooth_ratio(first, second)
     difference = first - ratio * second
-    signals, variances = [], []
+    found = []
     for y in range(0, first.shape[0] - BLOCK // 2, BLOCK):
         for x in range(0, first.shape[1] - BLOCK // 2, BLOCK):
-            block = difference[y : y + BLOCK, x : x + BLOCK]
-            lit = first[y : y + BLOCK, x : x + BLOCK]
+            where = slice(y, y + BLOCK), slice(x, x + BLOCK)
+            block, lit = difference[where], first[where]
             known = np.isfinite(block)
             if np.count_nonzero(known) < known.size / 2:
                 continue
@@ -97,10 +82,12 @@ def transfer_points(first: Pixels, second: Pixels) -> TransferPoints:
             along, across = (np.median(whole, axis=axis) for axis in (0, 1))
             if max(np.ptp(along), np.ptp(across)) > _EVEN * typical:
                 continue  # as at the end of a slit: noise of several levels is no noise of one
-            signals.append(float(np.mean(lit[known])))
             # Of a level ratio r, photons make (1 + r) times the variance, and the rest 1 + r**2.
-            variances.append(_clipped_variance(block) / (1 + ratio))
-    return TransferPoints(np.array(signals), np.array(variances))
+            variance = clipped_variance(block)
+            part = 1 + float(np.mean(ratio[where]))
+            found.append((float(np.mean(lit[known])), variance.value / part, variance.freedom))
+    signal, variances, freedom = np.array(found).reshape(-1, 3).T
+    return TransferPoints(signal, variances, freedom)
 
 
 @dataclass(frozen=True)
@@ -113,41 +100,138 @@ class Gain:
         The gain, and one standard deviation.
     full_well_adu
         The signal at which the variance falls behind; None where it does not.
+    model
+        ``curve``, of flats of several levels; ``line``, where they have one, which cannot tell how
+        the curve bends: then the error counts that the variance may lag behind by 15 % at full
+        scale, as it does in thick detectors.
+    bend
+        By what part the variance lags behind for each electron (``a00`` of Astier et al. 2019,
+        negative); None for a line.
     """
 
     e_per_adu: float
     error: float
     full_well_adu: float | None
+    model: Literal["line", "curve"] = "line"
+    bend: float | None = None
 
 
 def fit_gain(points: Sequence[TransferPoints], read_noise_adu: float) -> Gain | None:
     """Return the gain that the points tell, or None where they tell none.
+
+    Where flats have several levels the curve is that of Astier et al. (2019, A&A 629, A36,
+    equation 16), without the covariances of neighbours; else it is a straight line.
 
     Parameters
     ----------
     points
         Of all pairs of one amplifier.
     read_noise_adu
-        Of single pixels.
+        Of single pixels, what rounding adds included.
     """
     signal = np.concatenate([pair.signal for pair in points])
-    variance = np.concatenate([pair.variance for pair in points]) - read_noise_adu**2
-    good = np.isfinite(variance) & (signal > 0) & (variance > 0)
-    signal, variance = signal[good], variance[good]
-    if len(signal) < 4:
+    variance = np.concatenate([pair.variance for pair in points])
+    freedom = np.concatenate([pair.freedom for pair in points])
+    good = np.isfinite(variance) & (signal > 0) & (variance > read_noise_adu**2) & (freedom > 0)
+    signal, variance, freedom = signal[good], variance[good] - read_noise_adu**2, freedom[good]
+    if len(signal) < _FEW:
         return None
-    slope = float(np.median(variance / signal))
-    kept = np.ones(len(signal), bool)
-    error = 0.0
-    for _ in range(4):
-        expected = slope * signal + read_noise_adu**2
-        weight = 1 / expected**2
-        x, y, w = signal[kept], variance[kept], weight[kept]
-        slope = float((w * x * y).sum() / (w * x * x).sum())
-        relative = (variance - slope * signal) / (slope * signal + read_noise_adu**2)
-        scatter = scaled_mad(relative[kept], 0.0)
-        error = scatter / np.sqrt(np.count_nonzero(kept))
-        kept = np.abs(relative) <= 4 * scatter
-    behind = (relative < -0.3) & (signal > 0.5 * signal.max())
-    full_well = float(signal[behind].min()) if np.count_nonzero(behind) > 3 else None
-    return Gain(1 / slope, error / slope, full_well)
+    full_well = _full_well(signal, variance)
+    if full_well is not None:
+        below = signal < full_well
+        signal, variance, freedom = signal[below], variance[below], freedom[below]
+        if len(signal) < _FEW:
+            return None
+    low, high = np.percentile(signal, [5, 95])
+    curved = high > _SEVERAL_LEVELS * low
+    fit = _Fit(signal, variance, freedom, read_noise_adu**2)
+    slope, bend, error = fit.curve() if curved else fit.line()
+    if not slope > 0:
+        return None
+    gain = 1 / slope
+    if curved:
+        return Gain(gain, gain * error / slope, full_well, "curve", bend / gain)
+    unknown = _MOST_BENT * high / _FULL_SCALE
+    return Gain(gain, gain * math.hypot(error / slope, unknown), full_well)
+
+
+def _full_well(signal: Pixels, variance: Pixels) -> float | None:
+    """Return the signal from which on the variance falls far behind; None where it does not."""
+    order = np.argsort(signal)
+    parts = np.array_split(order, min(_BINS, len(order) // _FEW))
+    if len(parts) < 2:
+        return None
+    ratios = [float(np.median(variance[part] / signal[part])) for part in parts]
+    best = 0.0
+    for part, ratio in zip(parts, ratios, strict=True):
+        if ratio < _BEHIND * best:
+            return float(signal[part].min())
+        best = max(best, ratio)
+    return None
+
+
+@dataclass(frozen=True, eq=False)
+class _Fit:
+    """A fit to points of a photon transfer curve, without those that stand out."""
+
+    signal: Pixels
+    variance: Pixels
+    freedom: Pixels
+    floor: float
+
+    def line(self) -> tuple[float, float, float]:
+        """Return slope, bend (none), and the error of the slope."""
+        slope = float(np.median(self.variance / self.signal))
+        kept = np.ones(len(self.signal), bool)
+        for _ in range(5):
+            relative, sigma = self._relative(slope, 0.0)
+            kept = np.abs(relative) <= 4 * self._spread(relative[kept], sigma[kept]) * sigma
+            weight = 1 / (sigma[kept] * (slope * self.signal[kept] + self.floor)) ** 2
+            x, y = self.signal[kept], self.variance[kept]
+            total = float(np.sum(weight * x * x))
+            slope = float(np.sum(weight * x * y)) / total
+        relative, sigma = self._relative(slope, 0.0)
+        return slope, 0.0, self._spread(relative[kept], sigma[kept]) / math.sqrt(total)
+
+    def curve(self) -> tuple[float, float, float]:
+        """Return slope, bend for each ADU, and the error of the slope: Gauss and Newton's way."""
+        slope, bend = self.line()[0], 0.0
+        kept = np.ones(len(self.signal), bool)
+        for _ in range(30):
+            relative, sigma = self._relative(slope, bend)
+            kept = np.abs(relative) <= 4 * self._spread(relative[kept], sigma[kept]) * sigma
+            x = self.signal[kept]
+            shape, change = _bent(2 * bend * x)
+            weight = 1 / (sigma[kept] * (slope * x * shape + self.floor))
+            columns = np.stack([x * shape, slope * x * change * 2 * x], axis=1) * weight[:, None]
+            residual = (self.variance[kept] - slope * x * shape) * weight
+            # Of numbers of unlike size the matrix is scaled before it is inverted.
+            size = np.sqrt(np.sum(columns**2, axis=0))
+            inverse = np.linalg.pinv((columns / size).T @ (columns / size))
+            step = inverse @ ((columns / size).T @ residual) / size
+            slope, bend = slope + float(step[0]), bend + float(step[1])
+            if abs(step[0]) < 1e-9 * abs(slope):
+                break
+        relative, sigma = self._relative(slope, bend)
+        error = math.sqrt(float(inverse[0, 0])) / float(size[0])
+        return slope, bend, error * self._spread(relative[kept], sigma[kept])
+
+    def _relative(self, slope: float, bend: float) -> tuple[Pixels, Pixels]:
+        """Return residuals as parts of the variance, and how far these scatter by chance."""
+        expected = slope * self.signal * _bent(2 * bend * self.signal)[0]
+        whole = np.maximum(expected + self.floor, 1e-30)
+        return (self.variance - expected) / whole, np.sqrt(2 / self.freedom)
+
+    def _spread(self, relative: Pixels, sigma: Pixels) -> float:
+        """Return by how much more values scatter than by chance; of few, at least as much."""
+        found = scaled_mad(relative / sigma, 0.0) if len(relative) >= _FEW else 1.0
+        return max(found, 1.0)
+
+
+def _bent(u: Pixels) -> tuple[Pixels, Pixels]:
+    """Return (exp(u) - 1) / u, and how it changes with u."""
+    small = np.abs(u) < 1e-4
+    safe = np.where(small, 1.0, np.clip(u, -50, 50))
+    shape = np.where(small, 1 + u / 2, np.expm1(safe) / safe)
+    change = np.where(small, 0.5 + u / 3, (np.exp(safe) * (safe - 1) + 1) / safe**2)
+    return shape, change

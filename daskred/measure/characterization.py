@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from daskred.arrays.masterfiles import MasterFiles
-from daskred.arrays.prepared import read_frame
 from daskred.engine.progress import Progress, Silent
-from daskred.kernels.robust import robust_limits
-from daskred.kernels.transfer import Gain, TransferPoints, fit_gain, pair_noise, transfer_points
+from daskred.kernels.response import response_of
+from daskred.kernels.robust import ROUNDING_VARIANCE, robust_limits
+from daskred.kernels.transfer import Gain, TransferPoints, fit_gain, transfer_points
 from daskred.measure.dark_model import dark_model
+from daskred.measure.read_noise import MOST_PAIRS, ReadNoise, parts_of, read_noises
 from daskred.measure.results import (
-    EXACT,
     HOT_SIGMA,
     RESULTS,
     AmplifierNumbers,
@@ -26,7 +25,6 @@ from daskred.measure.results import (
     save,
 )
 from daskred.model.errors import RequestError
-from daskred.model.frame import Frame
 from daskred.model.plan import Master, Plan
 from daskred.model.readout import Amplifier, Readout
 from daskred.night.open import Night
@@ -39,7 +37,7 @@ from daskred.run.reduce import plan_memory, reduce_night
 
 # The photon transfer curve is straight well below saturation only.
 _STRAIGHT_PART = 0.8
-_MOST_PAIRS = 30
+_FEW_TIMES = 3
 # What is held of each pixel: two frames, and masters, in double precision.
 _PIXEL_BYTES = 80
 
@@ -102,14 +100,14 @@ def characterize(
     summary = reduce_night(night, measured, options, progress)
     plan = summary.plan
     missing: list[str] = []
-    noises = _read_noises(plan, readout, missing, progress)
+    noises = read_noises(plan, readout, missing, progress)
     points, levels = _transfer(plan, readout, measured, missing, progress)
     rates = dark_model(plan, readout, measured, missing, options.sync)
     numbers = []
     for which, amplifier in enumerate(readout.amplifiers):
         name = amplifier.name or "image"
         noise = noises[which] if noises else None
-        gain = _gain(points[name], noise, amplifier) if points.get(name) else None
+        gain = _gain(points[name], noise, amplifier, readout) if points.get(name) else None
         numbers.append(_numbers(name, noise, gain, points.get(name, []), levels.get(name, [])))
         if rates:
             numbers[-1] = _with_dark(numbers[-1], rates[amplifier.target][amplifier.place.slices])
@@ -130,45 +128,6 @@ def _calibration_only(night: Night) -> Night:
     return replace(night, frames=frames, left_out=left_out)
 
 
-def _parts(frame: Frame, readout: Readout, files: MasterFiles | None = None) -> list[Any]:
-    """Read a frame; return the pixels of each amplifier, less what masters subtract."""
-    images, saturated, _ = read_frame(frame, EXACT)
-    for image, full in zip(images, saturated, strict=True):
-        image[full] = np.nan
-    if files:
-        files.subtract_from(images)
-    return [images[amplifier.target][amplifier.place.slices] for amplifier in readout.amplifiers]
-
-
-def _read_noises(
-    plan: Plan, readout: Readout, missing: list[str], progress: Progress
-) -> list[float | None]:
-    """Return the read noise of each amplifier, ADU; empty where nothing tells."""
-    biases = [master for master in plan.masters if master.kind == "bias"]
-    darks = sorted(
-        (master for master in plan.masters if master.kind == "dark"),
-        key=lambda master: master.facts.exptime_s or 0.0,
-    )
-    found = next((m for m in (*biases, *darks) if len(m.inputs) > 1), None)
-    if found is None:
-        missing.append("read noise: needs two bias frames, or two darks of one exposure time")
-        return []
-    if found.kind == "dark":
-        missing.append(f"read noise: of {found.name}, so that it holds dark current's noise too")
-    frames = [member.frame for member in found.inputs][: _MOST_PAIRS + 1]
-    progress.begin("Read noise", len(frames) - 1, "pairs")
-    noises: list[list[float]] = []
-    before = _parts(frames[0], readout)
-    for frame in frames[1:]:
-        parts = _parts(frame, readout)
-        noises.append([pair_noise(a, b) for a, b in zip(before, parts, strict=True)])
-        before = parts
-        progress.advance(1)
-    progress.end()
-    means = np.sqrt(np.nanmean(np.square(noises), axis=0)).tolist()
-    return [mean if np.isfinite(mean) else None for mean in means]
-
-
 def _transfer(
     plan: Plan, readout: Readout, out: Path, missing: list[str], progress: Progress
 ) -> tuple[dict[str, list[TransferPoints]], dict[str, list[tuple[float, float]]]]:
@@ -187,12 +146,12 @@ def _transfer(
     most_times = max(flats, key=lambda flat: (len(_times(flat)), len(flat.inputs)))
     progress.begin("Photon transfer", sum(len(flat.inputs) for flat in flats), "flats")
     for master in flats:
-        inputs = list(master.inputs)[: 2 * _MOST_PAIRS]
+        inputs = list(master.inputs)[: 2 * MOST_PAIRS]
         inputs.sort(key=lambda member: member.frame.facts.exptime_s or 0.0)
         parts = []
         for member in inputs:
             files = files_of(out, member.correction)
-            parts.append((member.frame.facts.exptime_s, _parts(member.frame, readout, files)))
+            parts.append((member.frame.facts.exptime_s, parts_of(member.frame, readout, files)))
             progress.advance(1)
             for name, pixels in zip(names, parts[-1][1], strict=True):
                 if parts[-1][0] and master is most_times:
@@ -212,47 +171,47 @@ def _times(master: Master) -> set[float | None]:
 
 
 def _gain(
-    points: Sequence[TransferPoints], noise: float | None, amplifier: Amplifier
+    points: Sequence[TransferPoints],
+    noise: ReadNoise | None,
+    amplifier: Amplifier,
+    readout: Readout,
 ) -> Gain | None:
     """Return the gain, from blocks that are well below saturation."""
     limit = _STRAIGHT_PART * (amplifier.saturation_adu or np.inf)
-    low = [
-        TransferPoints(pair.signal[pair.signal < limit], pair.variance[pair.signal < limit])
-        for pair in points
-    ]
-    return fit_gain(low, noise or 0.0)
+    rounding = readout.step_adu**2 * ROUNDING_VARIANCE
+    floor = (noise.adu**2 if noise else 0.0) + rounding
+    return fit_gain([pair.below(limit) for pair in points], math.sqrt(floor))
 
 
 def _numbers(
     name: str,
-    noise: float | None,
+    noise: ReadNoise | None,
     gain: Gain | None,
     points: Sequence[TransferPoints],
     levels: Sequence[tuple[float, float]],
 ) -> AmplifierNumbers:
     value = gain.e_per_adu if gain else None
+    times = sorted({time for time, _ in levels})
+    response = None
+    if len(times) >= _FEW_TIMES:
+        means = [float(np.nanmean([level for t, level in levels if t == time])) for time in times]
+        response = response_of(times, means)
     return AmplifierNumbers(
         name=name,
-        read_noise_adu=noise,
-        read_noise_e=noise * value if noise and value else None,
+        read_noise_adu=noise.adu if noise else None,
+        read_noise_e=noise.adu * value if noise and value else None,
+        read_noise_error_adu=noise.error_adu if noise else None,
         gain_e_per_adu=value,
         gain_error=gain.error if gain else None,
+        gain_model=gain.model if gain else None,
+        bend_per_e=gain.bend if gain else None,
         highest_signal_adu=max(
             (float(p.signal.max()) for p in points if p.signal.size), default=None
         ),
         full_well_adu=gain.full_well_adu if gain else None,
-        linearity=_linearity(levels),
+        linearity=tuple(zip(times, response.deviations, strict=True)) if response else (),
+        shutter_delay_s=response.shutter_delay_s if response else None,
     )
-
-
-def _linearity(levels: Sequence[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
-    """Return deviations from a level that is proportional to the exposure time."""
-    times = sorted({time for time, _ in levels})
-    if len(times) < 3:
-        return ()
-    means = [float(np.nanmean([level for t, level in levels if t == time])) for time in times]
-    slope = float(np.dot(times, means) / np.dot(times, times))
-    return tuple((t, m / (slope * t) - 1) for t, m in zip(times, means, strict=True))
 
 
 def _with_dark(numbers: AmplifierNumbers, rate: NDArray[np.float64]) -> AmplifierNumbers:

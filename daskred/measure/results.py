@@ -34,9 +34,16 @@ class AmplifierNumbers:
     name
         The amplifier.
     read_noise_adu, read_noise_e
-        Noise of a pixel without signal, from pairs of bias frames (or of the shortest darks).
+        Noise of a pixel without signal, from pairs of bias frames (or of overscans, or of the
+        shortest darks), without what rounding to whole numbers adds.
+    read_noise_error_adu
+        One standard deviation of it.
     gain_e_per_adu, gain_error
-        From pairs of flats.
+        From pairs of flats; see `daskred.kernels.transfer.Gain`.
+    gain_model
+        ``curve`` or ``line``.
+    bend_per_e
+        By what part the variance lags behind for each electron of signal; of curves.
     highest_signal_adu, full_well_adu
         Of all flats; and where the variance falls behind the signal.
     dark_adu_per_s, dark_e_per_s
@@ -44,20 +51,27 @@ class AmplifierNumbers:
     hot_fraction
         Part of the pixels whose dark current lies 8 robust deviations above the typical one.
     linearity
-        Pairs of exposure time and the deviation of the flats' level from proportionality, parts.
+        Pairs of exposure time and the deviation of the flats' level from the line through zero that
+        faint levels follow, parts.
+    shutter_delay_s
+        By how much longer exposures are than they say; where at least four times tell it.
     """
 
     name: str
     read_noise_adu: float | None = None
     read_noise_e: float | None = None
+    read_noise_error_adu: float | None = None
     gain_e_per_adu: float | None = None
     gain_error: float | None = None
+    gain_model: str | None = None
+    bend_per_e: float | None = None
     highest_signal_adu: float | None = None
     full_well_adu: float | None = None
     dark_adu_per_s: float | None = None
     dark_e_per_s: float | None = None
     hot_fraction: float | None = None
     linearity: tuple[tuple[float, float], ...] = ()
+    shutter_delay_s: float | None = None
 
 
 @dataclass(frozen=True, eq=False)

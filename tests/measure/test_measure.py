@@ -45,7 +45,9 @@ def test_a_detector_comes_back_to_its_truth(two: Path, tmp_path: Path) -> None:
     for which, one in enumerate(found.amplifiers):
         assert one.gain_e_per_adu == pytest.approx(READOUT.gains_e_per_adu[which], rel=0.01)
         assert one.gain_error is not None
-        assert one.gain_error < 0.006 * READOUT.gains_e_per_adu[which]
+        # Flats of one level do not tell how the curve bends.
+        assert one.gain_model == "line"
+        assert 0.01 < one.gain_error / READOUT.gains_e_per_adu[which] < 0.08
         assert one.read_noise_e == pytest.approx(READOUT.read_noises_e[which], rel=0.02)
         own = truth.dark_rate[:, which * half : (which + 1) * half]
         assert one.dark_e_per_s == pytest.approx(np.median(own) * GAIN_E_PER_ADU, rel=0.02)

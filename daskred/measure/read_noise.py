@@ -1,0 +1,133 @@
+"""Read noise of each amplifier: from pairs of bias frames, of overscans, or of darks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from daskred.arrays.looks import side_by_side, strips_beside
+from daskred.arrays.masterfiles import MasterFiles
+from daskred.arrays.prepared import read_frame
+from daskred.engine.progress import Progress
+from daskred.fits.pixels import bands_of
+from daskred.kernels.pairs import Variance, clipped_variance, unrounded_noise
+from daskred.measure.results import EXACT
+from daskred.model.frame import Frame
+from daskred.model.plan import Master, Plan
+from daskred.model.readout import Amplifier, Readout
+
+MOST_PAIRS = 30
+# Columns of an overscan that come first may hold charge of the pixels before them.
+_TRAILING = 2
+_FEW_COLUMNS = 4
+# Of the variance of a mean over pairs that each share a frame with the next, over that of others.
+_SHARED = 1.5
+
+
+class ReadNoise(NamedTuple):
+    """The noise of a pixel without signal, and one standard deviation of it, ADU."""
+
+    adu: float
+    error_adu: float
+
+
+def parts_of(frame: Frame, readout: Readout, files: MasterFiles | None = None) -> list[Any]:
+    """Read a frame; return the pixels of each amplifier, less what masters subtract."""
+    images, saturated, _ = read_frame(frame, EXACT)
+    for image, full in zip(images, saturated, strict=True):
+        image[full] = np.nan
+    if files:
+        files.subtract_from(images)
+    return [images[amplifier.target][amplifier.place.slices] for amplifier in readout.amplifiers]
+
+
+def read_noises(
+    plan: Plan, readout: Readout, missing: list[str], progress: Progress
+) -> list[ReadNoise | None]:
+    """Return the read noise of each amplifier; empty where nothing tells.
+
+    Parameters
+    ----------
+    plan
+        Its masters' frames are measured: bias frames, else overscans, else the shortest darks.
+    readout
+        Tells the amplifiers.
+    missing
+        What cannot be measured is added.
+    progress
+        Told how far it is.
+    """
+    biases = [master for master in plan.masters if master.kind == "bias"]
+    darks = sorted(
+        (master for master in plan.masters if master.kind == "dark"),
+        key=lambda master: master.facts.exptime_s or 0.0,
+    )
+    pairs = next((master for master in biases if len(master.inputs) > 1), None)
+    if pairs is None and all(_strips(amplifier, readout) for amplifier in readout.amplifiers):
+        masters = [*biases, *darks, *(m for m in plan.masters if m.kind == "flat")]
+        frames = [member.frame for master in masters for member in master.inputs][:MOST_PAIRS]
+        missing.append("read noise: of the overscans, since there are no two bias frames")
+        return _of_overscans(frames, readout, progress)
+    pairs = pairs or next((master for master in darks if len(master.inputs) > 1), None)
+    if pairs is None:
+        missing.append("read noise: needs two bias frames, or two darks of one exposure time")
+        return []
+    if pairs.kind == "dark":
+        missing.append(f"read noise: of {pairs.name}, so that it holds dark current's noise too")
+    return _of_pairs(pairs, readout, progress)
+
+
+def _of_pairs(master: Master, readout: Readout, progress: Progress) -> list[ReadNoise | None]:
+    frames = [member.frame for member in master.inputs][: MOST_PAIRS + 1]
+    progress.begin("Read noise", len(frames) - 1, "pairs")
+    found: list[list[Variance]] = [[] for _ in readout.amplifiers]
+    before = parts_of(frames[0], readout)
+    for frame in frames[1:]:
+        parts = parts_of(frame, readout)
+        for variances, first, second in zip(found, before, parts, strict=True):
+            variances.append(clipped_variance(first - second))
+        before = parts
+        progress.advance(1)
+    progress.end()
+    shared = _SHARED if len(frames) > 2 else 1.0
+    return [_noise(variances, readout.step_adu, shared) for variances in found]
+
+
+def _of_overscans(
+    frames: Sequence[Frame], readout: Readout, progress: Progress
+) -> list[ReadNoise | None]:
+    progress.begin("Read noise", len(frames), "overscans")
+    found: list[list[Variance]] = [[] for _ in readout.amplifiers]
+    for frame in frames:
+        images = [np.concatenate([b.copy() for b in bands_of(frame.path, i)]) for i in frame.images]
+        for variances, amplifier in zip(found, readout.amplifiers, strict=True):
+            strips = _strips(amplifier, readout)
+            rows = images[amplifier.image][slice(*amplifier.data.rows)]
+            values = side_by_side(rows, strips)[:, _TRAILING:].astype("f8")
+            variance = clipped_variance(values - np.median(values, axis=0))
+            variances.append(Variance(2 * variance.value, variance.freedom))  # as of a pair
+        progress.advance(1)
+    progress.end()
+    return [_noise(variances, readout.step_adu, 1.0) for variances in found]
+
+
+def _strips(amplifier: Amplifier, readout: Readout) -> Any:
+    """Return the strips of an overscan that tell read noise; none where they are too narrow."""
+    if readout.overscan is None:
+        return []
+    strips = strips_beside(amplifier)
+    wide = sum(strip.shape[1] for strip in strips) >= _TRAILING + _FEW_COLUMNS
+    return strips if wide else []
+
+
+def _noise(variances: Sequence[Variance], step: float, shared: float) -> ReadNoise | None:
+    """Return the noise that variances of pairs tell together."""
+    known = [variance for variance in variances if not math.isnan(variance.value)]
+    freedom = sum(variance.freedom for variance in known)
+    if not freedom:
+        return None
+    mean = sum(variance.value * variance.freedom for variance in known) / freedom
+    return ReadNoise(unrounded_noise(mean, step), math.sqrt(mean / 2 * shared / (2 * freedom)))
