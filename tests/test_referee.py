@@ -537,3 +537,33 @@ def test_errors_that_frames_share_stand_in_the_header(telescope: Telescope) -> N
     drawn = telescope.rng.normal(0, telescope.read_noise_adu, (100000, 8))
     expected = np.std(np.median(np.round(1000.3 + drawn), axis=1))
     assert header["OVSCERR"] == pytest.approx(float(expected), rel=0.02)
+
+
+@pytest.mark.parametrize("kind", ["bias", "dark", "flat"])
+def test_uncertainties_go_by_the_scatter_where_headers_tell_less(
+    telescope: Telescope, kind: str
+) -> None:
+    """A read noise, or a gain, that is wrong in the headers makes no master too certain."""
+    for _ in range(12):
+        telescope.expose("bias", 0.0)
+        if kind == "dark":
+            telescope.expose("dark", 100.0)
+        if kind == "flat":
+            telescope.expose("flat", 1.0, 3000)
+    for path in telescope.folder.glob("*.fits"):
+        with fits.open(path, mode="update") as hdus:
+            # Flats have photons' noise, which a gain that is too large makes too small.
+            keyword = "GAIN" if kind == "flat" else "RDNOISE"
+            hdus[0].header[keyword] *= 2 if kind == "flat" else 0.5
+    out, heard = telescope.folder.parent / "out", Heard()
+    options = Options(uncertainty=True, masters_only=True, threads=True, combine="mean")
+    reduce_night(open_night(telescope.folder), out, options.but(missing_dark=True), heard)
+    name, truth = {
+        "bias": ("MasterBias", telescope.bias),
+        "dark": ("MasterDark_100s", telescope.bias + 100 * telescope.dark / telescope.gain),
+        "flat": ("MasterFlat_V", telescope.flat),
+    }[kind]
+    assert any(name in said and "scatter" in said for said in heard.messages)
+    assert fits.getheader(out / f"masters/{name}.fits")["SCATTER"] > 1.3
+    pull = pulls(out / f"masters/{name}.fits", truth, scaled=kind == "flat")
+    assert scatter(pull) == pytest.approx(1, abs=0.04)

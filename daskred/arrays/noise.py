@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from daskred.arrays.normalised import MasterLevel
 from daskred.kernels.noise import (
     combined_rounding,
     noise_terms,
+    scale_levels,
     signal_variance,
     subtract_levels,
 )
@@ -73,6 +74,9 @@ class MasterNoise:
     zero_levels
         Of darks that neither of them tells the level without current: that of each amplifier, by
         their scatter; empty where that is not known either.
+    excess
+        By how much frames vary more than gain and read noise tell, of each amplifier; empty where
+        they do not.
     """
 
     kind: MasterKind
@@ -85,13 +89,40 @@ class MasterNoise:
     weights: tuple[float, ...] = ()
     dark: Masters | None = None
     zero_levels: tuple[float, ...] = ()
+    excess: tuple[float, ...] = ()
+
+    def single(self, band: CombinedBand, rounded: bool = True) -> Pixels:
+        """Return the variance of one frame where a band of the master lies; of flats, of quotients.
+
+        Parameters
+        ----------
+        band
+            The band.
+        rounded
+            Whether rounding to whole numbers counts.
+        """
+        if self.kind == "flat":
+            zeros = np.zeros_like(band.value)
+            current = np.maximum(self._above_zero(self._rows(self.dark, band), band), 0.0)
+            lit = self._mean(band, band.value * self._level_of(band))
+            photons = self._variance(lit, band) - self._variance(zeros, band)
+            found = self._of_quotients(self._variance(current, band), photons)
+        else:
+            mean = self._mean(band, band.value)
+            found = self._variance(self._above_zero(mean, band), band, rounded)
+        if self.excess:
+            scale_levels(found, self.excess, self.readout, band.number, band.first_row)
+        return found
+
+    def _level_of(self, band: CombinedBand) -> Any:
+        return self.level.of(band.number, band.first_row, band.value.shape)
 
     def sigma(self, band: CombinedBand) -> NDArray[np.float32]:
         """Return one standard deviation of a band of the master."""
         if self.kind == "flat":
             return self._sigma_of_flat(band)
         mean = self._mean(band, band.value)
-        single = self._variance(self._above_zero(mean, band), band, rounded=False)
+        single = self.single(band, rounded=False)
         variance = single * self._part(band, mean, single)
         variance += combined_rounding(
             single,
@@ -143,12 +174,9 @@ class MasterNoise:
         return part
 
     def _sigma_of_flat(self, band: CombinedBand) -> NDArray[np.float32]:
-        zeros = np.zeros_like(band.value)
-        current = np.maximum(self._above_zero(self._rows(self.dark, band), band), 0.0)
-        level = self.level.of(band.number, band.first_row, band.value.shape)
+        level = self._level_of(band)
         lit = self._mean(band, band.value * level)
-        photons = self._variance(lit, band) - self._variance(zeros, band)
-        single = self._of_quotients(self._variance(current, band), photons)
+        single = self.single(band)
         variance = single * self._part(band, lit, single)
         # The master dark is the same in every flat, so that nothing averages its noise.
         inverse_square = float(np.mean(1 / np.array(self.levels) ** 2))

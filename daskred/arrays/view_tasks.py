@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from daskred.arrays.agreement import checked_noise
 from daskred.arrays.factors import factors_of, factors_of_pixels, refined_levels
 from daskred.arrays.frames import measure_frames, measure_source
 from daskred.arrays.masterfiles import MasterArrays
@@ -16,7 +17,7 @@ from daskred.arrays.noise import CombinedBand, MasterNoise
 from daskred.arrays.normalised import MasterLevel, level_of_master, rows_of_level
 from daskred.arrays.sources import ArraySource
 from daskred.arrays.tiles import Stack, Tile
-from daskred.arrays.zero import zero_levels
+from daskred.arrays.zero import wants_zero_levels, zero_levels
 from daskred.kernels.reject import Method, Rejection
 from daskred.model.errors import FrameError, FramesError
 from daskred.model.frame import Frame
@@ -172,10 +173,11 @@ def noise_of_master(
 ) -> MasterNoise:
     """Return what tells the uncertainty of the pixels of a master.
 
-    Where nothing but the scatter of darks tells their level without current, the tiles of an image
-    are given.
+    The tiles of an image tell how its frames scatter, of several frames; and where nothing else
+    does, the level of darks without current.
     """
-    return MasterNoise(
+    by_scatter = bool(tiles) and wants_zero_levels(kind, readout, zero is not None, True)
+    noise = MasterNoise(
         kind=kind,
         readout=readout,
         method=combining[0],
@@ -185,8 +187,23 @@ def noise_of_master(
         level=level or MasterLevel(),
         weights=tuple(options.get("weights", ())),
         dark=dark,
-        zero_levels=zero_levels(readout, {number: tiles}) if tiles else (),
+        zero_levels=zero_levels(readout, {number: tiles}) if by_scatter else (),
     )
+    if not tiles:
+        return noise
+
+    def row_of(number: int, row: int) -> NDArray[np.float64]:
+        first = 0
+        for tile in tiles:
+            value = tile.arrays[0]
+            if row < first + len(value):
+                return noise.level.divide(value[row - first : row - first + 1], number, row).astype(
+                    "f8"
+                )
+            first += len(value)
+        raise IndexError(row)
+
+    return checked_noise(noise, {number: tiles}, row_of)[0]
 
 
 def levels_of_noise(readout: Readout, noise: MasterNoise) -> NDArray[np.float64]:

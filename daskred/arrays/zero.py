@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,16 +12,15 @@ from numpy.typing import NDArray
 from daskred.arrays.tiles import Tile
 from daskred.kernels.noise import noise_terms
 from daskred.kernels.robust import any_floats, known_values
-from daskred.kernels.sampling import Places, places_of
+from daskred.kernels.sampling import places_of
 from daskred.kernels.zero import level_without_current
 from daskred.model.plan import MasterKind
 from daskred.model.readout import Readout, Section
-from daskred.options import Options
 
 
-def wants_zero_levels(kind: MasterKind, readout: Readout, has_zero: bool, options: Options) -> bool:
+def wants_zero_levels(kind: MasterKind, readout: Readout, has_zero: bool, uncertain: bool) -> bool:
     """Whether nothing but the scatter of darks tells how much of them is current."""
-    return kind == "dark" and options.uncertainty and not (has_zero or readout.is_above_bias)
+    return kind == "dark" and uncertain and not (has_zero or readout.is_above_bias)
 
 
 @any_floats
@@ -34,27 +34,27 @@ def zero_levels(readout: Readout, images: Mapping[int, Sequence[Tile]]) -> tuple
     images
         Of images, by their numbers, the tiles, in order, with samples of its frames.
     """
-    samples = {
-        number: known_values(
-            np.concatenate([t.sample for t in tiles if t.sample is not None], axis=1)
-        )
-        for number, tiles in images.items()
-    }
     levels = []
     for amplifier in readout.amplifiers:
-        if amplifier.target not in samples:
+        tiles = images.get(amplifier.target)
+        if tiles is None:
             levels.append(math.nan)
             continue
-        sample = samples[amplifier.target]
-        places = places_of(readout.shapes[amplifier.target], len(sample))
-        inside = _inside(amplifier.place, places)
+        sample = sample_in(tiles)
+        inside = pixels_inside(amplifier.place, readout.shapes[amplifier.target], len(sample))
         floor, slope = noise_terms(amplifier, readout)
         levels.append(level_without_current(sample[:, inside], floor, slope))
     return () if all(map(math.isnan, levels)) else tuple(levels)
 
 
-def _inside(place: Section, places: Places) -> NDArray[np.bool_]:
-    """Tell which pixels of a sample lie in a section."""
+def sample_in(tiles: Sequence[Tile]) -> NDArray[Any]:
+    """Return the sample of the frames of a master, ``(frame, row, piece, pixel)``, of all tiles."""
+    return known_values(np.concatenate([t.sample for t in tiles if t.sample is not None], axis=1))
+
+
+def pixels_inside(place: Section, shape: tuple[int, int], n_frames: int) -> NDArray[np.bool_]:
+    """Tell which pixels of a sample of so many frames lie in a section."""
+    places = places_of(shape, n_frames)
     rows = np.array(places.rows)
     columns = np.array(places.columns)[:, np.newaxis] + np.arange(places.length)
     in_rows = (rows >= place.rows[0]) & (rows < place.rows[1])

@@ -66,6 +66,12 @@ class Raster:
                 shape = (min(n_rows, self.shape[0] - start), self.shape[1])
                 yield np.fromfile(file, self.dtype, shape[0] * shape[1]).reshape(shape)
 
+    def row(self, number: int) -> NDArray[Any]:
+        """Return one row, shape ``(1, x)``."""
+        with self.path.open("rb") as file:
+            file.seek(number * self._row_bytes)
+            return np.fromfile(file, self.dtype, self.shape[1])[np.newaxis]
+
     def every(self, step: int) -> NDArray[Any]:
         """Return every so many rows, from the first."""
         kept = []

@@ -273,6 +273,15 @@ def subtract_levels(
             pixels[place] = 0.0 if math.isnan(level) else pixels[place] - level
 
 
+def scale_levels(
+    variance: Pixels, factors: Sequence[float], readout: Readout, target: int, first_row: int = 0
+) -> None:
+    """Multiply rows of an image by a factor for each amplifier, in place; see `subtract_levels`."""
+    for amplifier, factor in zip(readout.amplifiers, factors, strict=True):
+        if amplifier.target == target:
+            variance[_place_within(amplifier, first_row, len(variance))] *= factor
+
+
 def _place_within(amplifier: Amplifier, first_row: int, n_rows: int) -> tuple[slice, slice]:
     """Return where an amplifier's pixels lie in a band of rows."""
     return _rows_within(amplifier.place, first_row, n_rows), slice(*amplifier.place.columns)

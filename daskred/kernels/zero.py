@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from daskred.kernels.agreement import without_rays
+
 _FEW_PIXELS = 64
 _FEW_FRAMES = 2
 _HOT = 5.0  # deviations: pixels whose current is so far from that of most do not count
-_RARE = 4.0  # deviations of a variance: cosmic rays make them larger
 
 
 def level_without_current(frames: NDArray[Any], floor: float, slope: float) -> float:
@@ -53,11 +54,8 @@ def level_without_current(frames: NDArray[Any], floor: float, slope: float) -> f
     middle = np.median(mean)
     typical = np.abs(mean - middle) <= _HOT * 1.4826 * np.median(np.abs(mean - middle))
     mean, variance = mean[typical], variance[typical]
-    # Of normal values the cube root of a variance is nearly normal (Wilson and Hilferty 1931).
-    freedom = 2 / (9 * (n_frames - 1))
-    usual = np.median(variance - slope * (mean - middle)) / (1 - freedom) ** 3
-    expected = np.maximum(usual + slope * (mean - middle), floor)
-    clean = variance <= expected * (1 - freedom + _RARE * math.sqrt(freedom)) ** 3
+    usual = np.median(variance - slope * (mean - middle))
+    clean = without_rays(variance / np.maximum(usual + slope * (mean - middle), floor), n_frames)
     if np.count_nonzero(clean) < _FEW_PIXELS:
         return math.nan
     mean, variance = mean[clean], variance[clean]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -40,6 +41,8 @@ class Origin:
         current, ADU.
     colours
         Whether each colour of a flat was divided by its own level.
+    scatter
+        The variance of its frames over what gain and read noise tell; NaN where nobody asked.
     """
 
     key: str
@@ -47,6 +50,7 @@ class Origin:
     figures: Mapping[str, float]
     levels: tuple[float, ...] = ()
     colours: bool = False
+    scatter: float = math.nan
 
 
 def key_of(*parts: Any) -> str:

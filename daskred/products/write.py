@@ -241,6 +241,13 @@ def _level_cards(levels: Sequence[float]) -> list[str]:
     ]
 
 
+def _scatter_card(scatter: float) -> list[str]:
+    if math.isnan(scatter):
+        return []
+    text = "variance of frames over that stated"
+    return [format_card("SCATTER", float(f"{scatter:.4g}"), text)]
+
+
 def write_master(
     target: Path,
     master: Master,
@@ -309,6 +316,7 @@ def write_master(
     cards += [
         *figure_cards(origin.figures),
         *_level_cards(origin.levels),
+        *_scatter_card(origin.scatter),
         format_card(KEY_CARD, origin.key, "made from these inputs"),
         _content_card(origin.content),
         *commentary("COMMENT", title),

@@ -63,6 +63,10 @@ class Combined:
 
         return Bands(self.rasters[number].shape, np.dtype(dtype), divided())
 
+    def row(self, number: int, row: int) -> NDArray[np.float64]:
+        """Return a row of an image, shape ``(1, x)``, divided by its level."""
+        return self.level.divide(self.rasters[number].row(row), number, row).astype("f8")
+
     def divided(self, number: int) -> Iterator[NDArray[Any]]:
         """Yield an image band by band, divided by its level."""
         row = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,9 +67,10 @@ class MasterMaker:
             ]
             content = content_of(combined.sums, contents_of(self.out, expected.masters))
             levels = self._zero_levels(master, combined)
-            planes = self._planes(master, combined, levels)
+            noise, scatter = self._noise(master, combined, levels)
+            planes = self._planes(combined, noise)
             colours = any(part.phase for part in combined.level.parts)
-            origin = Origin(expected.key, content, combined.figures, levels, colours)
+            origin = Origin(expected.key, content, combined.figures, levels, colours, scatter)
             n_nan = write_master(target, master, self.options, pixels, planes, origin)
         finally:
             combined.remove()
@@ -100,14 +102,12 @@ class MasterMaker:
         first = master.inputs[0]
         has_zero = first.correction.zero is not None
         if len(master.inputs) > 1 and wants_zero_levels(
-            master.kind, first.frame.readout, has_zero, self.options
+            master.kind, first.frame.readout, has_zero, self.options.uncertainty
         ):
             return zero_levels(first.frame.readout, dict(enumerate(combined.tiles)))
         return ()
 
-    def _planes(
-        self, master: Master, combined: Combined, levels: tuple[float, ...]
-    ) -> list[Extension]:
+    def _planes(self, combined: Combined, noise: MasterNoise | None) -> list[Extension]:
         """Return what stands beside the pixels of a master."""
         options = self.options
         if not (options.mask or options.uncertainty or options.counts):
@@ -115,7 +115,6 @@ class MasterMaker:
         # Few runs need them, and they take a while.
         from daskred.run.extensions import count_planes, mask_plane, uncertainty_plane
 
-        noise = self._noise(master, combined, levels) if options.uncertainty else None
         planes: list[Extension] = []
         for number, raster in enumerate(combined.rasters):
             if options.mask:
@@ -126,8 +125,17 @@ class MasterMaker:
                 planes += count_planes(combined.counts[number], number)
         return planes
 
-    def _noise(self, master: Master, combined: Combined, levels: tuple[float, ...]) -> MasterNoise:
-        """Return what the uncertainty of a master follows from."""
+    def _noise(
+        self, master: Master, combined: Combined, levels: tuple[float, ...]
+    ) -> tuple[MasterNoise | None, float]:
+        """Return what the uncertainty of a master follows from, and how well it tells the scatter.
+
+        Where uncertainties are not wanted, nothing and NaN.
+        """
+        if not self.options.uncertainty:
+            return None, math.nan
+        # Few runs need them, and they take a while.
+        from daskred.arrays.agreement import checked_noise
         from daskred.arrays.noise import MasterNoise
 
         first = master.inputs[0]
@@ -137,7 +145,7 @@ class MasterMaker:
             zero = calibration_files(self.out, bias, uncertain=True)
         if master.kind == "flat":
             dark = calibration_files(self.out, first.correction, uncertain=True)
-        return MasterNoise(
+        noise = MasterNoise(
             kind=master.kind,
             readout=first.frame.readout,
             method=self.options.combine,
@@ -149,3 +157,12 @@ class MasterMaker:
             dark=dark,
             zero_levels=levels,
         )
+        if not any(combined.tiles):
+            return noise, math.nan
+        noise, ratio = checked_noise(noise, dict(enumerate(combined.tiles)), combined.row)
+        if noise.excess:
+            self.progress.say(
+                f"{master.name}: its frames scatter {math.sqrt(max(noise.excess)):.2f} times as"
+                " much as gain and read noise tell; its uncertainties go by the scatter"
+            )
+        return noise, ratio
