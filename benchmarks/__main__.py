@@ -10,6 +10,7 @@ from benchmarks.harness import Settings, draw, machine, report
 
 NAMES = {
     "median": "median over frames: selection network, numpy, bottleneck, partition, sort",
+    "kernels": "compiled kernels beside numpy's: medians, flats, rejections, whole nights",
     "mode": "level of a flat: smoothed histogram, most frequent value, scipy, median",
     "read": "a band of rows from many files: pread, astropy",
     "write": "calibrated frames written: band by band, astropy, the bytes alone",
