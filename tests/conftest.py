@@ -14,6 +14,7 @@ from astropy.io import fits
 
 from daskred import open_night, reduce_night, simulate
 from daskred.products.log import LOG_NAME
+from tests.telescope import Telescope
 
 SHAPE = (24, 40)
 # Hundreds of processes start here, each of which would compile the whole package anew.
@@ -131,3 +132,9 @@ def tree(folder: Path) -> dict[str, bytes]:
     """Return the bytes of every file below a folder, by name; a log tells of times, and is none."""
     files = (path for path in folder.rglob("*") if path.is_file() and path.name != LOG_NAME)
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+@pytest.fixture
+def telescope(tmp_path: Path) -> Telescope:
+    """Return a camera and its lamp, whose frames go into ``night``."""
+    return Telescope(tmp_path / "night")
