@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from daskred.kernels.clipping import Noise
-from daskred.kernels.flat import flat_tile
+from daskred.kernels.flat import flat_tile, mark_saturated, write_lit
 from daskred.kernels.median import median_over_frames
 from daskred.kernels.reject import Method, Rejection, combine_frames
+from daskred.kernels.scratch import scratch
 
 Tiles = tuple[NDArray[Any], ...]
 # Of all frames at once: what is made of them takes several times as much.
@@ -131,11 +132,13 @@ def combined_flat_tile(
             value = flat_tile(strip, planes, which=which, levels=levels, precision=precision)
             parts.append(_of_all(value, len(tile)))
             continue
-        lit = np.empty(strip.shape)
+        lit = scratch("lit strip", strip.shape, precision)
+        full = scratch("full", strip.shape[1:], "?")
         for row, raw, plane, level, limit in zip(lit, strip, which, levels, limits, strict=True):
-            np.subtract(raw, planes[plane], out=row)
-            row /= level
-            row[raw >= limit] = np.nan
+            write_lit(raw.reshape(-1), planes[plane].reshape(-1), level, row.reshape(-1))
+            mark_saturated(raw, limit, full)
+            if full.any():
+                row[full] = np.nan
         combined = combine_frames(
             lit, method, rejection, weights=weights, noise=noise, precision=precision
         )
