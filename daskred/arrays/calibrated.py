@@ -283,7 +283,8 @@ def _variance(band: Band, recipe: Recipe, number: int, first_row: int) -> NDArra
     if masters.divisor is not None:
         above *= masters.divisor
     # Where nobody tells the level without dark current, that is left out.
-    if masters.dark is not None and masters.levels:
+    told = len(masters.levels) == len(recipe.readout.amplifiers)
+    if masters.dark is not None and told:
         current = scratch("dark current", light.shape, light.dtype)
         current[...] = masters.dark
         subtract_levels(current, masters.levels, recipe.readout, number, first_row)

@@ -55,7 +55,10 @@ def rows_of_factors(shapes: Sequence[tuple[int, int]], n_frames: int) -> list[tu
         for place in range(n_bands):
             start = int((place + 0.5) * height / n_bands - n_rows / 2)
             bands.append((number, slice(start, start + n_rows)))
-    return bands
+    # Of very many images not all are looked at.
+    n_taken = sum((rows.stop - rows.start) * shapes[number][1] for number, rows in bands)
+    most = max(part * n_all, 1)
+    return bands[:: max(1, round(n_taken / most))]
 
 
 @any_floats

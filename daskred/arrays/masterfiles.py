@@ -192,7 +192,8 @@ def _load(files: MasterFiles, n_images: int, sigmas: bool) -> tuple[LoadedMaster
             uncertainty = partial(plane_of, number=number, plane="UNCERT")
             dark_variance = files.subtracted(uncertainty, variance=True)
             flat_sigma = plane_of(files.flat, number, "UNCERT")
-            zero = plane_of(files.zero, number)
+            # Where nothing but the dark itself stands for it, no signal is known.
+            zero = None if files.zero == files.dark else plane_of(files.zero, number)
             if files.zero_terms:
                 at_zero = MasterFiles(terms=files.zero_terms)
                 zero = at_zero.subtracted(partial(plane_of, number=number))

@@ -157,7 +157,8 @@ class MasterNoise:
     @property
     def _levels(self) -> tuple[float, ...]:
         """The level of each amplifier without dark current, as darks tell it."""
-        return self.zero_levels or (self.dark.zero_levels() if self.dark else ())
+        levels = self.zero_levels or (self.dark.zero_levels() if self.dark else ())
+        return levels if len(levels) == len(self.readout.amplifiers) else ()
 
     def _part(self, band: CombinedBand, value: Pixels, single: Pixels) -> Pixels:
         """Return the variance of a mean, or median, over that of a single value."""

@@ -111,11 +111,10 @@ def print_characterization(found: Characterization) -> None:
     for title, name, style in rows:
         values = [getattr(amplifier, name) for amplifier in found.amplifiers]
         table.add_row(title, *("-" if v is None else style.format(v) for v in values))
-    for amplifier in found.amplifiers[:1]:
-        for number, (time_s, _) in enumerate(amplifier.linearity):
-            values = [a.linearity[number][1] for a in found.amplifiers]
-            title = f"at {time_s:g} s off the faint end's line"
-            table.add_row(title, *(f"{value:+.3%}" for value in values))
+    lines = [dict(amplifier.linearity) for amplifier in found.amplifiers]
+    for time_s in sorted({time_s for line in lines for time_s in line}):
+        deviations = [f"{line[time_s]:+.3%}" if time_s in line else "-" for line in lines]
+        table.add_row(f"at {time_s:g} s off the faint end's line", *deviations)
     delays = [a.shutter_delay_s for a in found.amplifiers]
     if any(delays):
         table.add_row("shutter is open longer (s)", *(f"{delay or 0.0:+.4f}" for delay in delays))

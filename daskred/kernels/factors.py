@@ -7,6 +7,7 @@ stars; what they differ by is a factor, and that is measured against their media
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -82,7 +83,12 @@ def _lit(common: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 
 def _factor(flat: NDArray[Any], common: NDArray[np.float64]) -> float:
-    """Return the factor of one flat; 1 where too few pixels have a value."""
+    """Return the factor of one flat; 1 where its pixels tell none, as those of another slit."""
+    factor = _measured(flat, common)
+    return factor if 0 < factor < math.inf else 1.0
+
+
+def _measured(flat: NDArray[Any], common: NDArray[np.float64]) -> float:
     values = scratch("flat of a factor", flat.shape, "f8")
     values[...] = flat
     flat = values

@@ -27,7 +27,11 @@ def mark_saturated(raw: NDArray[Any], limit: float | None, out: NDArray[np.bool_
     level: Any = limit
     if raw.dtype.kind in "iu" and limit is not None:
         # Integers are compared as such, which is several times faster.
-        level = None if limit > np.iinfo(raw.dtype).max else raw.dtype.type(math.ceil(limit))
+        info = np.iinfo(raw.dtype)
+        if limit <= info.max:
+            level = raw.dtype.type(max(math.ceil(max(limit, info.min)), info.min))
+        else:  # as what is no number
+            level = None
     if level is None:
         out[...] = False
     else:

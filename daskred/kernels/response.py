@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -49,6 +50,8 @@ def response_of(times_s: Sequence[float], levels: Sequence[float]) -> Response:
     (0.05, -0.032)
     """
     times, found = np.asarray(times_s, "f8"), np.asarray(levels, "f8")
+    if not (np.isfinite(found) & (found > 0)).all():  # an amplifier without light
+        return Response(tuple([math.nan] * len(times)), 0.0)
     with_delay = len(times) >= _FEW_FOR_DELAY
     # Levels are known to a part of themselves: of each the ratio to what is expected counts.
     rate, delay, bend = float(np.median(found / times)), 0.0, 0.0

@@ -30,6 +30,7 @@ _FULL_SCALE = 65535.0
 _BINS = 20
 _BEHIND = 0.75  # of the largest ratio of variance and signal: charge flows over
 _FEW = 4
+_MOST_SENSE = 1.0  # of bend times signal
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,8 +146,12 @@ def fit_gain(points: Sequence[TransferPoints], read_noise_adu: float) -> Gain | 
     low, high = np.percentile(signal, [5, 95])
     curved = high > _SEVERAL_LEVELS * low
     fit = _Fit(signal, variance, freedom, read_noise_adu**2)
-    slope, bend, error = fit.curve() if curved else fit.line()
-    if not slope > 0:
+    try:
+        slope, bend, error = fit.curve() if curved else fit.line()
+    except (ZeroDivisionError, np.linalg.LinAlgError):  # of points that hardly belong together
+        return None
+    # A variance that grows faster than the signal by so much is none of photons.
+    if not slope > 0 or not math.isfinite(error) or abs(bend) * high > _MOST_SENSE:
         return None
     gain = 1 / slope
     if curved:

@@ -44,7 +44,7 @@ def level_without_current(frames: NDArray[Any], floor: float, slope: float) -> f
     1000.0
     """
     n_frames = len(frames)
-    if n_frames < _FEW_FRAMES:
+    if n_frames < _FEW_FRAMES or not slope > 0:
         return math.nan
     mean, variance = frames.mean(axis=0, dtype="f8"), frames.var(axis=0, ddof=1, dtype="f8")
     known = np.isfinite(mean)

@@ -191,10 +191,11 @@ def _numbers(
     levels: Sequence[tuple[float, float]],
 ) -> AmplifierNumbers:
     value = gain.e_per_adu if gain else None
-    times = sorted({time for time, _ in levels})
+    known = [(time, level) for time, level in levels if level > 0]
+    times = sorted({time for time, _ in known})
     response = None
     if len(times) >= _FEW_TIMES:
-        means = [float(np.nanmean([level for t, level in levels if t == time])) for time in times]
+        means = [float(np.mean([level for t, level in known if t == time])) for time in times]
         response = response_of(times, means)
     return AmplifierNumbers(
         name=name,

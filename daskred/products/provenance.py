@@ -17,10 +17,11 @@ from daskred.fits.storage import tried_twice
 from daskred.model.errors import FrameError, UnreadableError
 
 # Raised whenever the same inputs and options would give other pixels or cards.
-ARITHMETIC = 3
+ARITHMETIC = 4
 KEY_CARD = "DASKRED"
-# A digest of all pixels that a product was made from.
+# Of each amplifier the level of a dark without its current.
 LEVEL_CARD = "ZEROL"
+# A digest of all pixels that a product was made from.
 CONTENT_CARD = "RAWSUM"
 
 
@@ -38,7 +39,7 @@ class Origin:
         Of the checks of its frames, by their names.
     levels
         Of darks, where their own scatter tells it, the level of each amplifier without dark
-        current, ADU.
+        current, in the unit of the pixels.
     colours
         Whether each colour of a flat was divided by its own level.
     scatter

@@ -234,7 +234,7 @@ def combining_words(options: Options) -> list[str]:
 
 def _level_cards(levels: Sequence[float]) -> list[str]:
     """Return what a dark tells of the level without its current."""
-    text = "level without dark current, ADU, by scatter"
+    text = "level without dark current, by scatter"
     return [
         format_card(f"{LEVEL_CARD}{n:03d}", "unknown" if math.isnan(level) else level, text)
         for n, level in enumerate(levels, start=1)

@@ -70,7 +70,7 @@ def _unsampled(science: Sequence[Science], receipts: Sequence[Receipt]) -> Itera
     ]
     if names:
         more = f" and {len(names) - 1} more" if names[1:] else ""
-        text = "stars are too sharp to be told from cosmic rays, which were not looked for"
+        text = "where stars are too sharp to be told from cosmic rays, none were looked for"
         yield f"{names[0]}{more}: {text}; --cosmics-objlim looks for them"
 
 

@@ -42,9 +42,10 @@ def _work(whole: Whole, recipe: Recipe) -> dict[str, int]:
 
 
 def _cards(recipe: Recipe, counts: Mapping[str, int]) -> list[Card]:
+    text = "pixels hit by rays"
     if counts.get(UNSAMPLED):
-        return [Card("NCOSMIC", 0, "not looked for: stars are as sharp as rays")]
-    return [Card("NCOSMIC", counts.get("cosmics", 0), "pixels hit by rays")]
+        text = "not looked for where stars are as sharp as rays"
+    return [Card("NCOSMIC", counts.get("cosmics", 0), text)]
 
 
 STEP = Step(

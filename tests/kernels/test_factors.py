@@ -114,11 +114,27 @@ def test_flats_without_light_or_values_keep_their_levels(n_frames: int) -> None:
     assert relative_factors(np.ones((n_frames, 400), "f4")) == pytest.approx([1.0] * n_frames)
 
 
-@pytest.mark.parametrize("shapes", [[(1, 7)], [(3, 5000), (4, 5000)], [(2048, 2048)], [(9, 1)]])
+@pytest.mark.parametrize("n_frames", [3, 6, 30])
+@pytest.mark.parametrize("dark_part", [0.1, 0.6, 1.0])
+def test_a_flat_of_another_shape_harms_no_other(n_frames: int, dark_part: float) -> None:
+    flats = np.random.default_rng(5).normal(1, 0.005, (n_frames, 4000)).astype("f4")
+    flats[-1, : int(4000 * dark_part)] -= 1.002  # lit elsewhere, or not at all
+    found = relative_factors(flats)
+    # Of few flats all others may differ from what is common by one factor, which tells nothing.
+    np.testing.assert_allclose(np.array(found[:-1]) / found[0], 1, atol=0.01)
+    assert 0 < found[-1] < np.inf
+
+
+@pytest.mark.parametrize(
+    "shapes", [[(1, 7)], [(3, 5000), (4, 5000)], [(2048, 2048)], [(9, 1)], [(512, 4096)] * 61]
+)
 @pytest.mark.parametrize("n_frames", [2, 61, 5000])
 def test_bands_lie_within_their_images(shapes: list[tuple[int, int]], n_frames: int) -> None:
     bands = rows_of_factors(shapes, n_frames)
-    assert {number for number, _ in bands} == set(range(len(shapes)))
+    n_pixels = sum((rows.stop - rows.start) * shapes[number][1] for number, rows in bands)
+    assert n_pixels * n_frames < 2**22 or len(bands) == 1 or n_frames == 5000
+    if len(shapes) < 3 and n_frames < 5000:
+        assert {number for number, _ in bands} == set(range(len(shapes)))
     for number, rows in bands:
         assert 0 <= rows.start < rows.stop <= shapes[number][0]
     places = [(number, row) for number, rows in bands for row in range(rows.start, rows.stop)]

@@ -19,6 +19,7 @@ from daskred.kernels.calibrate import (
     effective_dark,
     subtract_dark,
 )
+from daskred.kernels.flat import mark_saturated
 from daskred.kernels.level import METHODS, histogram_mode, level, quantiles
 from daskred.kernels.median import STRIP_BYTES, median_over_frames, selection_network
 
@@ -191,3 +192,12 @@ def test_darks_are_scaled_after_the_bias() -> None:
     assert effective_dark(None, None, 1.0) is None
     with pytest.raises(ValueError, match="bias"):
         effective_dark(dark, None, 0.5)
+
+
+@pytest.mark.parametrize("limit", [-np.inf, -1.0, 0.0, 1.5, 2.0, 255.0, 300.0, np.inf, np.nan])
+@pytest.mark.parametrize("dtype", ["u1", "i2", "f4"])
+def test_any_level_may_be_that_of_saturation(limit: float, dtype: str) -> None:
+    raw = np.array([0, 1, 2, 127], dtype)
+    found = np.empty(4, "?")
+    mark_saturated(raw, limit, found)
+    np.testing.assert_array_equal(found, raw.astype("f8") >= limit)

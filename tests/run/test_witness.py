@@ -512,3 +512,18 @@ def test_nothing_is_said_of_coarse_numbers(sound: Path, tmp_path: Path, step: in
             hdus[0].data = (hdus[0].data // step * step).astype("u2")
     options = Options(unchecked=("offset", "scatter", "hot"))
     assert named(reduce_night(open_night(tmp_path / "night"), tmp_path / "out", options)) == {}
+
+
+def test_a_flat_that_is_lit_elsewhere_is_named_and_the_others_make_the_master(
+    tmp_path: Path,
+) -> None:
+    """Of few flats the odd one must not spoil the levels of the others."""
+    simulate(tmp_path / "night", shape=SHAPE, n_darks=5, n_flats=6, n_science=2, seed=4)
+    path = frames(tmp_path / "night", "flat")[3]
+    with fits.open(path, mode="update") as hdus:
+        dark = pixels(frames(tmp_path / "night", "dark_3s")[0])
+        own = hdus[0].data.astype("f8")
+        hdus[0].data = np.rint(np.where(np.arange(SHAPE[1]) < 58, dark, own)).astype("u2")
+    summary = reduce_night(open_night(tmp_path / "night"), tmp_path / "out")
+    assert [Path(left.path).name for left in summary.failed] == [path.name]
+    assert len(summary.science) == 2
