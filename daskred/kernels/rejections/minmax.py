@@ -1,4 +1,9 @@
-"""So many of the lowest values and of the highest, fewer where values are missing."""
+"""So many of the lowest values and of the highest, fewer where values are missing.
+
+IRAF's ``imcombine`` has it as ``minmax`` with ``nlow`` and ``nhigh``: both are multiplied by the
+part of the values that are good, and rounded down; where nothing would be left, nothing is left
+out.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,12 @@
-"""Like sigma, by the deviation that gain and read noise predict (IRAF calls it ccdclip)."""
+"""Like sigma, by the deviation that gain and read noise predict (IRAF calls it ccdclip).
+
+The centre is the median of the values that are left, and the deviation that of its photons and of
+read noise, ``sqrt(read_noise**2 + signal / gain)`` in ADU, as IRAF's ``imcombine`` has it with
+``mclip`` (its help, section CCDCLIP); what rounding and the overscan's level add is counted too,
+which IRAF leaves out (a twelfth of an ADU squared, and the variance of the overscan's statistic).
+IRAF's ``snoise``, a part of the signal, is taken for zero, and it goes on until nothing changes;
+here the rounds are limited.
+"""
 
 from __future__ import annotations
 

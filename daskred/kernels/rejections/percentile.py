@@ -1,4 +1,8 @@
-"""Values further from the median than such parts of it."""
+"""Values further from the median than such parts of it.
+
+Siril calls it percentile clipping. It is no ``pclip`` of IRAF, which goes by the distance of a
+value of a given rank from the median. It is done once.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,11 @@
-"""Like sigma, by the deviation of values that are drawn in to 1.5 deviations."""
+"""Like sigma, by the deviation of values that are drawn in to 1.5 deviations.
+
+The centre is the median of the values that are left. Their standard deviation is made robust as
+Siril and PixInsight do it (Huber and Ronchetti 2009, Robust Statistics; Siril's documentation,
+Winsorized Sigma Clipping): values further from the median than 1.5 deviations are set to that, the
+deviation is 1.134 times that of what comes out, and so on until it changes by less than 0.0005 of
+itself. Siril rejects until nothing changes; here the rounds are limited.
+"""
 
 from __future__ import annotations
 
