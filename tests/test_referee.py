@@ -274,3 +274,28 @@ def test_uncertainties_go_by_the_scatter_where_headers_tell_less(
     assert fits.getheader(out / f"masters/{name}.fits")["SCATTER"] > 1.3
     pull = pulls(out / f"masters/{name}.fits", truth, scaled=kind == "flat")
     assert scatter(pull) == pytest.approx(1, abs=0.04)
+
+
+@pytest.mark.parametrize(("read_noise_adu", "counts"), [(0.75, True), (4.0, False)])
+def test_a_run_says_where_a_median_of_few_electrons_is_too_low(
+    telescope: Telescope, read_noise_adu: float, counts: bool
+) -> None:
+    telescope.read_noise_adu, telescope.current = read_noise_adu, 0.03
+    telescope.__post_init__()
+    telescope.dark[:] = 0.03
+    for _ in range(61):
+        telescope.expose("bias", 0.0)
+        telescope.expose("dark", 100.0)
+    errors, heard = [], Heard()
+    for combine in ("median", "clipped-mean"):
+        out = telescope.folder.parent / combine
+        options = Options(combine=combine, uncertainty=True, masters_only=True, threads=True)
+        reduce_night(open_night(telescope.folder), out, options, heard)
+        master = fits.getdata(out / "masters/MasterDark_100s.fits").astype("f8")
+        errors.append(telescope.gain * np.mean(master - telescope.bias) - 3.0)
+    said = [message for message in heard.messages if "few electrons" in message]
+    assert len(said) == counts
+    if counts:
+        told = float(re.findall(r"by ([0-9.]+) electrons", said[0])[0])
+        # Of the median alone; whole numbers and clipping have a part in it.
+        assert errors[0] == pytest.approx(-told, abs=0.05)

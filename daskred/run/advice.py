@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from daskred.kernels.robust import ROUNDING_VARIANCE
 from daskred.model.plan import Master
 from daskred.options import Options
 
+if TYPE_CHECKING:
+    from daskred.arrays.noise import MasterNoise
+    from daskred.run.combined import Combined
+
+# What is wrong by so much of its error counts where many pixels are added.
+_OF_ERROR = 0.2
 # Rounding that makes a master worse by so much is told.
 _WORSE = 1.1
 
@@ -46,3 +55,47 @@ def advice_on_rounding(master: Master, options: Options) -> str:
         f" {noise:.2g} ADU its pixels are wrong by {math.sqrt(median + rounding):.2g} ADU, those of"
         f" --combine clipped-mean by {mean:.2g} ADU"
     )
+
+
+def advice_on_skew(master: Master, options: Options, combined: Combined, noise: MasterNoise) -> str:
+    """Say by how much the median of few electrons is too low, where that counts; or nothing.
+
+    Electrons come one by one, so that many pixels have few and few have many, and the median is
+    below the mean: by a sixth of an electron times the part of the variance that is theirs (the
+    first term of Cornish and Fisher's expansion).
+
+    Parameters
+    ----------
+    master
+        Of darks; bias frames have no electrons, and those of flats are many.
+    options
+        How it is made.
+    combined
+        What its frames combine to.
+    noise
+        Tells their variance.
+    """
+    from daskred.arrays.noise import CombinedBand
+    from daskred.kernels.noise import noise_terms
+
+    readout, n = noise.readout, len(master.inputs)
+    if master.kind != "dark" or options.combine not in ("median", "lower-median"):
+        return ""
+    for amplifier in readout.amplifiers:
+        gain = amplifier.gain_e_per_adu
+        if not gain or readout.unit == "electron":
+            continue
+        row = sum(amplifier.place.rows) // 2
+        value = combined.row(amplifier.target, row)
+        used, none = np.full(value.shape, n, "u2"), np.zeros(value.shape, "u2")
+        band = CombinedBand(value, used, none, amplifier.target, row)
+        single = noise.single(band)[0, slice(*amplifier.place.columns)]
+        typical = float(np.nanmedian(single))
+        part = max(1 - noise_terms(amplifier, readout)[0] / typical, 0.0)
+        error = gain * math.sqrt(math.pi / 2 * typical / n)
+        if part / 6 > _OF_ERROR * error:
+            return (
+                f"{master.name}: the median of few electrons is too low, by {part / 6:.2g}"
+                f" electrons where its error is {error:.2g}; --combine clipped-mean is not"
+            )
+    return ""

@@ -17,7 +17,7 @@ from daskred.options import Options
 from daskred.products.extensions import Extension
 from daskred.products.provenance import Origin, content_of
 from daskred.products.write import write_master
-from daskred.run.advice import advice_on_rounding
+from daskred.run.advice import advice_on_rounding, advice_on_skew
 from daskred.run.combined import Combined
 from daskred.run.files import calibration_files, contents_of
 from daskred.run.ledger import Ledger
@@ -165,4 +165,6 @@ class MasterMaker:
                 f"{master.name}: its frames scatter {math.sqrt(max(noise.excess)):.2f} times as"
                 " much as gain and read noise tell; its uncertainties go by the scatter"
             )
+        if advice := advice_on_skew(master, self.options, combined, noise):
+            self.progress.say(advice)
         return noise, ratio
