@@ -12,7 +12,7 @@ from scipy.special import ndtr
 
 from daskred import Options, find_bad_pixels, open_night, reduce_night, simulate
 from daskred.kernels.replaced import replace_by_neighbours
-from daskred.model.mask import BAD, COSMIC, HOT
+from daskred.model.mask import BAD, COSMIC, HOT, NONLINEAR, UNSTABLE
 from daskred.steps.interpolation import fill_gaps
 from tests.telescope import SHAPE, Pixels, Telescope, pulls, scatter
 
@@ -199,3 +199,35 @@ def test_errors_that_frames_share_stand_in_the_header(telescope: Telescope) -> N
     drawn = telescope.rng.normal(0, telescope.read_noise_adu, (100000, 8))
     expected = np.std(np.median(np.round(1000.3 + drawn), axis=1))
     assert header["OVSCERR"] == pytest.approx(float(expected), rel=0.02)
+
+
+def some_pixels(telescope: Telescope, n: int) -> Any:
+    chosen = np.zeros(SHAPE, bool)
+    chosen[tuple(telescope.rng.integers(0, SHAPE, (n, 2)).T)] = True
+    return chosen
+
+
+@pytest.mark.parametrize("levels", [(15000, 15000, 60000, 60000), range(10000, 70000, 10000)])
+def test_pixels_that_fall_behind_in_bright_light_are_found(
+    telescope: Telescope, levels: Any
+) -> None:
+    bent = some_pixels(telescope, 300)
+    for _ in range(5):
+        telescope.expose("dark", 1.0)
+    for level in levels:
+        telescope.expose("flat", 1.0, level * (1 - 0.075 * level / 60000 * bent))
+    found = marked(telescope, NONLINEAR)
+    assert (found & bent).sum() >= 0.98 * bent.sum()
+    assert (found & ~bent).sum() == 0
+
+
+@pytest.mark.parametrize(("n", "part"), [(8, 0.7), (20, 0.98), (60, 0.99)])
+def test_pixels_that_jump_are_found(telescope: Telescope, n: int, part: float) -> None:
+    """By 60 electrons in a minute, where the noise of one dark is ten."""
+    jumping, steady = some_pixels(telescope, 300), telescope.dark
+    for _ in range(n):
+        telescope.dark = steady + jumping * telescope.rng.choice([0, 1], SHAPE)
+        telescope.expose("dark", 60.0)
+    found = marked(telescope, UNSTABLE)
+    assert (found & jumping).sum() >= part * jumping.sum()
+    assert (found & ~jumping).sum() <= 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,13 +34,14 @@ from daskred.run.reduce import plan_memory, reduce_night
 
 # Limits, in robust deviations; and what part of the response of its neighbours a pixel has that is
 # dead, if that is no noise.
-UNSTABLE_SIGMA = 8.0
-NONLINEAR_SIGMA = 8.0
+UNSTABLE_SIGMA = 5.0
+NONLINEAR_SIGMA = 5.0
 DEAD_SIGMA = 8.0
 DEAD_RESPONSE = 0.8
 NO_RESPONSE = 0.1
 # Two flats are of unlike level, and tell of linearity, where one is so much brighter.
 _UNLIKE = 1.3
+_N_LEVELS, _FEW_FOR_LINE = 12, 400
 Images = list[NDArray[Any]]
 # What is held of each pixel: sums over frames, and what follows from them, in double precision.
 _PIXEL_BYTES = 130
@@ -207,20 +209,34 @@ def _mark_unstable(masks: Images, dark: Master, missing: list[str], progress: Pr
         # Noise grows with the signal: a straight line through medians of variance over level.
         typical, slope = _noise_line(mean, variance)
         expected = np.maximum(typical + slope * (mean - np.nanmedian(mean)), typical)
-        ratio = np.sqrt(variance / expected)
-        _, limit = robust_limits(ratio, UNSTABLE_SIGMA)
+        ratio = variance / expected
+        # The cube root of a variance is nearly normal (Wilson and Hilferty 1931).
+        part = 2 / (9 * (n - 1))
+        usual = float(np.nanmedian(ratio)) / (1 - part) ** 3
+        limit = usual * (1 - part + UNSTABLE_SIGMA * math.sqrt(part)) ** 3
         mask[ratio > limit] |= UNSTABLE
 
 
 def _noise_line(mean: NDArray[Any], variance: NDArray[Any]) -> tuple[float, float]:
-    """Return the variance of a typical pixel, and by how much it grows with the level."""
+    """Return the variance of a typical pixel, and by how much it grows with the level.
+
+    It grows along a line through the medians of pixels of some levels, and of very bright ones.
+    """
     middle = float(np.nanmedian(mean))
     typical = max(float(np.nanmedian(variance)), ROUNDING_VARIANCE)  # the least that there can be
-    _, bright = robust_limits(mean, 10.0)
-    above = mean > bright
-    if np.count_nonzero(above) < 8:
+    known = np.isfinite(mean) & np.isfinite(variance)
+    levels, noises = mean[known], variance[known]
+    if levels.size < _FEW_FOR_LINE:
         return typical, 0.0
-    return typical, max(float(np.median((variance[above] - typical) / (mean[above] - middle))), 0.0)
+    order = np.argsort(levels, kind="stable")
+    parts = np.array_split(order, _N_LEVELS)
+    _, bright = robust_limits(mean, 10.0)
+    parts.append(order[np.searchsorted(levels[order], bright) :])
+    points = [(np.median(levels[part]), np.median(noises[part])) for part in parts if part.size > 7]
+    x, y = np.array(points).T
+    x = x - middle
+    slope = float(np.sum(x * (y - typical)) / max(float(np.sum(x * x)), 1e-30))
+    return typical, max(slope, 0.0)
 
 
 def _read(frames: Sequence[Frame], progress: Progress) -> Any:
@@ -248,26 +264,41 @@ def _mark_nonlinear(
     missing: list[str],
     progress: Progress,
 ) -> None:
-    """Mark pixels whose response to bright light is not that to faint light."""
+    """Mark pixels whose response to bright light is not that to faint light.
+
+    Of each pixel a straight line goes through its response, which is its light over the level of
+    the flat, against that level; each flat counts as its photons do. One that is not level bends.
+    """
     progress.begin("Linearity of pixels", len(flat.inputs), "flats")
-    levels = []
+    levels: list[float] = []
+    sums: Images = []
+    moments: Images = []
     for member in flat.inputs:
         images = _lit(member, out)
-        levels.append((float(np.nanmedian(images[0])), member))
+        level = float(np.nanmedian(images[0]))
+        levels.append(level)
+        # The response of a flat times its level, which is its weight, is its light.
+        if not sums:
+            sums, moments = [np.zeros_like(i) for i in images], [np.zeros_like(i) for i in images]
+        for total, moment, image in zip(sums, moments, images, strict=True):
+            total += image
+            moment += level * image
         progress.advance(1)
     progress.end()
-    levels.sort(key=lambda pair: pair[0])
-    middle = len(levels) // 2
-    faint, bright = levels[:middle], levels[len(levels) - middle :]
-    if not faint or np.mean([v for v, _ in bright]) < _UNLIKE * np.mean([v for v, _ in faint]):
+    weights = np.array(levels)
+    if not (weights > 0).all() or weights.max() < _UNLIKE * weights.min():
         missing.append(f"non-linear pixels: the flats of {flat.name} are all of about one level")
         return
-    low, high = (_mean_response(pairs, out) for pairs in (faint, bright))
-    for mask, first, second in zip(masks, low, high, strict=True):
+    middle = float((weights**2).sum() / weights.sum())
+    spread = float((weights * (weights - middle) ** 2).sum())
+    for mask, total, moment in zip(masks, sums, moments, strict=True):
         with np.errstate(invalid="ignore", divide="ignore"):
-            ratio = np.where(first > 0, second / first, np.nan)
-        least, most = robust_limits(ratio, NONLINEAR_SIGMA)
-        mask[np.isfinite(ratio) & ((ratio < least) | (ratio > most))] |= NONLINEAR
+            response = total / weights.sum()
+            slope = (moment - middle * total) / spread / response
+            # Pixels with less light have more noise.
+            slope *= np.sqrt(np.where(response > 0, response, np.nan))
+        least, most = robust_limits(slope, NONLINEAR_SIGMA)
+        mask[np.isfinite(slope) & ((slope < least) | (slope > most))] |= NONLINEAR
 
 
 def _lit(flat: Input, out: Path) -> Images:
@@ -275,14 +306,6 @@ def _lit(flat: Input, out: Path) -> Images:
     images = read_frame(flat.frame, EXACT)[0]
     files_of(out, flat.correction).subtract_from(images)
     return images
-
-
-def _mean_response(pairs: Sequence[tuple[float, Input]], out: Path) -> Images:
-    total: Images = []
-    for level, pair in pairs:
-        images = [image / level for image in _lit(pair, out)]
-        total = [a + b for a, b in zip(total, images, strict=True)] if total else images
-    return [image / len(pairs) for image in total]
 
 
 def _write(path: Path, masks: Sequence[NDArray[np.uint8]], sync: bool) -> None:
