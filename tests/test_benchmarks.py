@@ -35,4 +35,4 @@ def test_benchmarks_are_listed_and_unknown_ones_refused() -> None:
         [*command, "nonsense"], capture_output=True, text=True, check=False, cwd=ROOT
     )
     assert unknown.returncode == 2
-    assert "there are median, mode" in unknown.stderr
+    assert "there are median, kernels, mode" in unknown.stderr
