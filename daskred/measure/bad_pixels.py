@@ -214,7 +214,9 @@ def _mark_unstable(masks: Images, dark: Master, missing: list[str], progress: Pr
         part = 2 / (9 * (n - 1))
         usual = float(np.nanmedian(ratio)) / (1 - part) ** 3
         limit = usual * (1 - part + UNSTABLE_SIGMA * math.sqrt(part)) ** 3
-        mask[ratio > limit] |= UNSTABLE
+        # Whole numbers of little noise scatter more than that.
+        _, found = robust_limits(np.sqrt(ratio), UNSTABLE_SIGMA)
+        mask[ratio > max(limit, found**2)] |= UNSTABLE
 
 
 def _noise_line(mean: NDArray[Any], variance: NDArray[Any]) -> tuple[float, float]:
