@@ -275,7 +275,7 @@ def _variance(band: Band, recipe: Recipe, number: int, first_row: int) -> NDArra
 
     The light that they hold is the calibrated one, in front of the flat, and the dark current.
     """
-    from daskred.kernels.noise import signal_variance, subtract_levels
+    from daskred.kernels.noise import add_above_levels, signal_variance
 
     light, masters = band.out, band.masters
     above = scratch("signal above bias", light.shape, light.dtype)
@@ -285,10 +285,7 @@ def _variance(band: Band, recipe: Recipe, number: int, first_row: int) -> NDArra
     # Where nobody tells the level without dark current, that is left out.
     told = len(masters.levels) == len(recipe.readout.amplifiers)
     if masters.dark is not None and told:
-        current = scratch("dark current", light.shape, light.dtype)
-        current[...] = masters.dark
-        subtract_levels(current, masters.levels, recipe.readout, number, first_row)
-        above += current
+        add_above_levels(above, masters.dark, masters.levels, recipe.readout, number, first_row)
     elif masters.dark is not None and (masters.zero is not None or recipe.readout.is_above_bias):
         above += masters.dark
         if masters.zero is not None:

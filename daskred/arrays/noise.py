@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from daskred.arrays.masterfiles import Masters
 from daskred.arrays.normalised import MasterLevel
 from daskred.kernels.noise import (
+    add_above_levels,
     combined_rounding,
     noise_terms,
     scale_levels,
     signal_variance,
-    subtract_levels,
 )
 from daskred.kernels.reject import Method, Rejection
 from daskred.kernels.spread import combined_part
@@ -149,8 +149,8 @@ class MasterNoise:
         if self.zero is None and not self.readout.is_above_bias:
             if not self._levels:
                 return np.zeros_like(value)
-            above = value.copy()
-            subtract_levels(above, self._levels, self.readout, band.number, band.first_row)
+            above = np.zeros_like(value)
+            add_above_levels(above, value, self._levels, self.readout, band.number, band.first_row)
             return above
         return np.asarray(value - self._rows(self.zero, band))
 

@@ -20,8 +20,8 @@ from daskred.kernels.scratch import scratch
 
 # Of one row of a strip: its comparators take longer than their calls, and still find it in cache.
 STRIP_BYTES = 2**17
-# Of one row of a strip that compiled kernels take, which reads the whole strip but once.
-_COMPILED_STRIP_BYTES = 2**14
+# Of one row of a strip that compiled kernels take: they read it once, and long calls share cores.
+_COMPILED_STRIP_BYTES = 2**16
 # Of a whole strip, however many rows it has.
 SCRATCH_BYTES = 2**23
 # Of all values of one pixel: with more, columns are partitioned one by one, since a network grows

@@ -242,17 +242,24 @@ def combined_rounding(
     return added
 
 
-def subtract_levels(
-    pixels: Pixels, levels: Sequence[float], readout: Readout, target: int, first_row: int = 0
+def add_above_levels(
+    total: Pixels,
+    pixels: Pixels,
+    levels: Sequence[float],
+    readout: Readout,
+    target: int,
+    first_row: int = 0,
 ) -> None:
-    """Subtract from rows of an image the level of each amplifier, in place.
+    """Add rows of an image, less the level of each amplifier, in place.
 
-    Where a level is not known, nothing is left.
+    Where a level is not known, nothing is added. Each option of a band is a parameter.
 
     Parameters
     ----------
-    pixels
+    total
         Changed in place.
+    pixels
+        What is added.
     levels
         Of all amplifiers of a readout, in their order; NaN where it is not known.
     readout, target, first_row
@@ -262,21 +269,22 @@ def subtract_levels(
     --------
     >>> from daskred.model.readout import whole
     >>> amplifier = Amplifier("", 0, whole((1, 1)), (), 0, whole((1, 1)), 2.0, 8.0)
-    >>> pixels = np.array([[103.0]])
-    >>> subtract_levels(pixels, [100.0], Readout((amplifier,), ("",), ((1, 1),)), 0)
-    >>> pixels.tolist()
-    [[3.0]]
+    >>> readout, total = Readout((amplifier,), ("",), ((1, 1),)), np.array([[5.0]])
+    >>> add_above_levels(total, np.array([[103.0]]), [100.0], readout, 0)
+    >>> total.tolist()
+    [[8.0]]
     """
     for amplifier, level in zip(readout.amplifiers, levels, strict=True):
-        if amplifier.target == target:
-            place = _place_within(amplifier, first_row, len(pixels))
-            pixels[place] = 0.0 if math.isnan(level) else pixels[place] - level
+        if amplifier.target == target and not math.isnan(level):
+            part = total[place := _place_within(amplifier, first_row, len(pixels))]
+            part += pixels[place]
+            part -= level
 
 
 def scale_levels(
     variance: Pixels, factors: Sequence[float], readout: Readout, target: int, first_row: int = 0
 ) -> None:
-    """Multiply rows of an image by a factor for each amplifier, in place; see `subtract_levels`."""
+    """Multiply rows of an image by a factor for each amplifier, in place."""
     for amplifier, factor in zip(readout.amplifiers, factors, strict=True):
         if amplifier.target == target:
             variance[_place_within(amplifier, first_row, len(variance))] *= factor
