@@ -20,7 +20,8 @@ from daskred.kernels.reject import Rejection, combine_frames
 
 
 @contextmanager
-def _using(name: str) -> Iterator[None]:
+def using(name: str) -> Iterator[None]:
+    """Work with kernels of a name."""
     before = os.environ.get(VARIABLE)
     os.environ[VARIABLE] = name
     compiled_kernels.cache_clear()
@@ -34,7 +35,7 @@ def _using(name: str) -> Iterator[None]:
 
 
 def _with(name: str, work: Callable[[], Any]) -> Any:
-    with _using(name):
+    with using(name):
         return work()
 
 

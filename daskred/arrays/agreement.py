@@ -14,7 +14,7 @@ from daskred.arrays.tiles import Tile
 from daskred.arrays.zero import pixels_inside, sample_in
 from daskred.kernels.agreement import Agreement, agreement_of
 from daskred.kernels.robust import any_floats
-from daskred.kernels.sampling import places_of
+from daskred.kernels.sampling import places_of, sample_of
 
 # So much more is no chance, and no rounding of what headers tell.
 _MORE, _CLEARLY = 1.1, 4.0
@@ -45,17 +45,17 @@ def checked_noise(
         Of the variance of its frames over what gain and read noise tell; of several amplifiers
         the largest; NaN where too few frames tell it.
     """
+    samples = {number: sample_in(tiles) for number, tiles in images.items()}
+    stated = {n: _stated(noise, n, len(sample), row_of) for n, sample in samples.items()}
     found = []
     for amplifier in noise.readout.amplifiers:
         number = amplifier.target
-        if number not in images:
+        if number not in samples:
             found.append(Agreement(math.nan, math.nan))
             continue
-        sample = sample_in(images[number])
-        shape = noise.readout.shapes[number]
+        sample, shape = samples[number], noise.readout.shapes[number]
         inside = pixels_inside(amplifier.place, shape, len(sample))
-        stated = _stated(noise, number, len(sample), row_of)
-        found.append(agreement_of(sample[:, inside], stated[inside]))
+        found.append(agreement_of(sample[:, inside], stated[number][inside]))
     ratio = max((one.ratio for one in found if not math.isnan(one.ratio)), default=math.nan)
     excess = tuple(one.ratio if _is_more(one) else 1.0 for one in found)
     return (replace(noise, excess=excess) if max(excess) > 1 else noise), ratio
@@ -67,14 +67,16 @@ def _is_more(found: Agreement) -> bool:
 
 def _stated(noise: MasterNoise, number: int, n_frames: int, row_of: RowOf) -> NDArray[np.float64]:
     """Return the variance that is stated for one frame, of the pixels of its sample."""
-    shape = noise.readout.shapes[number]
-    places = places_of(shape, n_frames)
-    columns = (np.array(places.columns)[:, np.newaxis] + np.arange(places.length)).reshape(-1)
+    places = places_of(noise.readout.shapes[number], n_frames)
     # Frames that are unlike count alike in how they scatter, however they are combined.
     alike = replace(noise, method="sum" if noise.method == "sum" else "mean", weights=())
-    used, none = np.full((1, shape[1]), n_frames, "u2"), np.zeros((1, shape[1]), "u2")
-    rows = []
-    for row in places.rows:
-        band = CombinedBand(row_of(number, row), used, none, number, row)
-        rows.append(alike.single(band)[0, columns])
-    return np.array(rows).reshape(len(places.rows), len(places.columns), places.length)
+    return np.concatenate(
+        [
+            sample_of(
+                alike.single(CombinedBand.of_all(row_of(number, row), n_frames, number, row)),
+                row,
+                places,
+            )
+            for row in places.rows
+        ]
+    )

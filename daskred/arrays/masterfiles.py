@@ -114,8 +114,9 @@ class MasterFiles:
 
     def zero_levels(self) -> tuple[float, ...]:
         """Return the levels without dark current that a dark tells, where nothing else does."""
-        alone = self.dark is not None and self.zero == self.dark and not self.terms
-        return levels_in(read_first_header(self.dark)) if alone and self.dark else ()
+        if self.dark is None or self.zero != self.dark or self.terms:
+            return ()
+        return levels_in(read_first_header(self.dark))
 
     def subtracted(
         self, read: Callable[[str], NDArray[Any] | None], variance: bool = False
@@ -184,6 +185,7 @@ def _load(files: MasterFiles, n_images: int, sigmas: bool) -> tuple[LoadedMaster
         return part_of(found[number], files.window) if found else None
 
     loaded = []
+    n_frames, levels = _n_frames(files), files.zero_levels() if sigmas else ()
     for number in range(n_images):
         flat = plane_of(files.flat, number)
         dark = files.subtracted(partial(plane_of, number=number))
@@ -204,8 +206,8 @@ def _load(files: MasterFiles, n_images: int, sigmas: bool) -> tuple[LoadedMaster
                 dark_variance=dark_variance,
                 flat_variance=None if flat_sigma is None else np.square(flat_sigma),
                 zero=zero,
-                n_frames=_n_frames(files),
-                levels=files.zero_levels() if sigmas else (),
+                n_frames=n_frames,
+                levels=levels,
             )
         )
     return tuple(loaded)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +45,12 @@ class CombinedBand(NamedTuple):
     n_rejected: NDArray[np.uint16]
     number: int
     first_row: int
+
+    @classmethod
+    def of_all(cls, value: Pixels, n_frames: int, number: int = 0, first_row: int = 0) -> Self:
+        """Return rows of what all of so many frames combine to, none left out."""
+        n_used = np.full(value.shape, n_frames, "u2")
+        return cls(value, n_used, np.zeros(value.shape, "u2"), number, first_row)
 
 
 @dataclass(frozen=True)
@@ -231,7 +237,7 @@ class MasterNoise:
         n = len(self.levels)
         single = self._of_quotients(np.array([floor]), np.array([slope * self.level.whole]))
         level = np.array([self.level.whole])
-        band = CombinedBand(level, np.array([n], "u2"), np.zeros(1, "u2"), 0, 0)
+        band = CombinedBand.of_all(level, n)
         return float((self._part(band, level, single) * single)[0])
 
     @property

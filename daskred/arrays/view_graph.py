@@ -230,15 +230,13 @@ def master_of_frames(
         stacks = [Stack(frames, image, options) for image in range(len(frames[0].layout))]
         layer["refined", token] = (partial(refined, stacks), levels, looks, darks)
         levels = ("refined", token)
-    by_scatter = len(frames) > 1 and wants_zero_levels(
-        kind, readout, bool(zeros_of), options.uncertainty
-    )
+    sampled = options.uncertainty and len(frames) > 1
     all_tiles: list[list[tuple[slice, Key]]] = []
     # A flat's own level is that of all its images.
     for image in range(len(frames[0].layout)) if flat else (number,):
         known: Key = ("options", token, image)
         layer[known] = (partial(options_of_tiles, kind, image, frames, options), zeros, levels)
-        stack = Stack(frames, image, options, sampled=options.uncertainty and len(frames) > 1)
+        stack = Stack(frames, image, options, sampled=sampled)
         all_tiles.append([])
         for rows in cut_into_rows(stack):
             reduce = reduction_of(kind, options)
@@ -259,9 +257,10 @@ def master_of_frames(
         graph.noise = ("noise", token)
         noise_work = partial(noise_of_master, kind, readout, (options.combine, options.rejection))
         known = ("options", token, number)
-        asked = [key for _, key in graph.tiles] if len(frames) > 1 else []
+        asked = [key for _, key in graph.tiles] if sampled else []
         dark_node = masters if flat else None
         layer[graph.noise] = (noise_work, known, graph.level, zeros, dark_node, number, *asked)
+        by_scatter = sampled and wants_zero_levels(kind, readout, bool(zeros_of))
         graph.readout = readout if by_scatter else None
     return graph.labelled()
 

@@ -176,7 +176,7 @@ def noise_of_master(
     The tiles of an image tell how its frames scatter, of several frames; and where nothing else
     does, the level of darks without current.
     """
-    by_scatter = bool(tiles) and wants_zero_levels(kind, readout, zero is not None, True)
+    by_scatter = bool(tiles) and wants_zero_levels(kind, readout, zero is not None)
     noise = MasterNoise(
         kind=kind,
         readout=readout,

@@ -18,9 +18,9 @@ from daskred.model.plan import MasterKind
 from daskred.model.readout import Readout, Section
 
 
-def wants_zero_levels(kind: MasterKind, readout: Readout, has_zero: bool, uncertain: bool) -> bool:
+def wants_zero_levels(kind: MasterKind, readout: Readout, has_zero: bool) -> bool:
     """Whether nothing but the scatter of darks tells how much of them is current."""
-    return kind == "dark" and uncertain and not (has_zero or readout.is_above_bias)
+    return kind == "dark" and not (has_zero or readout.is_above_bias)
 
 
 @any_floats
@@ -34,13 +34,13 @@ def zero_levels(readout: Readout, images: Mapping[int, Sequence[Tile]]) -> tuple
     images
         Of images, by their numbers, the tiles, in order, with samples of its frames.
     """
+    samples = {number: sample_in(tiles) for number, tiles in images.items()}
     levels = []
     for amplifier in readout.amplifiers:
-        tiles = images.get(amplifier.target)
-        if tiles is None:
+        sample = samples.get(amplifier.target)
+        if sample is None:
             levels.append(math.nan)
             continue
-        sample = sample_in(tiles)
         inside = pixels_inside(amplifier.place, readout.shapes[amplifier.target], len(sample))
         floor, slope = noise_terms(amplifier, readout)
         levels.append(level_without_current(sample[:, inside], floor, slope))
@@ -56,7 +56,7 @@ def pixels_inside(place: Section, shape: tuple[int, int], n_frames: int) -> NDAr
     """Tell which pixels of a sample of so many frames lie in a section."""
     places = places_of(shape, n_frames)
     rows = np.array(places.rows)
-    columns = np.array(places.columns)[:, np.newaxis] + np.arange(places.length)
+    columns = places.pixel_columns
     in_rows = (rows >= place.rows[0]) & (rows < place.rows[1])
     in_columns = (columns >= place.columns[0]) & (columns < place.columns[1])
     return np.asarray(in_rows[:, np.newaxis, np.newaxis] & in_columns)

@@ -27,11 +27,33 @@ class Agreement(NamedTuple):
     error: float
 
 
-def without_rays(variance: NDArray[Any], n_frames: int) -> NDArray[np.bool_]:
-    """Tell which variances over frames are not made large by an outlier, of equally noisy pixels.
+def largest_variance(median: float, n_frames: int, n_sigma: float) -> float:
+    """Return how large variances over frames are by chance, given the median of them.
 
     Of normal values the cube root of a variance is nearly normal (Wilson and Hilferty 1931, PNAS
     17, 684).
+
+    Parameters
+    ----------
+    median
+        Of the variances of equally noisy pixels.
+    n_frames
+        Over so many frames, two at least.
+    n_sigma
+        How rare larger ones are, as deviations of a normal value.
+
+    Examples
+    --------
+    >>> round(largest_variance(1.0, 20, 4.0), 2)
+    2.97
+    """
+    part = 2 / (9 * (n_frames - 1))
+    usual = median / (1 - part) ** 3
+    return float(usual * (1 - part + n_sigma * math.sqrt(part)) ** 3)
+
+
+def without_rays(variance: NDArray[Any], n_frames: int) -> NDArray[np.bool_]:
+    """Tell which variances over frames are not made large by an outlier, of equally noisy pixels.
 
     Parameters
     ----------
@@ -45,9 +67,7 @@ def without_rays(variance: NDArray[Any], n_frames: int) -> NDArray[np.bool_]:
     >>> without_rays(np.array([1.0, 0.8, 1.2, 40.0]), 20).tolist()
     [True, True, True, False]
     """
-    freedom = 2 / (9 * (n_frames - 1))
-    usual = np.median(variance) / (1 - freedom) ** 3
-    return np.asarray(variance <= usual * (1 - freedom + _RARE * math.sqrt(freedom)) ** 3)
+    return np.asarray(variance <= largest_variance(float(np.median(variance)), n_frames, _RARE))
 
 
 def agreement_of(frames: NDArray[Any], stated: NDArray[Any]) -> Agreement:

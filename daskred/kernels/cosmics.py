@@ -22,7 +22,7 @@ _USUAL_CONTRAST = 5.0
 # Stars as wide as this, pixels, have less contrast than that; it grows with the power below, so
 # that simulated stars of 1.7 to 2.5 pixels were left alone.
 _WIDE, _POWER = 2.5, 3.5
-LEAST_WIDTH = 1.6  # narrower stars look like rays
+_LEAST_WIDTH = 1.6  # narrower stars look like rays
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def contrast_of(width: float) -> float | None:
     >>> contrast_of(3.0), round(contrast_of(1.8) or 0.0, 1), contrast_of(1.2)
     (5.0, 15.8, None)
     """
-    if width < LEAST_WIDTH:
+    if width < _LEAST_WIDTH:
         return None
     return _USUAL_CONTRAST * max(_WIDE / width, 1.0) ** _POWER if width > 0 else _USUAL_CONTRAST
 

@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from daskred.kernels.level import histogram_mode, quantiles
+from daskred.kernels.level import BRIGHT, LIT, histogram_mode, quantiles
 from daskred.kernels.median import median_over_frames
 from daskred.kernels.scratch import scratch
 
-_BRIGHT, _LIT = 0.995, 0.2  # pixels with less than this part of the light of the brightest are dim
-_REACH = 4.0  # deviations: values that are further away do not count, and nearer ones the more
+# Values that are further away do not count, and nearer ones the more: four deviations of a normal
+# value, in median deviations.
+_REACH = 5.9304
 _ROUNDS = 2
 _FEW_PIXELS = 16
 _START_PIXELS = 2**12  # tell where to begin, and how far values scatter
@@ -77,9 +78,9 @@ def _lit(common: NDArray[np.float64]) -> NDArray[np.bool_]:
     known = common[np.isfinite(common)]
     if not known.size:
         return np.zeros(common.shape, bool)
-    (bright,) = quantiles(known, [_BRIGHT])
+    (bright,) = quantiles(known, [BRIGHT])
     with np.errstate(invalid="ignore"):
-        return np.asarray(common > max(_LIT * bright, 0))
+        return np.asarray(common > max(LIT * bright, 0))
 
 
 def _factor(flat: NDArray[Any], common: NDArray[np.float64]) -> float:
@@ -104,7 +105,7 @@ def _measured(flat: NDArray[Any], common: NDArray[np.float64]) -> float:
     factor = histogram_mode(few / few_common)
     darker = (factor * few_common - few) / np.sqrt(few_common)  # as photon noise goes
     darker = darker[darker >= 0]
-    reach = _REACH * 1.4826 * quantiles(darker, [0.5])[0] if darker.size else 0.0
+    reach = _REACH * quantiles(darker, [0.5])[0] if darker.size else 0.0
     if not reach > 0:
         return factor
     for _ in range(_ROUNDS):

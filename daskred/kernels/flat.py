@@ -28,10 +28,8 @@ def mark_saturated(raw: NDArray[Any], limit: float | None, out: NDArray[np.bool_
     if raw.dtype.kind in "iu" and limit is not None:
         # Integers are compared as such, which is several times faster.
         info = np.iinfo(raw.dtype)
-        if limit <= info.max:
-            level = raw.dtype.type(max(math.ceil(max(limit, info.min)), info.min))
-        else:  # as what is no number
-            level = None
+        reached = limit <= info.max  # nor by what is no number
+        level = raw.dtype.type(math.ceil(max(limit, info.min))) if reached else None
     if level is None:
         out[...] = False
     else:

@@ -208,9 +208,9 @@ def level(values: NDArray[Any], method: str) -> float:
 
 # Of the light of bright pixels: what has less is dim, and no lit pixel has less than the second.
 _DIM = 0.1
-_LIT = 0.2
+LIT = 0.2
 _MANY_DIM = 0.2
-_BRIGHT = 0.995
+BRIGHT = 0.995
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,7 +259,7 @@ def light_of(values: NDArray[Any], method: str) -> Light:
     if not flat.size:
         return Light(math.nan, 0.0, 0.0)
     sample = flat[:: flat.size // _FEW_PIXELS | 1]
-    (bright,) = quantiles(sample, [_BRIGHT])
+    (bright,) = quantiles(sample, [BRIGHT])
     near = flat[:_FEW_PIXELS]
     steps = np.abs(near[2:] - near[:-2])  # of one colour, where a sensor has a pattern of colours
     # The median of a Gaussian's differences.
@@ -267,8 +267,8 @@ def light_of(values: NDArray[Any], method: str) -> Light:
     dim = np.count_nonzero(sample < _DIM * bright) / sample.size
     if bright <= 0 or dim < _MANY_DIM or method == "exact-mode":
         level = METHODS[method](flat)
-        return Light(level, float(np.count_nonzero(sample > _LIT * level)) / sample.size, noise)
-    lit = flat[flat > _LIT * bright]
+        return Light(level, float(np.count_nonzero(sample > LIT * level)) / sample.size, noise)
+    lit = flat[flat > LIT * bright]
     return Light(METHODS[method](lit), lit.size / flat.size, noise)
 
 

@@ -6,13 +6,16 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+from numpy.polynomial.polynomial import polygrid2d
 from numpy.typing import NDArray
 
-from daskred.kernels.robust import robust_sigma, scaled_mad
+from daskred.kernels.robust import SIGMA_OF_MAD, robust_sigma, scaled_mad
 
 Pixels = NDArray[np.float64]
 _CLIP_SIGMA = 5.0
 _ROUNDS = 8
+# Of rows and columns, in the terms of a surface of second order.
+_POWERS = ((0, 0), (1, 0), (0, 1), (2, 0), (0, 2), (1, 1))
 _CELLS = 16  # along either axis: their means tell how illumination differs
 
 
@@ -149,23 +152,16 @@ def smooth_ratio(first: Pixels, second: Pixels) -> Pixels:
     y, x = np.array(places).T
     found = np.array(ratios)
     n_terms = 6 if len(found) >= 36 else 3 if len(found) >= 12 else 1
-    terms = _terms(y, x)[:, :n_terms]
+    powers = _POWERS[:n_terms]
+    terms = np.stack([y**i * x**j for i, j in powers], axis=1)
     kept = np.ones(len(found), bool)
     for _ in range(3):
         factors, *_ = np.linalg.lstsq(terms[kept], found[kept], rcond=None)
         residual = np.abs(found - terms @ factors)
-        kept = residual <= 5 * 1.4826 * np.median(residual[kept]) + 1e-12
+        kept = residual <= 5 * SIGMA_OF_MAD * np.median(residual[kept]) + 1e-12
         if np.count_nonzero(kept) <= 2 * n_terms:
             break
     grid_y, grid_x = (np.arange(n) / n - 0.5 for n in (height, width))
-    surface = np.full(first.shape, factors[0])
-    if n_terms > 1:
-        surface += factors[1] * grid_y[:, np.newaxis] + factors[2] * grid_x
-    if n_terms > 3:
-        surface += factors[3] * grid_y[:, np.newaxis] ** 2 + factors[4] * grid_x**2
-        surface += factors[5] * grid_y[:, np.newaxis] * grid_x
-    return surface
-
-
-def _terms(y: Pixels, x: Pixels) -> Pixels:
-    return np.stack([np.ones(len(y)), y, x, y**2, x**2, x * y], axis=1)
+    surface = np.zeros((3, 3))
+    surface[tuple(zip(*powers, strict=True))] = factors
+    return np.asarray(polygrid2d(grid_y, grid_x, surface))

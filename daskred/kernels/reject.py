@@ -233,27 +233,25 @@ def _combined(rows: Values, method: Method, rejection: Rejection, noise: Noise |
     number = 0 if rejection.method == "none" else rejection.entry.compiled
     kernels = None if number is None else network_kernels(len(rows) - 1, rows.dtype)
     if kernels and not (rejection.method == "noise" and noise is None):
-        return _by_compiled(kernels, rows[:-1], method, rejection, noise)
+        terms = (
+            number,
+            _COMPILED_METHODS.index("mean" if method == "clipped-mean" else method),
+            rejection.iterations,
+            rejection.centre == "mean",
+            rejection.scale == "std",
+            rejection.low,
+            rejection.high,
+            *(noise or (0.0, 0.0, 0.0)),
+        )
+        return _by_compiled(kernels, rows[:-1], terms)
     return _by_numpy(rows, method, rejection, noise)
 
 
-def _by_compiled(
-    kernels: Any, rows: Values, method: Method, rejection: Rejection, noise: Noise | None
-) -> _Strip:
+def _by_compiled(kernels: Any, rows: Values, terms: tuple[Any, ...]) -> _Strip:
     n_frames, n_pixels = rows.shape
     value, bottom, top = np.empty((3, n_pixels))
     n_used, n_rejected = np.empty((2, n_pixels), "u2")
-    rule = (
-        0 if rejection.method == "none" else rejection.entry.compiled,
-        _COMPILED_METHODS.index("mean" if method == "clipped-mean" else method),
-        rejection.iterations,
-        rejection.centre == "mean",
-        rejection.scale == "std",
-        rejection.low,
-        rejection.high,
-        *(noise or (0.0, 0.0, 0.0)),
-    )
-    kernels.combine(rows, network_table(n_frames), value, bottom, top, n_used, n_rejected, rule)
+    kernels.combine(rows, network_table(n_frames), value, bottom, top, n_used, n_rejected, terms)
     return _Strip(value, (bottom, top), n_used, n_rejected)
 
 

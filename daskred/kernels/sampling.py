@@ -34,6 +34,11 @@ class Places:
     columns: tuple[int, ...]
     length: int
 
+    @property
+    def pixel_columns(self) -> NDArray[np.intp]:
+        """The columns of all pixels, shape ``(piece, pixel)``."""
+        return np.array(self.columns)[:, np.newaxis] + np.arange(self.length)
+
 
 @lru_cache(maxsize=64)
 def places_of(shape: tuple[int, int], n_frames: int = 1) -> Places:
@@ -79,7 +84,7 @@ def sample_of(block: NDArray[Any], first_row: int, places: Places) -> NDArray[An
     (2, 2, 16)
     """
     rows = [row - first_row for row in places.rows if 0 <= row - first_row < block.shape[-2]]
-    columns = (np.array(places.columns)[:, np.newaxis] + np.arange(places.length)).reshape(-1)
+    columns = places.pixel_columns.reshape(-1)
     found = block[..., rows, :][..., columns]
     return found.reshape(*block.shape[:-2], len(rows), len(places.columns), places.length)
 
@@ -202,7 +207,7 @@ class Picked:
 def pixels_of_sample(shape: tuple[int, int]) -> NDArray[np.intp]:
     """Return rows and columns of the pixels of a sample, piece by piece; see `places_of`."""
     places = places_of(shape)
-    row = (np.array(places.columns)[:, np.newaxis] + np.arange(places.length)).reshape(-1)
+    row = places.pixel_columns.reshape(-1)
     rows = np.repeat(np.array(places.rows), row.size)
     return np.stack([rows, np.tile(row, len(places.rows))])
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daskred.kernels.agreement import without_rays
+from daskred.kernels.robust import scaled_mad
 
 _FEW_PIXELS = 64
 _FEW_FRAMES = 2
@@ -51,8 +52,8 @@ def level_without_current(frames: NDArray[Any], floor: float, slope: float) -> f
     mean, variance = mean[known], variance[known]
     if mean.size < _FEW_PIXELS:
         return math.nan
-    middle = np.median(mean)
-    typical = np.abs(mean - middle) <= _HOT * 1.4826 * np.median(np.abs(mean - middle))
+    middle = float(np.median(mean))
+    typical = np.abs(mean - middle) <= _HOT * scaled_mad(mean, middle)
     mean, variance = mean[typical], variance[typical]
     usual = np.median(variance - slope * (mean - middle))
     clean = without_rays(variance / np.maximum(usual + slope * (mean - middle), floor), n_frames)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from daskred.arrays.prepared import read_frame
 from daskred.engine.progress import Progress, Silent
 from daskred.fits.header import Header, commentary, format_card
 from daskred.fits.write import as_bands, write_atomically
+from daskred.kernels.agreement import largest_variance
 from daskred.kernels.neighbours import deviations, local_median
 from daskred.kernels.robust import ROUNDING_VARIANCE, robust_limits, robust_sigma
 from daskred.measure.results import EXACT, HOT_SIGMA
@@ -210,10 +210,7 @@ def _mark_unstable(masks: Images, dark: Master, missing: list[str], progress: Pr
         typical, slope = _noise_line(mean, variance)
         expected = np.maximum(typical + slope * (mean - np.nanmedian(mean)), typical)
         ratio = variance / expected
-        # The cube root of a variance is nearly normal (Wilson and Hilferty 1931).
-        part = 2 / (9 * (n - 1))
-        usual = float(np.nanmedian(ratio)) / (1 - part) ** 3
-        limit = usual * (1 - part + UNSTABLE_SIGMA * math.sqrt(part)) ** 3
+        limit = largest_variance(float(np.nanmedian(ratio)), n, UNSTABLE_SIGMA)
         # Whole numbers of little noise scatter more than that.
         _, found = robust_limits(np.sqrt(ratio), UNSTABLE_SIGMA)
         mask[ratio > max(limit, found**2)] |= UNSTABLE

@@ -9,10 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from daskred.arrays.looks import side_by_side, strips_beside
-from daskred.arrays.masterfiles import MasterFiles
+from daskred.arrays.masterfiles import MasterFiles, read_images
 from daskred.arrays.prepared import read_frame
 from daskred.engine.progress import Progress
-from daskred.fits.pixels import bands_of
 from daskred.kernels.pairs import Variance, clipped_variance, unrounded_noise
 from daskred.measure.results import EXACT
 from daskred.model.frame import Frame
@@ -102,7 +101,7 @@ def _of_overscans(
     progress.begin("Read noise", len(frames), "overscans")
     found: list[list[Variance]] = [[] for _ in readout.amplifiers]
     for frame in frames:
-        images = [np.concatenate([b.copy() for b in bands_of(frame.path, i)]) for i in frame.images]
+        images = read_images(frame.path)
         for variances, amplifier in zip(found, readout.amplifiers, strict=True):
             strips = _strips(amplifier, readout)
             rows = images[amplifier.image][slice(*amplifier.data.rows)]

@@ -87,8 +87,7 @@ def advice_on_skew(master: Master, options: Options, combined: Combined, noise: 
             continue
         row = sum(amplifier.place.rows) // 2
         value = combined.row(amplifier.target, row)
-        used, none = np.full(value.shape, n, "u2"), np.zeros(value.shape, "u2")
-        band = CombinedBand(value, used, none, amplifier.target, row)
+        band = CombinedBand.of_all(value, n, amplifier.target, row)
         single = noise.single(band)[0, slice(*amplifier.place.columns)]
         typical = float(np.nanmedian(single))
         part = max(1 - noise_terms(amplifier, readout)[0] / typical, 0.0)

@@ -92,7 +92,7 @@ class Combiner:
             darks = [self.files(way) for way in ways]
             which = [ways.index(correction) for correction in corrections] if ways else []
             if wants_factors(master.kind, len(frames), self.options):
-                levels = self._refined(master, plain, looks, darks, which, levels)
+                levels = self._refined(plain, looks, darks, which, levels)
             combined = self._tiles(master, plain, looks, darks, which, levels)
         if master.kind != "flat":
             return combined
@@ -153,7 +153,6 @@ class Combiner:
 
     def _refined(
         self,
-        master: Master,
         frames: Sequence[Frame],
         looks: Sequence[Look | None],
         darks: Sequence[MasterFiles],
@@ -164,9 +163,8 @@ class Combiner:
         stacks = [Stack(frames, n, self.options) for n in range(len(frames[0].layout))]
         work = partial(factors_of, stacks, list(looks), darks, list(which), list(levels))
         factors = [1.0] * len(frames)
-        for task, found in self.executor.run(
-            factor_tasks(work, len(frames), self.executor.n_workers)
-        ):
+        tasks = factor_tasks(work, len(frames), self.executor.n_workers)
+        for task, found in self.executor.run(tasks):
             for number, factor in zip(task.key[-1], found, strict=True):
                 factors[number] = factor
         return refined_levels(levels, factors)

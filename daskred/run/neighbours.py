@@ -15,6 +15,7 @@ from daskred.model.plan import Science
 from daskred.model.receipt import Receipt
 from daskred.night.times import mjd_of
 from daskred.options import Options
+from daskred.steps.cosmics import UNSAMPLED
 
 # Of fewer frames nobody knows which is the odd one.
 _FEW_NEIGHBOURS = 3
@@ -66,12 +67,11 @@ def _unsampled(science: Sequence[Science], receipts: Sequence[Receipt]) -> Itera
     names = [
         item.frame.name
         for item, receipt in zip(science, receipts, strict=True)
-        if receipt.counts.get("unsampled")
+        if receipt.counts.get(UNSAMPLED)
     ]
     if names:
-        more = f" and {len(names) - 1} more" if names[1:] else ""
         text = "where stars are too sharp to be told from cosmic rays, none were looked for"
-        yield f"{names[0]}{more}: {text}; --cosmics-objlim looks for them"
+        yield f"{_named(names)}: {text}; --cosmics-objlim looks for them"
 
 
 def _piles(groups: Iterable[Sequence[_Made]], limits: Mapping[str, float]) -> Iterator[str]:
@@ -82,8 +82,11 @@ def _piles(groups: Iterable[Sequence[_Made]], limits: Mapping[str, float]) -> It
         if level > limits.get("clipped", math.inf):
             piles.setdefault(level, []).append(made.frame.name)
     for level, names in piles.items():
-        more = f" and {len(names) - 1} more" if names[1:] else ""
-        yield f"{names[0]}{more}: pixels pile up at {level:g} ADU, which is taken for saturation"
+        yield f"{_named(names)}: pixels pile up at {level:g} ADU, which is taken for saturation"
+
+
+def _named(names: Sequence[str]) -> str:
+    return f"{names[0]} and {len(names) - 1} more" if names[1:] else names[0]
 
 
 def _median(values: Sequence[float]) -> float:

@@ -66,8 +66,8 @@ class MasterMaker:
                 for number in range(len(combined.rasters))
             ]
             content = content_of(combined.sums, contents_of(self.out, expected.masters))
-            levels = self._zero_levels(master, combined)
-            noise, scatter = self._noise(master, combined, levels)
+            noise, scatter = self._noise(master, combined)
+            levels = noise.zero_levels if noise else ()
             planes = self._planes(combined, noise)
             colours = any(part.phase for part in combined.level.parts)
             origin = Origin(expected.key, content, combined.figures, levels, colours, scatter)
@@ -95,18 +95,6 @@ class MasterMaker:
             )
         )
 
-    def _zero_levels(self, master: Master, combined: Combined) -> tuple[float, ...]:
-        """Return the level of each amplifier without dark current, where only darks tell it."""
-        from daskred.arrays.zero import wants_zero_levels, zero_levels
-
-        first = master.inputs[0]
-        has_zero = first.correction.zero is not None
-        if len(master.inputs) > 1 and wants_zero_levels(
-            master.kind, first.frame.readout, has_zero, self.options.uncertainty
-        ):
-            return zero_levels(first.frame.readout, dict(enumerate(combined.tiles)))
-        return ()
-
     def _planes(self, combined: Combined, noise: MasterNoise | None) -> list[Extension]:
         """Return what stands beside the pixels of a master."""
         options = self.options
@@ -125,9 +113,7 @@ class MasterMaker:
                 planes += count_planes(combined.counts[number], number)
         return planes
 
-    def _noise(
-        self, master: Master, combined: Combined, levels: tuple[float, ...]
-    ) -> tuple[MasterNoise | None, float]:
+    def _noise(self, master: Master, combined: Combined) -> tuple[MasterNoise | None, float]:
         """Return what the uncertainty of a master follows from, and how well it tells the scatter.
 
         Where uncertainties are not wanted, nothing and NaN.
@@ -137,17 +123,20 @@ class MasterMaker:
         # Few runs need them, and they take a while.
         from daskred.arrays.agreement import checked_noise
         from daskred.arrays.noise import MasterNoise
+        from daskred.arrays.zero import wants_zero_levels, zero_levels
 
-        first = master.inputs[0]
+        first, tiles = master.inputs[0], dict(enumerate(combined.tiles))
+        readout, sampled = first.frame.readout, any(combined.tiles)
         zero = dark = None
         if first.correction.zero:
             bias = Correction(bias=first.correction.zero)
             zero = calibration_files(self.out, bias, uncertain=True)
         if master.kind == "flat":
             dark = calibration_files(self.out, first.correction, uncertain=True)
+        by_scatter = sampled and wants_zero_levels(master.kind, readout, zero is not None)
         noise = MasterNoise(
             kind=master.kind,
-            readout=first.frame.readout,
+            readout=readout,
             method=self.options.combine,
             rejection=self.options.rejection,
             zero=zero,
@@ -155,11 +144,11 @@ class MasterMaker:
             level=combined.level,
             weights=combined.weights,
             dark=dark,
-            zero_levels=levels,
+            zero_levels=zero_levels(readout, tiles) if by_scatter else (),
         )
-        if not any(combined.tiles):
+        if not sampled:
             return noise, math.nan
-        noise, ratio = checked_noise(noise, dict(enumerate(combined.tiles)), combined.row)
+        noise, ratio = checked_noise(noise, tiles, combined.row)
         if noise.excess:
             self.progress.say(
                 f"{master.name}: its frames scatter {math.sqrt(max(noise.excess)):.2f} times as"

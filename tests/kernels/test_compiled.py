@@ -7,8 +7,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.kernels import using
 from daskred.kernels.compiled import VARIABLE, compiled_kernels, kernels_in_use
 from daskred.kernels.flat import flat_tile
 from daskred.kernels.median import median_over_frames, network_table
@@ -33,25 +33,11 @@ needs_kernels = pytest.mark.skipif(
 needs_compiler = pytest.mark.skipif(COMPILER is None, reason="there is no C compiler")
 
 
-@contextmanager
-def kernels(name: str) -> Iterator[None]:
-    before = os.environ.get(VARIABLE)
-    os.environ[VARIABLE] = name
-    compiled_kernels.cache_clear()
-    try:
-        yield
-    finally:
-        os.environ.pop(VARIABLE)
-        if before is not None:
-            os.environ[VARIABLE] = before
-        compiled_kernels.cache_clear()
-
-
 def assert_same_bits(work: Callable[[], Any]) -> None:
     """Check that both kernels return the same arrays, to the sign of zero and of NaN alike."""
-    with kernels("compiled"):
+    with using("compiled"):
         found = work()
-    with kernels("numpy"):
+    with using("numpy"):
         expected = work()
     for one, other in zip(found, expected, strict=True):
         assert one.dtype == other.dtype
@@ -137,7 +123,7 @@ def test_pixels_do_not_know_their_neighbours(rejection: str) -> None:
     rule = Rejection(rejection, *((0.1, 0.1) if rejection == "percentile" else (2.0, 2.0)))
     noise = (80.0, 0.1, 0.0)
     for name in ("compiled", "numpy"):
-        with kernels(name):
+        with using(name):
             whole = combine_frames(stack, "mean", rule, noise=noise)
             for row in range(5):
                 for column in range(0, 67, 9):
@@ -181,9 +167,9 @@ def test_what_does_not_fit_is_refused() -> None:
 
 
 def test_the_environment_chooses() -> None:
-    with kernels("numpy"):
+    with using("numpy"):
         assert kernels_in_use() == "numpy"
-    with kernels("fast"), pytest.raises(RequestError, match="there are compiled and numpy"):
+    with using("fast"), pytest.raises(RequestError, match="there are compiled and numpy"):
         kernels_in_use()
     for asked, line in (("numpy", "(numpy kernels)"), (kernels_in_use(), f"({kernels_in_use()} ")):
         told = subprocess.run(
