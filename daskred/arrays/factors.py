@@ -18,7 +18,7 @@ from daskred.arrays.tiles import Stack
 from daskred.engine.task import Task
 from daskred.kernels.factors import FEW_FRAMES, relative_factors
 from daskred.kernels.flat import write_lit
-from daskred.kernels.robust import any_floats
+from daskred.kernels.robust import any_floats, medians
 from daskred.model.plan import MasterKind
 
 if TYPE_CHECKING:
@@ -151,5 +151,5 @@ def refined_levels(levels: Sequence[float], factors: Sequence[float]) -> list[fl
     >>> refined_levels([100.0, 101.0], [1.0, 1.0])
     [100.0, 101.0]
     """
-    common = float(np.median([1 / factor for factor in factors]))
+    common = float(medians(1 / np.array(factors)))
     return [level * factor * common for level, factor in zip(levels, factors, strict=True)]

@@ -33,6 +33,11 @@ if TYPE_CHECKING:
     from daskred.options import Options
 
 
+# Bytes of a file that take as long to read as the file to open.
+_WORTH_OPENING = 2**17
+_MOST_JOINED = 4
+
+
 class Tile(NamedTuple):
     """What is made of a band of all frames.
 
@@ -282,12 +287,29 @@ def written_tiles(
         yield Task(written, {**graph, written: (partial(_write_tile, rasters, rows), key)})
 
 
-def rows_per_tile(row_bytes: int, n_rows: int, tile_bytes: int, n_parts: int) -> int:
-    """Return the height of a band: of so many bytes over all frames, and at least so many bands.
+def rows_per_tile(shape: tuple[int, int, int], row_bytes: int, tile_bytes: int, n_parts: int) -> int:
+    """Return the height of a band of a stack.
+
+    Parameters
+    ----------
+    shape
+        Of the stack, ``(frame, y, x)``.
+    row_bytes
+        What one row of all frames takes in memory.
+    tile_bytes
+        What a band may take.
+    n_parts
+        Into how many bands an image is cut at least; into fewer, down to one of four, where it
+        would take longer to open the files than to read them.
 
     Examples
     --------
-    >>> rows_per_tile(61 * 2048 * 2, 2048, 32_000_000, 8)
+    >>> rows_per_tile((61, 2048, 2048), 61 * 2048 * 2, 32_000_000, 8)
+    128
+    >>> rows_per_tile((61, 256, 256), 61 * 256 * 2, 32_000_000, 8)
     128
     """
-    return max(1, min(tile_bytes // row_bytes, -(-n_rows // n_parts)))
+    n_frames, height, _ = shape
+    worth_opening = -(-_WORTH_OPENING * n_frames // row_bytes)
+    n_rows = max(-(-height // n_parts), min(worth_opening, -(-height * _MOST_JOINED // n_parts)))
+    return max(1, min(tile_bytes // row_bytes, n_rows))

@@ -256,7 +256,7 @@ def cut_into_rows(stack: Stack) -> list[slice]:
     """Cut an image into bands of rows through all frames."""
     n_frames, height, width = stack.shape
     row_bytes = n_frames * width * stack.dtype.itemsize
-    return tile_rows(rows_per_tile(row_bytes, height, TILE_BYTES, _PARTS), height)
+    return tile_rows(rows_per_tile(stack.shape, row_bytes, TILE_BYTES, _PARTS), height)
 
 
 def _read_band(stack: Stack, rows: slice, looks: Any) -> NDArray[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -134,11 +135,18 @@ def asked(arguments: argparse.Namespace, names: Sequence[str]) -> tuple[Options,
 _WHERE = ("processes", "threads", "scheduler")
 
 
-def opened(arguments: argparse.Namespace, options: Options) -> Night:
-    """Open the night that the arguments name."""
+def opened(
+    arguments: argparse.Namespace, options: Options, needed_next: Sequence[str] = ()
+) -> Night:
+    """Open the night that the arguments name; import what is needed next beside it."""
     from daskred.night.choices import Choices
     from daskred.night.open import camera_of, open_night
 
     words = {"kind": options.kind, "exptime": options.exptime, "filter": options.filter}
     camera = camera_of(options, arguments.night)
-    return open_night(*arguments.night, camera=camera, **Choices.of(words).arguments)
+    return open_night(
+        *arguments.night,
+        camera=camera,
+        meanwhile=lambda: [import_module(name) for name in needed_next],
+        **Choices.of(words).arguments,
+    )

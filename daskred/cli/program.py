@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import signal
 import sys
@@ -48,6 +49,9 @@ def _stop(number: int, *_: object) -> None:
     raise _Terminated if number == signal.SIGTERM else KeyboardInterrupt
 
 
+_MANY = 20_000  # objects
+
+
 def command_line(words: Sequence[str]) -> argparse.ArgumentParser:
     """Return the parser of a command line, with the arguments of the command that it names."""
     parser = argparse.ArgumentParser(
@@ -60,7 +64,8 @@ def command_line(words: Sequence[str]) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=version)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     wanted = next((word for word in words if word in COMMANDS), None)
-    for name in COMMANDS:
+    # One that is named tells what it can; of the others nobody asks.
+    for name in [wanted] if wanted and words[0] == wanted else COMMANDS:
         command = import_module(f"daskred.cli.{name}")
         text: str = command.TEXT
         sub = commands.add_parser(
@@ -91,6 +96,8 @@ def run(words: Sequence[str], on_interrupt: Any) -> int:
     # Workers are many already; and threads of BLAS would forbid to fork them.
     for library in ("OPENBLAS", "OMP", "MKL"):
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+    # Little is garbage that is not freed at once; looking for it takes a twentieth of a short run.
+    gc.set_threshold(_MANY)
     _asked_at.clear()
     signal.signal(signal.SIGTERM, _stop)
     if on_interrupt is signal.default_int_handler:

@@ -37,13 +37,15 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         return print_plan(arguments, options, origins)
 
+    night = opened(arguments, options, ("daskred.run.reduce", "daskred.cli.tables"))
+
     from daskred.cli.tables import print_failed, print_summary
     from daskred.cli.terminal import TerminalProgress
     from daskred.engine.progress import Silent
     from daskred.run.reduce import reduce_night
 
     progress = Silent() if arguments.quiet else TerminalProgress()
-    summary = reduce_night(opened(arguments, options), arguments.out, options, progress)
+    summary = reduce_night(night, arguments.out, options, progress)
     if arguments.quiet:
         print_failed(summary)
     else:

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich import markup
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.progress import Progress as RichProgress
 from rich.text import Text
 
 from daskred.model.text import visible
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
+    from rich.progress import TaskID
 
 # Where stdout is no terminal, lines are not broken: a pipe or a file has no width.
 _WIDE = 10_000
@@ -48,6 +44,20 @@ def stderr() -> Console:
     return _Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
 
 
+def _bars(console: Console) -> RichProgress:
+    from rich import progress  # only terminals need it, and it takes a while
+
+    return progress.Progress(
+        progress.TextColumn("{task.description:<28}"),
+        progress.BarColumn(bar_width=12),
+        progress.MofNCompleteColumn(),
+        progress.TextColumn("{task.fields[unit]}"),
+        progress.TextColumn("{task.fields[rate]}"),
+        progress.TimeRemainingColumn(),
+        console=console,
+    )
+
+
 class TerminalProgress:
     """Bars with counts, rate and time left on a terminal; a line at a phase's end elsewhere."""
 
@@ -65,15 +75,7 @@ class TerminalProgress:
         self._done = 0
         self._started = time.monotonic()
         if self._console.is_terminal:
-            self._bars = RichProgress(
-                TextColumn("{task.description:<28}"),
-                BarColumn(bar_width=12),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[unit]}"),
-                TextColumn("{task.fields[rate]}"),
-                TimeRemainingColumn(),
-                console=self._console,
-            )
+            self._bars = _bars(self._console)
             self._bars.start()
             self._task = self._bars.add_task(escape(title), total=total, unit=unit, rate="")
 

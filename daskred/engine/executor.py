@@ -9,7 +9,6 @@ up by name.
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections import deque
@@ -19,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from daskred.engine.forked import ProcessPool
-from daskred.engine.forking import can_fork
+from daskred.engine.forking import can_fork, n_processors
 from daskred.engine.pool import Pool, UnfitWorkerError
 from daskred.engine.task import Task
 from daskred.engine.threads import ThreadPool
@@ -57,11 +56,7 @@ class Workers:
     @property
     def number(self) -> int:
         """How many at once, on this machine."""
-        if self.count:
-            return self.count
-        if hasattr(os, "sched_getaffinity"):  # Linux tells which processors this process may use
-            return len(os.sched_getaffinity(0))
-        return os.cpu_count() or 1
+        return self.count or n_processors()
 
 
 def open_pool(workers: Workers) -> Pool:

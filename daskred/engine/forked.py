@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from typing import Any
 
-from daskred.engine.forking import can_fork, end_with_parent
+from daskred.engine.forking import can_fork, end_with_parent, frozen
 from daskred.engine.task import Task, compute
 from daskred.model.errors import RunError
 
@@ -82,7 +82,7 @@ class ProcessPool:
         if not forking:
             return
         try:
-            with _held_back():
+            with _held_back(), frozen():
                 # Forks all of them now, before there are threads.
                 self._pool.submit(os.getpid).result(_START_S)
         except BrokenExecutor as error:

@@ -1,12 +1,15 @@
-"""Whether this process may be forked, and children that end with their parent."""
+"""Whether this process may be forked, how often it is worth it, and children that end with it."""
 
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
@@ -18,6 +21,26 @@ def can_fork() -> bool:
         return False
     # Threads of libraries, as those of BLAS, are known to the system only.
     return len(list(Path("/proc/self/task").iterdir())) == 1
+
+
+@contextmanager
+def frozen() -> Iterator[None]:
+    """Let children that are forked meanwhile share what there is now.
+
+    Where they looked for garbage in it, they would get a copy of all of it.
+    """
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
+def n_processors() -> int:
+    """Return how many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # Linux tells which
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def end_with_parent(parent: int) -> None:

@@ -20,7 +20,8 @@ _HALF_RANGE_SIGMA = 4
 _SAMPLE_PIXELS = 16384
 _FEW_PIXELS = 4096
 _ENOUGH_PIXELS = 2**20
-_PIXELS_OF_ONE = 2**18  # of one of several flats, whose levels are refined
+# Of one of several flats, whose levels are refined: half of a small frame, so many of a large one.
+_LEAST_OF_ONE, _MOST_OF_ONE = 2**15, 2**18
 _STRIP = 2**16
 _MOST_COUNTS = 2**18
 
@@ -160,8 +161,12 @@ def sampling_step(n_pixels: int, method: str, is_one: bool = False) -> int:
     >>> sampling_step(2048 * 2048, "mode"), sampling_step(2048 * 2048, "median")
     (4, 1)
     """
-    enough = _PIXELS_OF_ONE if is_one else _ENOUGH_PIXELS
-    return max(1, round(n_pixels / enough)) if method == "mode" else 1
+    if method != "mode":
+        return 1
+    enough = _ENOUGH_PIXELS
+    if is_one:
+        enough = min(max(n_pixels // 2, _LEAST_OF_ONE), _MOST_OF_ONE)
+    return max(1, round(n_pixels / enough))
 
 
 METHODS: Mapping[str, Callable[[NDArray[Any]], float]] = {

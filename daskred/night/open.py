@@ -10,6 +10,7 @@ from pathlib import Path
 from daskred.cameras.read import read_camera
 from daskred.cameras.recognise import recognise
 from daskred.cameras.rules import Camera
+from daskred.engine.crew import shared
 from daskred.fits.hdus import read_hdus
 from daskred.fits.names import planes_of
 from daskred.fits.storage import is_remote, map_concurrently
@@ -109,6 +110,7 @@ def open_night(
     exptimes: Sequence[tuple[float, str]] = (),
     filters: Sequence[tuple[str, str]] = (),
     on_frame: Callable[[int, int], None] | None = None,
+    meanwhile: Callable[[], object] | None = None,
 ) -> Night:
     """Find frames, read their headers, and classify them; of the pixels only the first are read.
 
@@ -123,7 +125,9 @@ def open_night(
     exptimes, filters
         The same for exposure times in seconds, and for filters.
     on_frame
-        Called with the number of frames read, and of all, after each.
+        Called now and then with the number of files that have been read, or begun, and of all.
+    meanwhile
+        Called once, while helper processes have begun to read already, where there are any.
 
     Raises
     ------
@@ -142,7 +146,7 @@ def open_night(
     frames: list[Frame] = []
     left_out: list[LeftOut] = []
     raw: list[tuple[Frame, bytes]] = []
-    for description in _descriptions(files, camera, choices, on_frame):
+    for description in _descriptions(files, Rules(camera, choices), on_frame, meanwhile):
         frame, processed = description.frame, description.left_out
         if frame and (choice := choices.kind(frame.name, frame.path)):
             frame = frame.of_kind(choice[0], f"--kind {choice[0]}='{choice[1]}'")
@@ -170,32 +174,44 @@ def open_night(
 
 def _descriptions(
     files: Sequence[tuple[str, str]],
-    camera: Camera,
-    choices: Choices,
+    rules: Rules,
     on_frame: Callable[[int, int], None] | None,
+    meanwhile: Callable[[], object] | None,
 ) -> list[Description]:
     """Say what each file is; where lamps are on in frames without light, without these lamps."""
-    rules = Rules(camera, choices)
-    descriptions: list[Description] = []
-    places: list[tuple[str, str]] = []
-    described = map_concurrently(
-        lambda file: describe(*file, rules), files, (path for path, _ in files)
-    )
-    for number, description in enumerate(described, start=1):
-        descriptions.append(description)
-        places.append(files[number - 1])
-        if description.n_exposures:
-            cube = planes_of(*files[number - 1], description.n_exposures)
-            descriptions[-1:] = [describe(*exposure, rules) for exposure in cube]
-            places[-1:] = cube
-        if on_frame:
-            on_frame(number, len(files))
+    read = [pair for pairs in _read(files, rules, on_frame, meanwhile) for pair in pairs]
+    places, descriptions = [place for place, _ in read], [description for _, description in read]
     unlit = (d for d in descriptions if d.frame and d.frame.kind in ("bias", "dark"))
     stuck = frozenset[str]().union(*(description.lamps for description in unlit))
     again = [number for number, d in enumerate(descriptions) if d.lamps & stuck]
     for number in again:
         descriptions[number] = describe(*places[number], replace(rules, stuck=stuck))
     return descriptions
+
+
+def _read(
+    files: Sequence[tuple[str, str]],
+    rules: Rules,
+    on_frame: Callable[[int, int], None] | None,
+    meanwhile: Callable[[], object] | None,
+) -> Iterable[Sequence[tuple[tuple[str, str], Description]]]:
+    """Say of each file, or each exposure of a cube, where it is and what it is."""
+
+    def work(file: tuple[str, str]) -> list[tuple[tuple[str, str], Description]]:
+        description = describe(*file, rules)
+        if not description.n_exposures:
+            return [(file, description)]
+        planes = planes_of(*file, description.n_exposures)
+        return [(plane, describe(*plane, rules)) for plane in planes]
+
+    def tell(n_files: int) -> None:
+        if on_frame:
+            on_frame(n_files, len(files))
+
+    paths = [path for path, _ in files]
+    if any(map(is_remote, paths)):  # they wait for answers, which threads do as well
+        return map_concurrently(work, files, paths)
+    return shared(work, files, meanwhile, tell)
 
 
 def recognised_camera(sources: Sequence[str | Path]) -> Camera:

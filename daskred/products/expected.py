@@ -166,9 +166,11 @@ def is_up_to_date(expected: Expected, out: Path) -> bool:
     FrameError
         When an input cannot be read.
     """
+    if not has_key(expected, out):
+        return False
     path = out / expected.product
     masters = [master_path(out, name) for name in expected.masters]
-    if not has_key(expected, out) or not all(master.exists() for master in masters):
+    if not all(master.exists() for master in masters):
         return False
     if path.stat().st_mtime_ns >= changed_ns(expected, out):
         return True

@@ -14,7 +14,7 @@ import os
 import re
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -113,7 +113,8 @@ class RunLog:
     def product(self, receipt: Receipt, key: str, inputs: Sequence[str]) -> None:
         """Tell what became of a product, and of which frames it was made."""
         if self._rank <= LEVELS.index("info"):
-            facts = asdict(receipt)
+            # Not `asdict`, which copies all that is in it: there are many receipts.
+            facts = {field.name: getattr(receipt, field.name) for field in fields(receipt)}
             del facts["light"]
             facts["figures"] = {n: float(f"{v:.4g}") for n, v in facts["figures"].items()}
             for name in ("counts", "figures"):

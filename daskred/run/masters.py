@@ -228,7 +228,7 @@ class Combiner:
         """Make one image of a master; return its rasters, and of its frames sums and samples."""
         n_frames, height, width = stack.shape
         row_bytes = (n_frames * stack.dtype.itemsize + 8 * len(darks)) * width
-        n_rows = rows_per_tile(row_bytes, height, self.tile_bytes, self.executor.n_parts)
+        n_rows = rows_per_tile(stack.shape, row_bytes, self.tile_bytes, self.executor.n_parts)
         n_rows = min(self.options.tile_rows or n_rows, height)
         dtype = options.get("precision", self.options.dtype)
         kinds = [dtype] if self.options.plain_median else [dtype, "uint16", "uint16"]
