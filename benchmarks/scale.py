@@ -18,7 +18,8 @@ import daskred
 from benchmarks.harness import MB, Result, Settings
 from benchmarks.nights import simulated, warm
 from benchmarks.scaling import phase_seconds
-from daskred.arrays.frames import TASK_PIXELS, WriteJob, frame_tasks, frames_in
+from daskred.arrays.frames import TASK_PIXELS, frame_tasks, frames_in
+from daskred.arrays.written import WriteJob
 from daskred.engine.executor import Executor, Workers, open_pool
 from daskred.engine.pool import Pool
 from daskred.model.frame import Frame

@@ -17,7 +17,7 @@ WORK = {
     "samples of science frames": (
         ("daskred.arrays.samples", "Samples", "add_raw"),
         ("daskred.arrays.samples", "Samples", "add_calibrated"),
-        ("daskred.arrays.samples", "Samples", "figures"),
+        ("daskred.arrays.written", "", "ask"),
     ),
     "samples of masters": (
         ("daskred.arrays.tiles", "", "sample_of"),

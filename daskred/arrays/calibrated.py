@@ -59,17 +59,24 @@ class Calibrated:
         self._band_steps = steps_of(recipe, "band")
         self._frame_steps = steps_of(recipe, "frame")
         self._counts: dict[str, int] = {}
-        self._samples = Samples(source.shapes)
+        self.samples = Samples(source.shapes)
 
-    @cached_property
+    @property
+    def has_figures(self) -> bool:
+        """Whether a sample of its pixels will say something of it."""
+        return True
+
+    @property
     def figures(self) -> dict[str, float]:
-        """What a sample of its pixels says of it, once they have been read; see `CHECKS`."""
-        return self._samples.figures(self._source.oddities)
+        """What a sample of its pixels says of it, once that has been asked; see `CHECKS`."""
+        found = self.samples.figures
+        oddities = {"wrapped": 0.0, "clipped": 0.0, **self._source.oddities}
+        return {**found, **oddities, **self.samples.of_stars} if found else {}
 
     @property
     def light(self) -> bytes:
-        """Where the light of its stars lies, once the pixels have been read; or nothing."""
-        return self._samples.light
+        """Where the light of its stars lies, once that has been asked; or nothing."""
+        return self.samples.light
 
     @property
     def grids(self) -> Sequence[tuple[Grid, Grid]]:
@@ -222,7 +229,7 @@ class Calibrated:
             else:
                 out = whole.value[rows]
             band = Band(pixels, out, masters.rows(rows))
-            self._samples.add_raw(number, start, pixels, masters)
+            self.samples.add_raw(number, start, pixels, masters)
             if whole is not None and saturated is not None:
                 band.mask = whole.mask[rows]
                 np.multiply(saturated, np.uint8(SATURATED), out=band.mask)
@@ -230,7 +237,7 @@ class Calibrated:
                 self._count(step.name, step.work(band, recipe))
             if band.pixels is not out:
                 out[...] = band.pixels
-            self._samples.add_calibrated(number, start, out)
+            self.samples.add_calibrated(number, start, out)
             yield rows, band
 
     def _find_uncertainty(self, whole: Whole, sigma: NDArray[np.float32]) -> None:

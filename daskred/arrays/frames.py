@@ -1,42 +1,28 @@
-"""The graph of what is done frame by frame: looks, levels, and calibrated frames.
+"""The graph of what is done frame by frame, and what is asked of raw frames: looks and levels.
 
-One task takes a block of whole frames; what is asked of them, and done to them, stands together,
-which makes the file a little longer than others. Calibrated frames pass the steps band by band when
-they are written, or made into arrays; see `daskred.arrays.calibrated`.
+One task takes a block of whole frames. How they are calibrated is told by
+`daskred.arrays.calibrated`, how they are written by `daskred.arrays.written`.
 """
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import os
-import platform
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from daskred.arrays.calibrated import Calibrated
 from daskred.arrays.looks import Look, look_at
 from daskred.arrays.masterfiles import Masters
 from daskred.arrays.oddities import Kept, pile_in
 from daskred.arrays.sources import Source, source_of
 from daskred.engine.task import Key, Task
-from daskred.fits.pack import PackingError
-from daskred.fits.parts import Part, place
-from daskred.fits.storage import tried_twice
 from daskred.kernels.level import Light, level, light_of, sampling_step
 from daskred.kernels.robust import any_floats
 from daskred.kernels.scratch import scratch
 from daskred.model.errors import FrameError
 from daskred.model.frame import Frame
-from daskred.model.receipt import Receipt
-from daskred.products.write import CalibratedPixels, write_calibrated
-from daskred.steps.step import Recipe
 
 if TYPE_CHECKING:
     from daskred.options import Options
@@ -181,137 +167,3 @@ def measure_source(source: Source, masters: Masters, method: str, lit: bool) -> 
         return Measured(Light(level(sample, method), 1.0, 0.0), saturated, None)
     limit, part = pile_in(keep)
     return Measured(light_of(sample, method), max(saturated, part), limit)
-
-
-@dataclass(frozen=True)
-class WriteJob:
-    """One calibrated frame to be written.
-
-    Parameters
-    ----------
-    frame
-        The raw frame.
-    target, product
-        The file, absolute and below the folder of products.
-    recipe, key
-        What it is made from.
-    guard
-        A file that is there as long as the run is, and its folder of products: an empty mount
-        point is none, and a worker that is late must not write into another run's products.
-    """
-
-    frame: Frame
-    target: Path
-    product: str
-    recipe: Recipe
-    key: str
-    guard: Path | None = None
-
-
-def this_worker() -> str:
-    """Return who does the work: machine and process."""
-    return f"{platform.node()}:{os.getpid()}"
-
-
-def calibrate_jobs(
-    jobs: Sequence[WriteJob], masters: Masters
-) -> Sequence[CalibratedPixels | FrameError]:
-    """Return the frames of jobs, to be calibrated when their pixels are wanted.
-
-    A master that cannot be read, nor the next moment, is an error of each of them.
-    """
-    recipe = jobs[0].recipe
-    sources = [source_of(job.frame, recipe.options) for job in jobs]
-    try:
-        load = partial(masters.load, len(sources[0].shapes), recipe.options.wants_noise)
-        tried_twice(load, FrameError)  # they stay in memory
-    except FrameError as error:
-        return [FrameError(job.frame.path, f"its master {error}") for job in jobs]
-    return [
-        Calibrated(source, masters, job.recipe, job.frame)
-        for job, source in zip(jobs, sources, strict=True)
-    ]
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """A calibrated frame that is written, and has not got its name yet.
-
-    Parameters
-    ----------
-    part
-        The file.
-    receipt
-        What is told of it.
-    """
-
-    part: Part
-    receipt: Receipt
-
-
-def place_frames(results: Sequence[Written | FrameError], sync: bool) -> list[Receipt | FrameError]:
-    """Give frames that are written their names: for each a receipt, or why it cannot be used.
-
-    Parameters
-    ----------
-    results
-        As `write_jobs` returns them.
-    sync
-        Whether they are made safe from a power cut, all at once.
-
-    Raises
-    ------
-    OSError
-        When that fails.
-    """
-    place([result.part for result in results if isinstance(result, Written)], sync)
-    return [result.receipt if isinstance(result, Written) else result for result in results]
-
-
-def write_jobs(
-    jobs: Sequence[WriteJob], calibrated: Sequence[CalibratedPixels | FrameError]
-) -> list[Written | FrameError]:
-    """Write calibrated frames, to be placed; or tell why one cannot be used."""
-    return [
-        frame if isinstance(frame, FrameError) else _written(job, frame)
-        for job, frame in zip(jobs, calibrated, strict=True)
-    ]
-
-
-@any_floats
-def _written(job: WriteJob, calibrated: CalibratedPixels) -> Written | FrameError:
-    start = time.monotonic()
-    try:
-        _check_name(job.target)
-        part, n_nan = write_calibrated(
-            job.target, job.frame, job.recipe, calibrated, job.key, job.guard
-        )
-    except FrameError as error:
-        # What it needs beside itself may fail too, as a map of bad pixels.
-        return error if error.path == job.frame.path else FrameError(job.frame.path, str(error))
-    except PackingError as error:
-        return FrameError(job.frame.path, f"its product cannot be packed: {error}")
-    except OSError as error:
-        if error.errno != errno.ENAMETOOLONG:
-            raise
-        return FrameError(job.frame.path, f"the name of its product is too long: {job.product}")
-    receipt = Receipt(
-        job.product,
-        job.frame.name,
-        1,
-        made=True,
-        n_nan=n_nan,
-        n_bytes=part.path.stat().st_size,
-        seconds=time.monotonic() - start,
-        worker=this_worker(),
-        counts=dict(calibrated.counts),
-        figures=dict(calibrated.figures),
-        light=calibrated.light,
-    )
-    return Written(part, receipt)
-
-
-def _check_name(target: Path) -> None:
-    """Raise OSError for a name that no file can get, before any work is done."""
-    with contextlib.suppress(FileNotFoundError):
-        target.lstat()

@@ -1,8 +1,8 @@
-"""What is kept of a science frame's pixels on their way, to see whether it is what it seems."""
+"""What is kept of science frames' pixels on their way, to see whether they are what they seem."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from daskred.arrays.loaded import LoadedMasters, SampledDark, above
 from daskred.kernels.figures import science_figures
-from daskred.kernels.robust import known_values
+from daskred.kernels.robust import any_floats, known_values
 from daskred.kernels.sampling import picked_sample, places_of
-from daskred.kernels.scratch import scratch
 from daskred.kernels.stars import Light, light_of_stars, strips_of
 
 
@@ -23,80 +22,104 @@ class Samples:
     ----------
     shapes
         Of its images.
+
+    Attributes
+    ----------
+    figures, of_stars, light
+        What they say, once they have been asked by `ask`: of pixels, and of stars, by the names of
+        the checks, and where the light of the frame's stars lies. Nothing before.
     """
 
     def __init__(self, shapes: Sequence[tuple[int, int]]) -> None:
-        self._shapes = shapes
+        self.shapes = tuple(shapes)
+        self.figures: dict[str, float] = {}
+        self.of_stars: dict[str, float] = {}
+        self.light = b""
+        self.raw: list[NDArray[Any]] = []
+        self.calibrated: list[NDArray[Any]] = []
+        self.hot_pixels: list[NDArray[Any]] = []
+        self.darks: list[SampledDark] = []
+        self.strips: list[NDArray[np.float32]] = []
         self._found: list[NDArray[Any]] = []  # of the image whose bands come
-        self._raw: list[NDArray[Any]] = []
-        self._calibrated: list[NDArray[Any]] = []
-        self._hot_pixels: list[NDArray[Any]] = []
-        self._darks: list[SampledDark] = []
-        self._stars: list[Light] = []
 
     def add_raw(
         self, number: int, first_row: int, band: NDArray[Any], masters: LoadedMasters
     ) -> None:
         """Take from a band of an image before it is calibrated; bands come in their order."""
-        shape, dark = self._shapes[number], masters.sampled
+        shape, dark = self.shapes[number], masters.sampled
         picked = dark.picked if dark else picked_sample(shape)
         self._found.append(picked.of(band, first_row))
         if first_row + len(band) == shape[0]:
             sample, *hot = picked.apart(self._found)
             self._found = []
-            self._raw.append(sample)
+            self.raw.append(sample)
             if dark:
-                self._hot_pixels.append(above(*hot))
-                self._darks.append(dark)
+                self.hot_pixels.append(above(*hot))
+                self.darks.append(dark)
 
     def add_calibrated(self, number: int, first_row: int, band: NDArray[Any]) -> None:
         """Take from a band of an image as it comes out; bands come in their order."""
-        shape = self._shapes[number]
-        self._calibrated.append(picked_sample(shape).of(band, first_row))
-        strips = strips_of(shape, len(self._shapes))
-        rows = scratch("strips", strips.shape, "f4")
-        strips.copy(band, first_row, rows)
-        if first_row + len(band) == shape[0]:
-            self._stars.append(light_of_stars(rows, strips))
-
-    def _joined(self, parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
-        """Return a sample as pieces of rows; all images of a frame have pieces of one length."""
-        pieces = np.concatenate(parts).reshape(-1, places_of(self._shapes[0]).length)
-        return pieces if pieces.dtype.kind in "iu" else known_values(pieces)
+        shape = self.shapes[number]
+        self.calibrated.append(picked_sample(shape).of(band, first_row))
+        strips = strips_of(shape, len(self.shapes))
+        if not first_row:
+            self.strips.append(np.empty(strips.shape, "f4"))
+        strips.copy(band, first_row, self.strips[number])
 
     @property
-    def light(self) -> bytes:
-        """Where the light of its stars lies; nothing before its pixels have been read."""
-        return b"".join(light.bins.tobytes() for light in self._stars)
+    def is_whole(self) -> bool:
+        """Whether all pixels have come, and nobody has asked yet."""
+        return len(self.raw) == len(self.shapes) and not self.figures
 
-    def figures(self, oddities: Mapping[str, float]) -> dict[str, float]:
-        """Return what the pixels say of their frame, by the names of the checks.
+    @property
+    def likeness(self) -> tuple[Any, ...]:
+        """What frames share that can be asked together: images, types, and darks."""
+        return self.shapes, self.raw[0].dtype, tuple(map(id, self.darks))
 
-        Parameters
-        ----------
-        oddities
-            What was found in all raw pixels.
 
-        Returns
-        -------
-        dict
-            Empty before its pixels have been read.
-        """
-        if not self._stars:
-            return {}
-        hot_pixels = pattern = None
-        if self._darks:
-            hot_in_darks = np.concatenate([dark.hot for dark in self._darks])
-            hot_pixels = np.concatenate(self._hot_pixels), hot_in_darks
-            patterns = np.concatenate([dark.pattern for dark in self._darks])
-            pattern = patterns, self._darks[0].n_frames
-        return {
-            **science_figures(
-                self._joined(self._raw), self._joined(self._calibrated), hot_pixels, pattern
-            ),
-            "wrapped": 0.0,
-            "clipped": 0.0,
-            **oddities,
-            "stars": float(np.mean([light.part for light in self._stars])),
-            "trail": float(np.mean([light.length for light in self._stars])),
-        }
+@any_floats
+def ask(samples: Sequence[Samples]) -> None:
+    """Find out what samples say: of like frames together, which is faster than one by one."""
+    groups: dict[tuple[Any, ...], list[Samples]] = {}
+    for sample in samples:
+        if sample.is_whole:
+            groups.setdefault(sample.likeness, []).append(sample)
+    for group in groups.values():
+        _ask_alike(group)
+
+
+def _ask_alike(samples: Sequence[Samples]) -> None:
+    first = samples[0]
+    hot_pixels = pattern = None
+    if first.darks:
+        hot = np.array([np.concatenate(sample.hot_pixels) for sample in samples])
+        hot_pixels = hot, np.concatenate([dark.hot for dark in first.darks])
+        pattern = np.concatenate([dark.pattern for dark in first.darks]), first.darks[0].n_frames
+    raw = _joined([sample.raw for sample in samples], first.shapes[0])
+    calibrated = _joined([sample.calibrated for sample in samples], first.shapes[0])
+    stars = [
+        light_of_stars(
+            np.array([sample.strips[number] for sample in samples]),
+            strips_of(shape, len(first.shapes)),
+        )
+        for number, shape in enumerate(first.shapes)
+    ]
+    figures = science_figures(raw, calibrated, hot_pixels, pattern)
+    for sample, found, *light in zip(samples, figures, *stars, strict=True):
+        sample.light = b"".join(of_image.bins.tobytes() for of_image in light)
+        sample.figures, sample.of_stars = found, _of_light(light)
+        sample.strips = []
+
+
+def _of_light(light: Sequence[Light]) -> dict[str, float]:
+    return {
+        "stars": float(np.mean([of_image.part for of_image in light])),
+        "trail": float(np.mean([of_image.length for of_image in light])),
+    }
+
+
+def _joined(frames: Sequence[Sequence[NDArray[Any]]], shape: tuple[int, int]) -> NDArray[Any]:
+    """Return samples as pieces of rows; all images of a frame have pieces of one length."""
+    pixels = np.array([np.concatenate(parts) for parts in frames])
+    pieces = pixels.reshape(len(frames), -1, places_of(shape).length)
+    return pieces if pieces.dtype.kind in "iu" else known_values(pieces)

@@ -287,7 +287,9 @@ def written_tiles(
         yield Task(written, {**graph, written: (partial(_write_tile, rasters, rows), key)})
 
 
-def rows_per_tile(shape: tuple[int, int, int], row_bytes: int, tile_bytes: int, n_parts: int) -> int:
+def rows_per_tile(
+    shape: tuple[int, int, int], row_bytes: int, tile_bytes: int, n_parts: int
+) -> int:
     """Return the height of a band of a stack.
 
     Parameters

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from daskred.arrays.frames import WriteJob, place_frames, write_jobs
 from daskred.arrays.masterfiles import data_images, read_images
 from daskred.arrays.sources import check_unchanged
 from daskred.arrays.view import (
@@ -29,6 +28,7 @@ from daskred.arrays.view import (
 from daskred.arrays.view_guard import attributes_of_file
 from daskred.arrays.view_nodes import Labelled
 from daskred.arrays.view_science import CALIBRATED
+from daskred.arrays.written import WriteJob, place_frames, write_jobs
 from daskred.cameras.read import read_camera
 from daskred.cameras.rules import Camera
 from daskred.engine.task import Key
@@ -300,6 +300,7 @@ class _Computed:
     grids: Sequence[tuple[Grid, Grid]]
     counts: Mapping[str, int] = field(default_factory=dict)
     shared_errors: Mapping[str, float] = field(default_factory=dict)
+    has_figures: bool = False
     figures: Mapping[str, float] = field(default_factory=dict)
     light: bytes = b""
     content: str = ""

@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -104,11 +104,14 @@ class Executor:
         """Into how many tasks work is cut at least, so that all workers have some until the end."""
         return 4 * self.n_workers
 
-    def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Any]]:
+    def run(
+        self, tasks: Iterable[Task], meanwhile: Callable[[], object] | None = None
+    ) -> Iterator[tuple[Task, Any]]:
         """Yield each task with its result, as they are done.
 
         Of a block that had to be taken apart, the parts come one by one; an item that was given up
-        has a `FrameError` for its result.
+        has a `FrameError` for its result. Something may be done once, here, while the first tasks
+        are under way.
 
         Raises
         ------
@@ -125,6 +128,9 @@ class Executor:
         broken: dict[str, FrameError] = {}
         while True:
             self._hand_out(fresh if not broken else iter(()), suspects, flying)
+            if meanwhile:
+                meanwhile()
+                meanwhile = None
             if not flying:
                 break
             dead = []

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,25 +90,6 @@ def as_bands(pixels: NDArray[Any], is_data: bool = True) -> Bands:
 Unit = tuple[Header, Bands | None] | bytes
 
 
-@dataclass(frozen=True)
-class LateCards:
-    """Cards of the first unit that are known only when all pixels have been read.
-
-    Parameters
-    ----------
-    number
-        How many.
-    make
-        Returns them.
-    """
-
-    number: int
-    make: Callable[[], Sequence[str]]
-
-
-_NOTHING_LATE = LateCards(0, tuple)
-
-
 def _write_bands(descriptor: int, offset: int, bands: Bands) -> tuple[int, int, int]:
     """Write pixels and padding; return the next offset, the data's sum, and the number of NaN."""
     data_sum = n_nan = 0
@@ -156,8 +138,10 @@ def write_atomically(
 
     Parameters
     ----------
-    target, units, summed
-        As of `write_part`.
+    target, units
+        As of `begin_part`.
+    summed
+        As of `finish_part`.
     sync
         Whether it is made safe from a power cut.
 
@@ -169,65 +153,11 @@ def write_atomically(
     Raises
     ------
     OSError
-        As of `write_part`.
+        As of `begin_part`.
     """
-    part, n_nan = write_part(target, units, summed=summed)
-    place([part], sync)
-    return n_nan
-
-
-def write_part(
-    target: Path,
-    units: Sequence[Unit],
-    guard: Path | None = None,
-    late: LateCards = _NOTHING_LATE,
-    pack: Callable[[Path, Path], None] | None = None,
-    summed: bool = True,
-) -> tuple[Part, int]:
-    """Write a product whole, CHECKSUM and DATASUM included, beside the place that it is to get.
-
-    Parameters
-    ----------
-    target
-        The product, in a folder that is there.
-    units
-        For each header-data unit its cards, without those of its structure, and its pixels or
-        None. Floats get the card NANPIX too. Bytes are a whole unit, written as it is.
-    guard
-        A file without which nothing is written.
-    late
-        Cards that come last.
-    pack
-        Makes of the written file, its first argument, another one, the second, which is the
-        product then.
-    summed
-        Whether it has CHECKSUM and DATASUM.
-
-    Returns
-    -------
-    part, n_nan
-        The file, to be placed; and the number of pixels that are NaN, of images that are data.
-
-    Raises
-    ------
-    OSError
-        When the disk is full, or the folder cannot be written or is gone; nothing is left behind.
-    """
-    part = plain = part_in(target.parent, ".fits")
-    try:
-        check_guard(guard)
-        n_nan = _write(plain, units, late, summed)
-        if pack:
-            part = part_in(target.parent)
-            pack(plain, part)
-            plain.unlink()
-        check_guard(guard)
-    except BaseException as error:
-        remove(part, plain)
-        if isinstance(error, OSError) and error.filename is None:
-            error.filename = str(target)
-        raise
-    return Part(part, target), n_nan
+    begun = begin_part(target, units)
+    place([finish_part(begun, summed=summed)], sync)
+    return begun.n_nan
 
 
 @dataclass(frozen=True)
@@ -241,38 +171,152 @@ class _Head:
     is_data: bool
 
 
-def _write(part: Path, units: Sequence[Unit], late: LateCards, summed: bool) -> int:
-    """Write all units of a file, and return the number of NaN."""
+@dataclass(frozen=True)
+class BegunPart:
+    """A product whose pixels are written, beside the place that it is to get, without headers.
+
+    Parameters
+    ----------
+    path
+        The file.
+    target
+        What it becomes.
+    guard
+        A file without which nothing is written.
+    heads
+        What its headers are to say.
+    n_late
+        For how many cards more the first one has room.
+    """
+
+    path: Path
+    target: Path
+    guard: Path | None
+    heads: Sequence[_Head]
+    n_late: int
+
+    @property
+    def n_nan(self) -> int:
+        """The number of pixels that are NaN, of images that are data."""
+        return sum(head.n_nan or 0 for head in self.heads if head.is_data)
+
+    def remove(self) -> None:
+        """Remove it: it is not wanted after all."""
+        remove(self.path)
+
+
+@contextmanager
+def _removed_on_error(target: Path, *paths: Path) -> Iterator[None]:
+    """Leave no unfinished files behind where something fails, and name the product."""
+    try:
+        yield
+    except BaseException as error:
+        remove(*paths)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(target)
+        raise
+
+
+def begin_part(
+    target: Path, units: Sequence[Unit], guard: Path | None = None, n_late: int = 0
+) -> BegunPart:
+    """Write the pixels of a product, beside the place that it is to get.
+
+    Parameters
+    ----------
+    target
+        The product, in a folder that is there.
+    units
+        For each header-data unit its cards, without those of its structure, and its pixels or
+        None. Floats get the card NANPIX too. Bytes are a whole unit, written as it is.
+    guard
+        A file without which nothing is written.
+    n_late
+        How many cards `finish_part` will add to the first header.
+
+    Raises
+    ------
+    OSError
+        When the disk is full, or the folder cannot be written or is gone; nothing is left behind.
+    """
+    path = part_in(target.parent, ".fits")
     heads: list[_Head] = []
     offset = 0
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    with _removed_on_error(target, path):
+        check_guard(guard)
+        with _opened(path, os.O_CREAT | os.O_EXCL) as descriptor:
+            for index, unit in enumerate(units):
+                if isinstance(unit, bytes):
+                    _pwrite(descriptor, memoryview(unit), offset)
+                    offset += len(unit)
+                    continue
+                cards, bands = unit
+                structure = structure_cards(index, bands, extended=len(units) > 1)
+                bare = cards.without(lambda keyword: keyword in _TOLD_BY_PIXELS)
+                header = Header((*structure, *bare.cards))
+                is_float = bands is not None and bands.dtype.kind == "f"
+                n_told = len(_TOLD_BY_PIXELS) if is_float else len(_TOLD_BY_PIXELS) - 1
+                n_told += n_late if index == 0 else 0
+                end = start = offset + header.plus([""] * n_told).n_bytes
+                data_sum = n_nan = 0
+                if bands is not None:
+                    end, data_sum, n_nan = _write_bands(descriptor, start, bands)
+                is_data = bands is not None and bands.is_data
+                heads.append(_Head(header, offset, data_sum, n_nan if is_float else None, is_data))
+                offset = end
+    return BegunPart(path, target, guard, heads, n_late)
+
+
+def finish_part(
+    begun: BegunPart,
+    late: Sequence[str] = (),
+    pack: Callable[[Path, Path], None] | None = None,
+    summed: bool = True,
+) -> Part:
+    """Write the headers of a product whose pixels are written, CHECKSUM and DATASUM included.
+
+    Parameters
+    ----------
+    begun
+        As `begin_part` returns it.
+    late
+        Cards that come last in the first header.
+    pack
+        Makes of the written file, its first argument, another one, the second, which is the
+        product then.
+    summed
+        Whether it has CHECKSUM and DATASUM.
+
+    Raises
+    ------
+    OSError
+        As of `begin_part`.
+    """
+    plain = begun.path
+    part = part_in(begun.target.parent) if pack else plain
+    with _removed_on_error(begun.target, part, plain):
+        assert len(late) == begun.n_late, "there is room for these cards, and no others"
+        with _opened(plain) as descriptor:
+            for index, head in enumerate(begun.heads):
+                header = head.header.plus(late if index == 0 else ())
+                if head.n_nan is not None:
+                    text = "pixels without a value"
+                    header = header.plus([format_card("NANPIX", head.n_nan, text)])
+                header = with_sums(header, head.data_sum) if summed else header
+                _pwrite(descriptor, memoryview(header.to_bytes()), head.offset)
+            begin_sync(descriptor)
+        if pack:
+            pack(plain, part)
+            plain.unlink()
+        check_guard(begun.guard)
+    return Part(part, begun.target)
+
+
+@contextmanager
+def _opened(path: Path, flags: int = 0) -> Iterator[int]:
+    """Open a file to write it."""
+    descriptor = os.open(path, os.O_WRONLY | flags, 0o666)
     try:
-        for index, unit in enumerate(units):
-            if isinstance(unit, bytes):
-                _pwrite(descriptor, memoryview(unit), offset)
-                offset += len(unit)
-                continue
-            cards, bands = unit
-            structure = structure_cards(index, bands, extended=len(units) > 1)
-            bare = cards.without(lambda keyword: keyword in _TOLD_BY_PIXELS)
-            header = Header((*structure, *bare.cards))
-            is_float = bands is not None and bands.dtype.kind == "f"
-            n_told = len(_TOLD_BY_PIXELS) if is_float else len(_TOLD_BY_PIXELS) - 1
-            n_told += late.number if index == 0 else 0
-            end = start = offset + header.plus([""] * n_told).n_bytes
-            data_sum = n_nan = 0
-            if bands is not None:
-                end, data_sum, n_nan = _write_bands(descriptor, start, bands)
-            is_data = bands is not None and bands.is_data
-            heads.append(_Head(header, offset, data_sum, n_nan if is_float else None, is_data))
-            offset = end
-        for index, head in enumerate(heads):
-            header = head.header.plus(late.make() if index == 0 else ())
-            if head.n_nan is not None:
-                header = header.plus([format_card("NANPIX", head.n_nan, "pixels without a value")])
-            header = with_sums(header, head.data_sum) if summed else header
-            _pwrite(descriptor, memoryview(header.to_bytes()), head.offset)
-        begin_sync(descriptor)
+        yield descriptor
     finally:
         os.close(descriptor)
-    return sum(head.n_nan or 0 for head in heads if head.is_data)

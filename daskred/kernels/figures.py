@@ -1,4 +1,4 @@
-"""What a sample of a science frame says of it: its level, its noise, and whether its dark fits."""
+"""What samples of science frames say of them: level, noise, and whether their dark fits."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from daskred.kernels.robust import middle_of
+from daskred.kernels.robust import middle_of, middles_of
 from daskred.kernels.witness import CERTAIN, FAR, FEW_HOT, FEW_PIXELS, HOT
 
 _WARM = 4.0  # sigma above the pixels beside it, in a dark, which has less noise than a frame
@@ -23,56 +23,60 @@ def science_figures(
     calibrated: NDArray[Any],
     hot_pixels: tuple[NDArray[Any], NDArray[Any]] | None = None,
     pattern: tuple[NDArray[Any], int] | None = None,
-) -> dict[str, float]:
-    """Return what a sample of a science frame says of it, by the names of the checks.
+) -> list[dict[str, float]]:
+    """Return what samples of science frames say of each, by the names of the checks.
 
     Parameters
     ----------
     raw
-        Shape ``(piece, pixel)``, before it is calibrated.
+        Shape ``(frame, piece, pixel)``, before they are calibrated.
     calibrated
         What comes out.
     hot_pixels
-        By how much hot pixels are above one beside them, in the frame and in its dark; None where
-        there is none.
+        By how much hot pixels are above one beside them, in the frames, shape ``(frame, pixel)``,
+        and in their dark, ``(pixel,)``; None where there is none.
     pattern
-        The fine pattern of the dark, or of the bias, as `without_parity` has it, and of how many
-        frames that is the median.
+        The fine pattern of the dark, or of the bias, as `without_parity` has it, shape ``(piece,
+        pixel)``, and of how many frames that is the median.
 
     Returns
     -------
-    dict
+    list of dict
         ``level`` (NaN where no pixel has a value) and ``noise``, in units of pixels; ``negative``,
         ``saturated``: parts of the pixels; ``residue``: how much of the hot pixels, or of the
         pattern, is left, or was taken too much.
 
     Examples
     --------
-    >>> raw = np.random.default_rng(1).normal(1000, 5, (64, 16))
-    >>> found = science_figures(raw, raw - 900)
+    >>> raw = np.random.default_rng(1).normal(1000, 5, (1, 64, 16))
+    >>> (found,) = science_figures(raw, raw - 900)
     >>> round(found["level"]), round(found["noise"]), found["negative"]
     (100, 5, 0.0)
     """
-    known = raw if raw.dtype.kind in "iu" else raw[np.isfinite(raw)]
-    finite = np.isfinite(calibrated)
-    if not finite.any() or not known.size:
-        nothing = dict.fromkeys(("noise", "negative", "saturated", "residue"), 0.0)
-        return {"level": math.nan, **nothing}
-    level, _, noise = _flattened(calibrated)
-    residues = [0.0]
+    levels, _, noises = _flattened(calibrated)
+    residues = np.zeros(len(raw))
     if hot_pixels is not None or pattern is not None:
-        _, local, raw_noise = _flattened(raw)
+        _, local, raw_noises = _flattened(raw)
         if hot_pixels is not None:
-            residues.append(_residue(*hot_pixels, math.sqrt(2) * raw_noise))
+            residues = _residues(*hot_pixels, math.sqrt(2) * raw_noises)
         if pattern is not None:
-            residues.append(_pattern_residue(local, *pattern, raw_noise))
-    return {
-        "level": level,
-        "noise": noise,
-        "negative": float(np.count_nonzero(calibrated < 0) / np.count_nonzero(finite)),
-        "saturated": float(np.count_nonzero(known == known.max()) / known.size),
-        "residue": max(residues),
-    }
+            residues = np.maximum(residues, _pattern_residues(local, *pattern, raw_noises))
+    n_finite = np.count_nonzero(np.isfinite(calibrated), axis=(1, 2))
+    known = raw
+    n_known = np.full(len(raw), raw[0].size)
+    if raw.dtype.kind == "f":
+        is_known = np.isfinite(raw)
+        known = np.where(is_known, raw, -np.inf)
+        n_known = np.count_nonzero(is_known, axis=(1, 2))
+    largest = known.max(axis=(1, 2), keepdims=True)
+    negative = np.count_nonzero(calibrated < 0, axis=(1, 2)) / np.maximum(n_finite, 1)
+    saturated = np.count_nonzero(known == largest, axis=(1, 2)) / np.maximum(n_known, 1)
+    columns = [levels, noises, negative, saturated, residues]
+    for column in columns:
+        column[(n_finite == 0) | (n_known == 0)] = 0.0
+    levels[(n_finite == 0) | (n_known == 0)] = math.nan
+    names = ("level", "noise", "negative", "saturated", "residue")
+    return [dict(zip(names, row, strict=True)) for row in np.stack(columns, axis=1).tolist()]
 
 
 def flat_pieces(pieces: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -83,68 +87,95 @@ def flat_pieces(pieces: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.f
     >>> flat_pieces(np.array([[1, 2, 9]]))
     (array([[-1.,  0.,  7.]], dtype=float32), array([2.], dtype=float32))
     """
-    middle = pieces.shape[1] // 2
-    levels = np.partition(pieces, middle, axis=1)[:, middle].astype("f4")
-    return np.subtract(pieces, levels[:, np.newaxis], dtype="f4"), levels
+    middle = pieces.shape[-1] // 2
+    levels = np.partition(pieces, middle, axis=-1)[..., middle].astype("f4")
+    return np.subtract(pieces, levels[..., np.newaxis], dtype="f4"), levels
 
 
-def _flattened(pieces: NDArray[Any]) -> tuple[float, NDArray[np.float32], float]:
-    """Return the level of pieces of rows, what they are without theirs, and their noise.
+def _sums(pieces: NDArray[Any], others: NDArray[Any]) -> NDArray[Any]:
+    """Return for each piece of each frame the sum of the products of pixels."""
+    flat = pieces.reshape(-1, pieces.shape[-1]), others.reshape(-1, pieces.shape[-1])
+    return np.asarray(np.einsum("ij,ij->i", *flat)).reshape(pieces.shape[:-1])
+
+
+def _flattened(
+    pieces: NDArray[Any],
+) -> tuple[NDArray[np.float64], NDArray[np.float32], NDArray[np.float64]]:
+    """Return the levels of frames, pieces of their rows without theirs, and their noises.
 
     Level and noise are those of the middle piece: stars and hot pixels are in few of them; and
     whole numbers do not make means coarse.
     """
     local, levels = flat_pieces(pieces)
-    deviations = np.einsum("ij->i", np.abs(local)) / local.shape[1]
-    if not (known := np.isfinite(deviations)).all():
-        if not known.any():  # each has a pixel without a value
-            return float(np.nanmedian(pieces)), local, 0.0
-        deviations, levels = deviations[known], levels[known]
-    middle = local.shape[1] // 2
+    width = local.shape[2]
+    deviations = np.einsum("ij->i", np.abs(local).reshape(-1, width)).reshape(levels.shape) / width
+    middle = width // 2
     # The middle of so few pixels has its share of the noise.
     share = math.sqrt(middle / max(middle - 0.5, 0.5))
-    return middle_of(levels), local, middle_of(deviations) * _OF_MEAN_DEVIATION * share
+    known = np.isfinite(deviations)
+    level = middles_of(levels, known).astype("f8")
+    noise = middles_of(deviations, known).astype("f8") * _OF_MEAN_DEVIATION * share
+    for frame in np.flatnonzero(~known.any(axis=1)):  # each piece has a pixel without a value
+        values = pieces[frame][np.isfinite(pieces[frame])]
+        level[frame], noise[frame] = middle_of(values) if values.size else math.nan, 0.0
+    return level, local, noise
 
 
-def _residue(raw: NDArray[Any], dark: NDArray[Any], noise: float) -> float:
-    """Return what part of the hot pixels of a dark is left in a frame, or is missing in it."""
+def _residues(
+    raw: NDArray[Any], dark: NDArray[Any], noises: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return what part of the hot pixels of a dark is left in frames, or is missing in them."""
+    found = np.zeros(len(raw))
     left = raw - dark
-    hot = dark > _WARM * noise
-    n_hot = np.count_nonzero(hot)
-    if not noise > 0 or n_hot < FEW_HOT:
-        return 0.0
-    ratio = abs(middle_of(left[hot] / dark[hot]))
-    error = noise / (middle_of(dark[hot]) * math.sqrt(n_hot))
-    return ratio if ratio > CERTAIN * error else 0.0
+    for frame, noise in enumerate(noises.tolist()):
+        hot = dark > _WARM * noise
+        n_hot = np.count_nonzero(hot)
+        if not noise > 0 or n_hot < FEW_HOT:
+            continue
+        ratio = abs(middle_of(left[frame][hot] / dark[hot]))
+        error = noise / (middle_of(dark[hot]) * math.sqrt(n_hot))
+        found[frame] = ratio if ratio > CERTAIN * error else 0.0
+    return found
 
 
-def _pattern_residue(
-    local: NDArray[np.float32], pattern: NDArray[np.float32], n_frames: int, noise: float
-) -> float:
-    """Return what part of the pattern of a dark is not in a frame, to which it is added then.
+def _pattern_residues(
+    local: NDArray[np.float32],
+    pattern: NDArray[np.float32],
+    n_frames: int,
+    noises: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Return what part of the pattern of a dark is not in frames, to which it is added then.
 
     A dark of few frames is mostly noise, which is in no other frame: then nothing is said. Nor
     where a frame has more of it, as pixels that answer to light alike may make a lit one have.
     """
+    residues = np.zeros(len(local))
+    if local.shape[1:] != pattern.shape:
+        return residues
     local = without_parity(local)
-    known = np.isfinite(local) & np.isfinite(pattern) & (np.abs(pattern) < HOT * noise)
-    if local.shape != pattern.shape or np.count_nonzero(known) < FEW_PIXELS or not noise > 0:
-        return 0.0
+    scale = noises.astype("f4")[:, np.newaxis, np.newaxis]
+    known = np.isfinite(local) & (np.abs(pattern) < HOT * scale)
+    n_known = np.count_nonzero(known, axis=(1, 2))
     expected = np.where(known, pattern, np.float32(0))
     # Piece by piece, so that a step between two amplifiers is in few of them.
-    powers = np.einsum("ij,ij->i", expected, expected)
-    power = float(np.sum(powers))
-    real = 1 - np.count_nonzero(known) * math.pi / 2 * noise**2 / n_frames / max(power, 1e-30)
-    if real < _MOSTLY_REAL:
-        return 0.0
-    found = np.clip(np.where(known, local, np.float32(0)), -FAR * noise, FAR * noise)
-    strong = powers > 0
-    if np.count_nonzero(strong) < _FEW_PIECES:
-        return 0.0
-    shares = np.einsum("ij,ij->i", found, expected)[strong] / powers[strong]
-    missing = 1 - middle_of(shares) / real
-    error = 1.25 * noise / math.sqrt(power) / real
-    return missing if missing > CERTAIN * error and missing < _AS_MUCH else 0.0
+    powers = _sums(expected, expected)
+    power = powers.sum(axis=1, dtype="f8")
+    real = 1 - n_known * math.pi / 2 * noises**2 / n_frames / np.maximum(power, 1e-30)
+    asked = (n_known >= FEW_PIXELS) & (noises > 0) & (real >= _MOSTLY_REAL)
+    if not asked.any():
+        return residues
+    found = np.clip(np.where(known, local, np.float32(0)), -FAR * scale, FAR * scale)
+    products = _sums(found, expected)
+    for frame in np.flatnonzero(asked):
+        strong = powers[frame] > 0
+        if np.count_nonzero(strong) < _FEW_PIECES:
+            continue
+        shares = products[frame][strong] / powers[frame][strong]
+        missing = 1 - middle_of(shares) / real[frame]
+        error = 1.25 * noises[frame] / math.sqrt(power[frame]) / real[frame]
+        if missing > CERTAIN * error and missing < _AS_MUCH:
+            residues[frame] = missing
+    return residues
 
 
 def without_parity(pieces: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -156,6 +187,6 @@ def without_parity(pieces: NDArray[np.float32]) -> NDArray[np.float32]:
     [[0.0, -1.0, 0.0, 0.0, 1.0, 1.0]]
     """
     found = np.empty_like(pieces)
-    for parity in range(min(pieces.shape[1], 2)):
-        found[:, parity::2] = flat_pieces(pieces[:, parity::2])[0]
+    for parity in range(min(pieces.shape[-1], 2)):
+        found[..., parity::2] = flat_pieces(pieces[..., parity::2])[0]
     return found

@@ -75,6 +75,25 @@ def middle_of(values: NDArray[Any]) -> float:
     return float(np.partition(values, len(values) // 2)[len(values) // 2])
 
 
+def middles_of(rows: NDArray[Any], known: NDArray[np.bool_]) -> NDArray[Any]:
+    """Return the same of each of some rows, of their known values alone; NaN where there is none.
+
+    Examples
+    --------
+    >>> rows = np.array([[4.0, 1.0, 2.0], [1.0, 2.0, 9.0]])
+    >>> middles_of(rows, rows < 5).tolist()
+    [2.0, 2.0]
+    """
+    middle = rows.shape[1] // 2
+    if known.all():
+        return np.partition(rows, middle, axis=1)[:, middle]
+    found = [
+        middle_of(row[some]) if some.any() else math.nan
+        for row, some in zip(rows, known, strict=True)
+    ]
+    return np.array(found, rows.dtype)
+
+
 def medians(values: NDArray[Any], axis: int | None = None) -> Any:
     """Return medians as ``numpy.median`` has them, of finite values, along one axis or of all.
 

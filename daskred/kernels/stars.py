@@ -1,8 +1,7 @@
-"""Where the light of stars lies in a frame, coarsely: in bins of some strips of its rows."""
+"""Where the light of stars lies in frames, coarsely: in bins of some strips of their rows."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -98,81 +97,113 @@ class Light:
     length: float
 
 
-def light_of_stars(pixels: NDArray[np.float32], strips: Strips) -> Light:
-    """Return where the light of stars lies in some strips of an image.
+def light_of_stars(pixels: NDArray[np.float32], strips: Strips) -> list[Light]:
+    """Return where the light of stars lies in some strips of images.
 
     What is bright in one pixel alone is a hot pixel, or a cosmic ray.
 
     Parameters
     ----------
     pixels
-        All rows of the strips.
+        Shape ``(image, row, x)``: all rows of the strips of each image.
     strips
         Where they lie.
 
     Examples
     --------
-    >>> pixels = np.random.default_rng(1).normal(100, 5, (16, 64)).astype("f4")
-    >>> pixels[3:5, 10:12] += 400
-    >>> light = light_of_stars(pixels, strips_of((16, 64)))
+    >>> pixels = np.random.default_rng(1).normal(100, 5, (1, 16, 64)).astype("f4")
+    >>> pixels[0, 3:5, 10:12] += 400
+    >>> (light,) = light_of_stars(pixels, strips_of((16, 64)))
     >>> light.bins.round().tolist()[:4], round(light.part * pixels.size)
     ([0.0, 0.0, 40.0, 0.0], 4)
     """
-    n_strips, height, width = len(strips.first_rows), strips.height, strips.width
-    n_bins = -(-width // strips.bin_width)
+    n_images, n_rows, width = pixels.shape
+    n_strips, n_pixels = len(strips.first_rows), n_rows * width
+    n_bins = n_strips * -(-width // strips.bin_width)
     tile = min(width, _TILE)
-    tiles = pixels.reshape(n_strips, height, width // tile, tile)
-    # Of every other row some columns tell the background.
-    few = np.ascontiguousarray(tiles[:, ::2, :, :: max(1, tile // 16)].transpose(0, 2, 1, 3))
-    few = few.reshape(n_strips, width // tile, -1)
-    if not (known := np.isfinite(few)).all():
-        few = np.where(known, few, np.median(few[known]) if known.any() else 0)
-    middle = few.shape[2] // 2
-    background = np.partition(few, middle, axis=2)[..., middle]
-    deviations = np.abs(few - background[..., np.newaxis]).reshape(-1)
-    deviations = deviations[:: deviations.size // _FEW | 1]
-    sigma = SIGMA_OF_MAD * middle_of(deviations)
-    if not sigma > 0:
-        return Light(np.zeros(n_strips * n_bins, "f2"), 0.0, 0.0)
-    limits = (background + np.float32(_CLEAR * sigma)).astype("f4")
-    bright = (tiles > limits[:, np.newaxis, :, np.newaxis]).reshape(-1)
-    places = np.flatnonzero(bright)
+    n_tiles = width // tile
+    background, sigma = _background(pixels.reshape(-1, strips.height, n_tiles, tile), n_images)
+    # Where nothing tells the noise, nothing is above it.
+    clear = np.where(sigma > 0, _CLEAR * sigma, np.inf).astype("f4")
+    limits = (background + clear[:, np.newaxis]).reshape(-1, 1, n_tiles, 1)
+    # A row of nothing is above each image, and below it.
+    bright = np.zeros((n_images, n_pixels + 2 * width), bool)
+    bright[:, width:-width] = (pixels.reshape(-1, strips.height, n_tiles, tile) > limits).reshape(
+        n_images, -1
+    )
+    flat = bright.reshape(-1)
+    places = np.flatnonzero(flat)
     shared = np.zeros(len(places), bool)
     for step in (1, -1, width, -width):
-        shared |= bright.take(places + step, mode="clip")
+        shared |= flat[places + step]
     places = places[shared]
-    rows, columns = np.divmod(places, width)
-    numbers = rows // height
-    above = pixels.reshape(-1)[places] - background[numbers, columns // tile]
-    bins = numbers * n_bins + columns // strips.bin_width
-    light = np.bincount(bins, weights=above, minlength=n_strips * n_bins)
-    return Light(
-        np.sqrt(light).clip(0, _LARGEST).astype("f2"),
-        len(places) / pixels.size,
-        _length(bright, rows % height, columns, places, strips),
-    )
+    images, inside = np.divmod(places, n_pixels + 2 * width)
+    inside -= width
+    rows, columns = np.divmod(inside, width)
+    strip = rows // strips.height
+    above = pixels.reshape(-1)[images * n_pixels + inside]
+    above -= background[images, strip * n_tiles + columns // tile]
+    bins = images * n_bins + strip * (n_bins // n_strips) + columns // strips.bin_width
+    light = np.bincount(bins, weights=above, minlength=n_images * n_bins)
+    roots = np.sqrt(light).clip(0, _LARGEST).astype("f2").reshape(n_images, n_bins)
+    parts = np.bincount(images, minlength=n_images) / n_pixels
+    lengths = _lengths(bright, images, rows % strips.height, columns, places, strips)
+    return list(map(Light, roots, parts.tolist(), lengths.tolist()))
 
 
-def _length(
+def _background(
+    tiles: NDArray[np.float32], n_images: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the background of tiles, shape ``(image, tile)``, and the noise of images."""
+    # Of every other row some columns tell it.
+    tile = tiles.shape[3]
+    few = np.ascontiguousarray(tiles[:, ::2, :, :: max(1, tile // 16)].transpose(0, 2, 1, 3))
+    few = few.reshape(n_images, -1, few.shape[2] * few.shape[3])
+    known = np.isfinite(few)
+    for image in np.flatnonzero(~known.all(axis=(1, 2))):
+        some = few[image][known[image]]
+        few[image][~known[image]] = middle_of(some) if some.size else 0
+    middle = few.shape[2] // 2
+    background = np.partition(few, middle, axis=2)[..., middle]
+    deviations = np.abs(few - background[..., np.newaxis]).reshape(n_images, -1)
+    deviations = deviations[:, :: deviations.shape[1] // _FEW | 1]
+    middle = deviations.shape[1] // 2
+    return background, np.float32(SIGMA_OF_MAD) * np.partition(deviations, middle, 1)[:, middle]
+
+
+def _lengths(
     bright: NDArray[np.bool_],
+    images: NDArray[np.intp],
     rows: NDArray[np.intp],
     columns: NDArray[np.intp],
     places: NDArray[np.intp],
     strips: Strips,
-) -> float:
-    """Return by how much more pairs of bright pixels lie in one direction than across it."""
+) -> NDArray[np.float64]:
+    """Return by how much more pairs of bright pixels lie in one direction than across it.
 
-    def pairs(down: int, right: int) -> int:
+    Parameters
+    ----------
+    bright
+        Shape ``(image, place)``.
+    images, rows, columns, places
+        Of bright pixels: which image, the row of the strip and the column, and where in ``bright``.
+    strips
+        As of `light_of_stars`.
+    """
+    n_images, flat = len(bright), bright.reshape(-1)
+
+    def pairs(down: int, right: int) -> NDArray[np.intp]:
         inside = (rows + down < strips.height) & (columns + right < strips.width)
         inside &= columns + right >= 0
-        return int(np.count_nonzero(bright.take(places[inside] + down * strips.width + right)))
+        found = flat[places[inside] + down * strips.width + right]
+        return np.bincount(images[inside][found], minlength=n_images)
 
     if strips.height <= _LAG:
-        return 0.0
+        return np.zeros(n_images)
     # Fewer pairs fit into the height of a strip.
     fits = strips.height / (strips.height - _LAG)
     along, across = pairs(0, _LAG), pairs(_LAG, 0) * fits
     up, down = pairs(_LAG_ASKEW, -_LAG_ASKEW), pairs(_LAG_ASKEW, _LAG_ASKEW)
     straight = (along - across) / (along + across + _FEW_PAIRS)
     askew = (up - down) / (up + down + _FEW_PAIRS)
-    return math.hypot(straight, askew)
+    return np.asarray(np.hypot(straight, askew))

@@ -9,8 +9,11 @@ from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
+import numpy as np
+
 from daskred.cameras.criteria import Criterion
 from daskred.cameras.rules import Camera
+from daskred.kernels.robust import medians
 from daskred.model.frame import Facts, Frame
 from daskred.model.plan import Input, Master, MasterKind, shape_text
 from daskred.night.times import Dates
@@ -65,8 +68,6 @@ def grouped(
 
 def common_facts(frames: Sequence[Frame]) -> Facts:
     """Return the facts that frames of one group share."""
-    from statistics import median  # its import takes as long as all that is done here
-
     first = frames[0].facts
     filters = {f.facts.filter for f in frames}
     measured = [f.facts.ccd_temp_c for f in frames if f.facts.ccd_temp_c is not None]
@@ -77,7 +78,7 @@ def common_facts(frames: Sequence[Frame]) -> Facts:
         binning=first.binning,
         camera=first.camera,
         set_temp_c=first.set_temp_c,
-        ccd_temp_c=round(median(measured), 2) if measured else None,
+        ccd_temp_c=round(float(medians(np.array(measured))), 2) if measured else None,
         settings=first.settings,
     )
 

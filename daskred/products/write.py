@@ -19,7 +19,7 @@ from daskred.fits.header import (
 from daskred.fits.names import plane_of
 from daskred.fits.pack import pack
 from daskred.fits.parts import Part
-from daskred.fits.write import Bands, LateCards, write_atomically, write_part
+from daskred.fits.write import Bands, BegunPart, begin_part, finish_part, write_atomically
 from daskred.model.checks import CHECKS
 from daskred.model.frame import Frame
 from daskred.model.plan import Master
@@ -83,8 +83,12 @@ class CalibratedPixels(Protocol):
         """
 
     @property
+    def has_figures(self) -> bool:
+        """Whether a sample of its pixels will say something of it."""
+
+    @property
     def figures(self) -> Mapping[str, float]:
-        """What a sample of its pixels says of it, once they have been read; or nothing."""
+        """What it says, once they have been read and it has been asked; or nothing."""
 
     @property
     def light(self) -> bytes:
@@ -122,15 +126,15 @@ def _shared_error_cards(errors: Mapping[str, float]) -> list[str]:
     ]
 
 
-def write_calibrated(
+def begin_calibrated(
     target: Path,
     frame: Frame,
     recipe: Recipe,
     calibrated: CalibratedPixels,
     key: str,
     guard: Path | None = None,
-) -> tuple[Part, int]:
-    """Write one calibrated frame, to be placed: its own header, and what was done to it.
+) -> BegunPart:
+    """Write the pixels of one calibrated frame: its own header, and what was done to it.
 
     Parameters
     ----------
@@ -145,12 +149,7 @@ def write_calibrated(
     key
         What the product was made from.
     guard
-        As of `daskred.fits.write.write_part`.
-
-    Returns
-    -------
-    part, n_nan
-        The file, and the number of pixels without a value.
+        As of `daskred.fits.write.begin_part`.
     """
     pixels, planes = calibrated.images()
     cards = [
@@ -171,17 +170,30 @@ def write_calibrated(
         # Before what is carried along, which may have the same names.
         carried = [unit for unit in units if isinstance(unit, bytes)]
         units = [*(unit for unit in units if not isinstance(unit, bytes)), *beside, *carried]
+    n_late = calibrated.has_figures * _N_FIGURES + calibrated.knows_content
+    return begin_part(target, units, guard, n_late)
 
-    def told_by_pixels() -> list[str]:
-        figures = calibrated.figures
-        check_science(frame, figures, recipe.options)
+
+def finish_calibrated(
+    begun: BegunPart, frame: Frame, calibrated: CalibratedPixels, options: Options
+) -> Part:
+    """Finish a calibrated frame, to be placed: what its pixels say goes into its header.
+
+    Raises
+    ------
+    FrameError
+        Where they say that it cannot be what it seems; nothing is left behind then.
+    """
+    figures = calibrated.figures
+    try:
+        check_science(frame, figures, options)
         content = [_content_card(calibrated.content)] if calibrated.knows_content else []
-        return [*figure_cards(figures), *content]
-
-    late = LateCards(calibrated.knows_content * (1 + _N_FIGURES), told_by_pixels)
-    packing = recipe.options.compress
+    except BaseException:
+        begun.remove()
+        raise
+    packing = options.compress
     packed = None if packing == "none" else partial(pack, packing=packing)
-    return write_part(target, units, guard, late, packed)
+    return finish_part(begun, [*figure_cards(figures), *content], packed)
 
 
 def _unit_of(frame: Frame) -> str:
@@ -197,8 +209,14 @@ def _by_role(frame: Frame) -> dict[tuple[str, int], Hdu]:
     }
 
 
-def _shared(frames: Sequence[Frame]) -> list[Hdu]:
-    """Return the first frame's units, with the cards on which all frames agree."""
+def shared_headers(frames: Sequence[Frame]) -> list[Hdu]:
+    """Return the first frame's units, with the cards on which all frames agree.
+
+    Raises
+    ------
+    FrameError
+        When one cannot be read.
+    """
     first = _by_role(frames[0])
     kept = {role: hdu.header.entries for role, hdu in first.items()}
     for frame in frames[1:]:  # one after the other: any number of frames fits into memory
@@ -252,6 +270,7 @@ def write_master(
     target: Path,
     master: Master,
     options: Options,
+    template: Sequence[Hdu],
     pixels: Sequence[Bands],
     planes: Sequence[Extension],
     origin: Origin,
@@ -266,6 +285,8 @@ def write_master(
         The master as planned.
     options
         How it was made.
+    template
+        What its inputs share; see `shared_headers`.
     pixels
         For each image its pixels, float32 or float64.
     planes
@@ -282,7 +303,6 @@ def write_master(
     recipe = Recipe(master.inputs[0].frame.readout, master.inputs[0].correction, options)
     frames = [member.frame for member in master.inputs]
     n_inputs = len(frames)
-    template = _shared(frames)
     title = "master " + master.kind
     cards = _prepared_cards(frames[0], recipe)
     if master.kind == "dark":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,8 +11,11 @@ from numpy.typing import NDArray
 
 from daskred.arrays.normalised import MasterLevel
 from daskred.arrays.tiles import Tile
+from daskred.fits.hdus import Hdu
 from daskred.fits.raster import Raster
 from daskred.fits.write import Bands
+from daskred.model.frame import Frame
+from daskred.products.write import shared_headers
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,8 @@ class Combined:
         Of the checks of its frames, by their names.
     tiles
         Of each image the tiles, without their arrays, where somebody asks for their samples.
+    headers
+        The first frame's units, with the cards on which all frames agree.
     """
 
     rasters: list[Raster]
@@ -47,6 +52,11 @@ class Combined:
     weights: tuple[float, ...] = ()
     figures: dict[str, float] = field(default_factory=dict)
     tiles: list[list[Tile]] = field(default_factory=list)
+    headers: list[Hdu] = field(default_factory=list)
+
+    def share_headers(self, frames: Sequence[Frame]) -> None:
+        """Find out what the headers of the frames have in common."""
+        self.headers.extend(shared_headers(frames))
 
     def remove(self) -> None:
         """Remove the rasters."""

@@ -198,7 +198,8 @@ class Combiner:
                     master.kind, number, originals, self.options, levels, which, noises
                 )
                 reduction = (reduce, list(looks), darks, options)
-                rasters, sums, samples = self._image(master, number, stack, *reduction)
+                meanwhile = None if number else partial(combined.share_headers, originals)
+                rasters, sums, samples = self._image(master, number, stack, meanwhile, *reduction)
                 combined.rasters.append(rasters[0])
                 if len(rasters) > 1:
                     combined.counts.append(rasters[1:])
@@ -220,6 +221,7 @@ class Combiner:
         master: Master,
         number: int,
         stack: Stack,
+        meanwhile: Callable[[], object] | None,
         reduce: Any,
         looks: Sequence[Look | None],
         darks: Sequence[MasterFiles],
@@ -238,7 +240,7 @@ class Combiner:
         self.progress.begin(f"{master.name} of {n_frames} frames", height, "rows")
         try:
             tasks = written_tiles(stack, number, n_rows, rasters, reduce, looks, darks, options)
-            for _, (rows, tile) in self.executor.run(tasks):
+            for _, (rows, tile) in self.executor.run(tasks, meanwhile):
                 sums = [total + part for total, part in zip(sums, tile.sums, strict=True)]
                 tiles[rows.start] = tile
                 self.progress.advance(rows.stop - rows.start)

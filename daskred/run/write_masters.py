@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from daskred.arrays.frames import this_worker
 from daskred.arrays.sources import check_unchanged
+from daskred.arrays.written import this_worker
 from daskred.engine.progress import Progress
 from daskred.model.plan import Correction, Master
 from daskred.model.receipt import Receipt
@@ -71,7 +71,9 @@ class MasterMaker:
             planes = self._planes(combined, noise)
             colours = any(part.phase for part in combined.level.parts)
             origin = Origin(expected.key, content, combined.figures, levels, colours, scatter)
-            n_nan = write_master(target, master, self.options, pixels, planes, origin)
+            n_nan = write_master(
+                target, master, self.options, combined.headers, pixels, planes, origin
+            )
         finally:
             combined.remove()
         if master.kind == "flat" and any(n_bad):

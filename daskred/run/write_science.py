@@ -7,15 +7,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from daskred.arrays.frames import (
-    TASK_PIXELS,
-    WriteJob,
-    calibrate_jobs,
-    frame_tasks,
-    frames_in,
-    place_frames,
-    write_jobs,
-)
+from daskred.arrays.frames import TASK_PIXELS, frame_tasks, frames_in
+from daskred.arrays.written import WriteJob, calibrate_jobs, place_frames, write_jobs
 from daskred.engine.executor import Executor
 from daskred.engine.progress import Progress
 from daskred.model.errors import FrameError, FramesError

@@ -77,6 +77,25 @@ def test_a_notebook_makes_what_a_run_makes(night: Path, tmp_path: Path) -> None:
     np.testing.assert_allclose(again.values, calibrated.values, rtol=1e-6)
 
 
+def test_headers_of_any_length_leave_the_pixels_alone(
+    write_fits: WriteFits, tmp_path: Path
+) -> None:
+    """What pixels tell comes into headers last, wherever these end."""
+    pixels = np.random.default_rng(1).integers(500, 900, (9, 12), "u2")
+    for number in range(36):
+        cards = {"OBSTYPE": "EXPOSE", "EXPTIME": 5.0, "DATE-OBS": f"2020-01-01T00:{number:02d}:00"}
+        cards |= {f"CARD{n}": n for n in range(number)}
+        write_fits(f"night/{number:02d}.fits", pixels + number, cards)
+    science = daskred.open_frames(daskred.open_night(tmp_path / "night").frames)
+    dark = xr.DataArray(np.full((9, 12), 100.0, "f4"), dims=("y", "x"))
+    calibrated = daskred.calibrate(science, dark)
+    receipts = daskred.write_frames(calibrated, tmp_path / "out")
+    for number, receipt in enumerate(receipts):
+        with fits.open(tmp_path / "out" / receipt.product, checksum=True) as product:
+            np.testing.assert_array_equal(product[0].data, pixels + number - 100.0)
+            assert "DQLEVEL" in product[0].header
+
+
 def test_a_selection_keeps_each_frames_own_header(night: Path, tmp_path: Path) -> None:
     science = daskred.open_frames(daskred.open_night(night).select("science"))
     chosen = (science - 1000.0).isel(frame=[5, 2])

@@ -122,17 +122,17 @@ def test_a_worker_that_does_not_see_the_products_is_named(
 WAITING = """
 import time
 from pathlib import Path
-import daskred.arrays.frames
+import daskred.arrays.written
 
-if not hasattr(daskred.arrays.frames, "sound"):  # a preload may be loaded twice
-    daskred.arrays.frames.sound = daskred.arrays.frames._written
+if not hasattr(daskred.arrays.written, "sound"):  # a preload may be loaded twice
+    daskred.arrays.written.sound = daskred.arrays.written._begun
 
 def waiting(*arguments):
     while not Path("READY").exists():
         time.sleep(0.05)
-    return daskred.arrays.frames.sound(*arguments)
+    return daskred.arrays.written.sound(*arguments)
 
-daskred.arrays.frames._written = waiting
+daskred.arrays.written._begun = waiting
 """
 
 
@@ -195,17 +195,17 @@ def test_what_one_worker_cannot_read_is_tried_on_another() -> None:
 
 POISON = """
 import os, signal, time
-import daskred.arrays.frames
+import daskred.arrays.written
 
-if not hasattr(daskred.arrays.frames, "sound"):  # a preload may be loaded twice
-    daskred.arrays.frames.sound = daskred.arrays.frames._written
+if not hasattr(daskred.arrays.written, "sound"):  # a preload may be loaded twice
+    daskred.arrays.written.sound = daskred.arrays.written._begun
 
 def poisoned(job, *arguments):
     if job.frame.name == "s-2.fits":
         HOW
-    return daskred.arrays.frames.sound(job, *arguments)
+    return daskred.arrays.written.sound(job, *arguments)
 
-daskred.arrays.frames._written = poisoned
+daskred.arrays.written._begun = poisoned
 """
 
 

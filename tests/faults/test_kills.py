@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-import daskred.arrays.frames
+import daskred.arrays.written
 from daskred import Options, RunError, open_night, reduce_night, simulate
 from daskred.products.log import LOG_NAME, read_log
 from tests import processes
@@ -198,7 +198,7 @@ def test_a_worker_that_is_killed_costs_nothing(
 
 def ending(name: str, how: Any) -> Any:
     """Return what calibrates a frame, and does something else to one of them."""
-    calibrate = daskred.arrays.frames._written
+    calibrate = daskred.arrays.written._begun
 
     def poisoned(job: Any, *arguments: Any) -> Any:
         if job.frame.name == name:
@@ -217,7 +217,7 @@ def test_a_frame_that_ends_every_worker_is_given_up_by_name(
 ) -> None:
     make_night.standard(n_science=9)
     # No file is known that crashes a decompressor here, so the worker ends itself, for real.
-    monkeypatch.setattr("daskred.arrays.frames._written", ending("s-4.fits", kill_myself))
+    monkeypatch.setattr("daskred.arrays.written._begun", ending("s-4.fits", kill_myself))
     options = Options(workers=2, processes=True)
     night = open_night(make_night.folder)
     summary = run_forked(night, tmp_path / "out", options)
@@ -255,13 +255,13 @@ def test_a_frame_that_hangs_is_tried_again_and_given_up_by_name(
 
     options = Options(workers=2, time_limit=0.6, **workers)
     with monkeypatch.context() as patch:
-        patch.setattr("daskred.arrays.frames._written", ending("s-2.fits", hang_once))
+        patch.setattr("daskred.arrays.written._begun", ending("s-2.fits", hang_once))
         summary = run_forked(night, tmp_path / "once", options)
     assert once.exists()
     assert not summary.failed
     assert len(summary.science) == 5
     monkeypatch.setattr(
-        "daskred.arrays.frames._written", ending("s-2.fits", lambda: time.sleep(1000))
+        "daskred.arrays.written._begun", ending("s-2.fits", lambda: time.sleep(1000))
     )
     summary = run_forked(night, tmp_path / "always", options)
     assert [entry.name for entry in summary.failed] == ["s-2.fits"]

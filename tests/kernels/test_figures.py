@@ -13,6 +13,6 @@ def test_pieces_may_be_narrow(width: int) -> None:
     raw = np.random.default_rng(1).normal(1000, 5, (40, width)).astype("f4")
     pattern = without_parity(raw)
     assert pattern.shape == raw.shape
-    found = science_figures(raw, raw - 900, pattern=(pattern, 9))
+    (found,) = science_figures(raw[np.newaxis], raw[np.newaxis] - 900, pattern=(pattern, 9))
     assert found["level"] == pytest.approx(100, abs=5)
     assert found["residue"] == 0.0
