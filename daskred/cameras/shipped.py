@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import tomllib
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
+
+_HERE = Path(__file__).parent
 
 
 @cache
 def shipped_cameras() -> tuple[str, ...]:
     """Return the names of the cameras that come with daskred."""
-    names = (file.name for file in files(__package__).iterdir())
-    found = {name.removesuffix(".toml") for name in names if name.endswith(".toml")}
-    return tuple(sorted(found - {"default"}))
+    return tuple(sorted({file.stem for file in _HERE.glob("*.toml")} - {"default"}))
 
 
 @cache
 def shipped_table(name: str) -> dict[str, Any]:
     """Return the rules of a camera that comes with daskred, as plain data."""
-    return tomllib.loads((files(__package__) / f"{name}.toml").read_text("utf-8"))
+    return tomllib.loads((_HERE / f"{name}.toml").read_text("utf-8"))

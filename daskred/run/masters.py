@@ -72,8 +72,11 @@ class Combiner:
     files: Callable[[Correction], MasterFiles]
     guard: Path
 
-    def combine(self, master: Master) -> Combined:
+    def combine(self, master: Master, meanwhile: Callable[[], object]) -> Combined:
         """Return what the frames of a master combine to.
+
+        What is to be done meanwhile is done here as soon as workers have something to do; whoever
+        asks for it several times gets it once.
 
         Raises
         ------
@@ -82,10 +85,10 @@ class Combiner:
         """
         frames = [member.frame for member in master.inputs]
         with unpacked(frames, self.folder, self.guard, self.executor, self.progress) as plain:
-            looks = self._looks(plain)
+            looks = self._looks(plain, meanwhile)
             lights: list[Light] = []
             if wants_levels(master.kind, self.options):
-                lights = self._lights(master, plain, looks)
+                lights = self._lights(master, plain, looks, meanwhile)
             levels = [light.level for light in lights]
             corrections = [member.correction for member in master.inputs]
             ways = list(dict.fromkeys(corrections)) if master.kind == "flat" else []
@@ -93,20 +96,35 @@ class Combiner:
             which = [ways.index(correction) for correction in corrections] if ways else []
             if wants_factors(master.kind, len(frames), self.options):
                 levels = self._refined(plain, looks, darks, which, levels)
-            combined = self._tiles(master, plain, looks, darks, which, levels)
+            combined = self._tiles(master, plain, looks, darks, which, levels, meanwhile)
         if master.kind != "flat":
             return combined
         if "lit" in self.options.limits:
             combined.figures["lit"] = min(light.lit for light in lights)
-        try:
-            level = self._level_of_master(master, combined)
-            return replace(combined, level=level, levels=tuple(levels))
-        except BaseException:
-            combined.remove()
-            raise
+        return replace(combined, levels=tuple(levels))
+
+    def judged(self, master: Master, combined: Combined) -> Combined:
+        """Return what frames combine to with its own level, when they belong together.
+
+        Raises
+        ------
+        FramesError
+            Naming frames that do not, or all where the master has no level.
+        """
+        for samples in combined.tiles:
+            if samples:
+                check_inputs(master, samples, combined.levels, self.options, combined.figures)
+        if master.kind != "flat":
+            return combined
+        return replace(combined, level=self._level_of_master(master, combined))
 
     def _per_frame(
-        self, title: str, items: Sequence[Any], frames: Sequence[Frame], work: Callable[..., Any]
+        self,
+        title: str,
+        items: Sequence[Any],
+        frames: Sequence[Frame],
+        work: Callable[..., Any],
+        meanwhile: Callable[[], object],
     ) -> list[Any]:
         """Return what some work makes of each frame."""
         found: dict[int, Any] = {}
@@ -120,21 +138,25 @@ class Combiner:
                 frames_in(TASK_PIXELS, frames, self.executor.n_parts),
                 _Numbered(work),
             )
-            for task, results in self.executor.run(tasks):
+            for task, results in self.executor.run(tasks, meanwhile):
                 found |= {n: result for (n, _), result in zip(task.items, results, strict=True)}
                 self.progress.advance(len(results))
         finally:
             self.progress.end()
         return [found[number] for number in range(len(items))]
 
-    def _looks(self, frames: Sequence[Frame]) -> list[Look | None]:
+    def _looks(self, frames: Sequence[Frame], meanwhile: Callable[[], object]) -> list[Look | None]:
         """Look at frames that are to be prepared."""
         if not any(map(needs_look, frames)):
             return [None] * len(frames)
-        return usable_looks(self._per_frame("Overscans", frames, frames, look_at_frames))
+        return usable_looks(self._per_frame("Overscans", frames, frames, look_at_frames, meanwhile))
 
     def _lights(
-        self, master: Master, frames: Sequence[Frame], looks: Sequence[Look | None]
+        self,
+        master: Master,
+        frames: Sequence[Frame],
+        looks: Sequence[Look | None],
+        meanwhile: Callable[[], object],
     ) -> list[Light]:
         """Measure how bright each frame is."""
         by_correction: dict[Correction, list[int]] = {}
@@ -145,7 +167,7 @@ class Combiner:
             pairs = [(frames[n], looks[n]) for n in numbers]
             work = _Measure(self.files(correction), self.options, master.kind == "flat")
             title = f"Levels of {master.name}"
-            found = self._per_frame(title, pairs, [frames[n] for n in numbers], work)
+            found = self._per_frame(title, pairs, [frames[n] for n in numbers], work, meanwhile)
             for number, result in zip(numbers, found, strict=True):
                 measured[number] = result
         originals = [member.frame for member in master.inputs]
@@ -184,13 +206,19 @@ class Combiner:
         darks: Sequence[MasterFiles],
         which: Sequence[int],
         levels: Sequence[float],
+        meanwhile: Callable[[], object],
     ) -> Combined:
-        """Combine all images of frames, band by band."""
+        """Combine all images of frames, band by band; find out what their headers share."""
         noises = self._noises(master)
         originals = [member.frame for member in master.inputs]
         weights = weights_of(originals, levels, self.options)
         combined = Combined([], [0] * len(frames), weights=tuple(weights))
         reduce = reduction_of(master.kind, self.options)
+
+        def beside() -> None:
+            meanwhile()
+            combined.share_headers(originals)
+
         try:
             for number in range(len(frames[0].layout)):
                 stack = Stack(frames, number, self.options, sampled=len(frames) > 1)
@@ -198,14 +226,12 @@ class Combiner:
                     master.kind, number, originals, self.options, levels, which, noises
                 )
                 reduction = (reduce, list(looks), darks, options)
-                meanwhile = None if number else partial(combined.share_headers, originals)
-                rasters, sums, samples = self._image(master, number, stack, meanwhile, *reduction)
+                wanted = None if number else beside
+                rasters, sums, samples = self._image(master, number, stack, wanted, *reduction)
                 combined.rasters.append(rasters[0])
                 if len(rasters) > 1:
                     combined.counts.append(rasters[1:])
                 combined.tiles.append(samples)
-                if samples:
-                    check_inputs(master, samples, levels, self.options, combined.figures)
                 for place, part in enumerate(sums):
                     combined.sums[place] = (combined.sums[place] + part) % 2**64
             for place, look in enumerate(looks):

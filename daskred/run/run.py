@@ -76,7 +76,7 @@ class Run:
         raw = set(map(file_of, paths))
         self._ledger.expect(plan)
         self._check_places(plan)
-        masters = tuple(self._masters.make(master) for master in plan.masters)
+        masters = self._masters.make(plan.masters)
         if self._options.masters_only:
             return masters, ()
         return masters, self._science.make(plan.science, raw)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from daskred.arrays.sources import check_unchanged
 from daskred.arrays.written import this_worker
 from daskred.engine.progress import Progress
+from daskred.model.errors import FrameError, FramesError
 from daskred.model.plan import Correction, Master
 from daskred.model.receipt import Receipt
 from daskred.options import Options
@@ -25,6 +27,14 @@ from daskred.run.masters import Combiner
 
 if TYPE_CHECKING:
     from daskred.arrays.noise import MasterNoise
+
+
+class _Pending(NamedTuple):
+    """A master whose pixels are made, and which is to be judged and written."""
+
+    master: Master
+    combined: Combined
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -49,16 +59,56 @@ class MasterMaker:
     ledger: Ledger
     progress: Progress
 
-    def make(self, master: Master) -> Receipt:
-        """Make one master, unless it is there."""
-        if receipt := self.ledger.look_up(master.product):
-            return receipt
+    def make(self, masters: Sequence[Master]) -> tuple[Receipt, ...]:
+        """Make masters, unless they are there; return their receipts in the same order.
+
+        While workers begin with one, the one before is judged and written here.
+        """
+        receipts: dict[str, Receipt] = {}
+        pending: list[_Pending] = []
+
+        def finish() -> None:
+            while pending:
+                receipt = self._finish(*pending.pop())
+                receipts[receipt.product] = receipt
+
+        try:
+            for master in self._in_turn(masters):
+                needed = self.ledger.expected(master.product).masters
+                if any(waiting.master.name in needed for waiting in pending):
+                    finish()
+                if receipt := self.ledger.look_up(master.product):
+                    receipts[master.product] = receipt
+                    continue
+                start = time.monotonic()
+                combined = self.combiner.combine(master, finish)
+                pending.append(_Pending(master, combined, time.monotonic() - start))
+            finish()
+        except (FrameError, FramesError):
+            finish()  # what is made is not lost for frames of another
+            raise
+        except BaseException:
+            for waiting in pending:
+                waiting.combined.remove()
+            raise
+        return tuple(receipts[master.product] for master in masters)
+
+    def _in_turn(self, masters: Sequence[Master]) -> list[Master]:
+        """Return masters, of each kind those first that others need, so that these wait least."""
+        kinds = list(dict.fromkeys(master.kind for master in masters))
+        needed = {
+            name for master in masters for name in self.ledger.expected(master.product).masters
+        }
+        return sorted(masters, key=lambda m: (kinds.index(m.kind), m.name not in needed))
+
+    def _finish(self, master: Master, combined: Combined, seconds: float) -> Receipt:
+        """Write a master whose pixels are made."""
         expected = self.ledger.expected(master.product)
         start = time.monotonic()
-        combined = self.combiner.combine(master)
         n_bad: list[int] = []
         target = self.out / master.product
         try:
+            combined = self.combiner.judged(master, combined)
             for member in master.inputs:
                 check_unchanged(member.frame)
             pixels = [
@@ -91,7 +141,7 @@ class MasterMaker:
                 made=True,
                 n_nan=n_nan,
                 n_bytes=target.stat().st_size,
-                seconds=time.monotonic() - start,
+                seconds=seconds + time.monotonic() - start,
                 worker=this_worker(),
                 figures=combined.figures,
             )
