@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from daskred.fits.header import BLOCK, CARD, END_CARD, Header, is_structural
+from daskred.fits.header import BLOCK, CARD, END_CARD, Header, is_askew, is_structural
 from daskred.fits.packing import BROKEN, packing_of, unpacked
 from daskred.fits.storage import open_file, size_of
 from daskred.model.errors import FrameError, UnreadableError
@@ -129,6 +129,11 @@ def _check_structure(path: str, header: Header) -> None:
             if len(values) > 1:
                 text = f"{keyword} stands in its header as {' and as '.join(values)}"
                 raise FrameError(path, text)
+    if askew := next(filter(is_askew, header.cards), None):
+        text = (
+            f"{askew.rstrip()!r} in its header: its keyword, equals sign or quotes are out of place"
+        )
+        raise FrameError(path, text)
     if header.get("SIMPLE", True) is not True:
         text = f"SIMPLE = {header.get('SIMPLE')!r} in its header: it does not follow FITS"
         raise FrameError(path, text)

@@ -75,6 +75,30 @@ def keyword_of(card: str) -> str:
     return card[:8].rstrip().upper()
 
 
+_NAMED = re.compile(r"\s*([A-Za-z]+\d*)\s*=")
+
+
+@_remembered
+def is_askew(card: str) -> bool:
+    """Whether a card that tells how pixels lie does not stand as FITS wants it.
+
+    Its keyword begins the card, an equals sign and a blank follow in columns 9 and 10, and nothing
+    but a comment follows a text: what else there is, is read in one way by some, and in another, or
+    not at all, by others.
+
+    Examples
+    --------
+    >>> [is_askew(card) for card in (" BSCALE = 8", "BSCALE  =8", "BSCALE  = 8", "        BSCALE = 8")]
+    [True, True, False, False]
+    """
+    found = _NAMED.match(card)
+    if not found or not card[:8].strip() or not is_structural(found[1].upper()):
+        return False
+    text = _STRING.match(card[10:].lstrip())
+    behind = card[10:].lstrip()[text.end() :].lstrip() if text else ""
+    return card[:10] != f"{found[1]:<8}= " or behind[:1] not in ("", "/")
+
+
 @_remembered
 def value_of(text: str) -> Value:
     """Return the value in the text that follows a card's equals sign.

@@ -110,7 +110,6 @@ class Choices:
         filters: Iterable[tuple[str, str]] = (),
     ) -> None:
         self.kinds, self.exptimes, self.filters = tuple(kinds), tuple(exptimes), tuple(filters)
-        self._used: set[object] = set()
 
     @classmethod
     def of(cls, words: Mapping[str, Iterable[str]]) -> Choices:
@@ -128,29 +127,17 @@ class Choices:
 
     def kind(self, name: str, path: str) -> tuple[Kind, str] | None:
         """Return the kind of a frame, and the pattern that settles it."""
-        return self._chosen(self.kinds, name, path)
+        return _chosen(self.kinds, name, path)
 
     def exptime_s(self, name: str, path: str) -> float | None:
         """Return the exposure time of a frame."""
-        chosen = self._chosen(self.exptimes, name, path)
+        chosen = _chosen(self.exptimes, name, path)
         return chosen[0] if chosen else None
 
     def filter(self, name: str, path: str) -> str | None:
         """Return the filter of a frame."""
-        chosen = self._chosen(self.filters, name, path)
+        chosen = _chosen(self.filters, name, path)
         return chosen[0] if chosen else None
-
-    def _chosen(
-        self, choices: Sequence[tuple[_Value, str]], name: str, path: str
-    ) -> tuple[_Value, str] | None:
-        """Return the last choice whose pattern a frame's path or name matches."""
-        chosen = None
-        for value, pattern in choices:
-            names = (name, path) if "/" in pattern else (PurePath(name).name,)
-            if name == pattern or any(fnmatch(name_of_frame, pattern) for name_of_frame in names):
-                self._used.add((value, pattern))
-                chosen = value, pattern
-        return chosen
 
     @property
     def words(self) -> dict[str, tuple[str, ...]]:
@@ -161,13 +148,32 @@ class Choices:
             "filter": tuple(f"{pattern}={name}" for name, pattern in self.filters),
         }
 
-    def check_used(self) -> None:
-        """Raise RequestError where a pattern matched no frame."""
-        for value, pattern in self.kinds:
-            if (value, pattern) not in self._used:
-                raise RequestError(f"--kind {value}='{pattern}' matches no frame of the night")
-        for flag, choices in (("--exptime", self.exptimes), ("--filter", self.filters)):
+    def check_used(self, frames: Iterable[tuple[str, str]]) -> None:
+        """Raise RequestError where a pattern matches no frame, of which names and paths are given.
+
+        Examples
+        --------
+        >>> Choices(filters=[("V", "flats/*")]).check_used([("flats/a.fits", "/n/flats/a.fits")])
+        """
+        flags = {"--kind": self.kinds, "--exptime": self.exptimes, "--filter": self.filters}
+        places = list(frames) if any(flags.values()) else []
+        for flag, choices in flags.items():
             for chosen, pattern in choices:
-                if (chosen, pattern) not in self._used:
-                    shown = f"{chosen:g}" if isinstance(chosen, float) else chosen
-                    raise RequestError(f"{flag} '{pattern}'={shown} matches no frame of the night")
+                if any(_matches(pattern, name, path) for name, path in places):
+                    continue
+                shown = f"{chosen:g}" if isinstance(chosen, float) else chosen
+                text = f"{shown}='{pattern}'" if flag == "--kind" else f"'{pattern}'={shown}"
+                raise RequestError(f"{flag} {text} matches no frame of the night")
+
+
+def _chosen(
+    choices: Sequence[tuple[_Value, str]], name: str, path: str
+) -> tuple[_Value, str] | None:
+    """Return the last choice whose pattern a frame's path or name matches."""
+    matching = (choice for choice in reversed(choices) if _matches(choice[1], name, path))
+    return next(matching, None)
+
+
+def _matches(pattern: str, name: str, path: str) -> bool:
+    names = (name, path) if "/" in pattern else (PurePath(name).name,)
+    return name == pattern or any(fnmatch(name_of_frame, pattern) for name_of_frame in names)

@@ -157,7 +157,7 @@ def open_night(
             raw.append((frame, description.sample))
         if frame:
             frames.append(frame)
-    choices.check_used()
+    choices.check_used((frame.name, frame.path) for frame in frames)
     left_out += duplicates(raw, camera)
     gone = {entry.path for entry in left_out}
     for frame in frames:

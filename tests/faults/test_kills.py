@@ -174,9 +174,9 @@ sys.exit(main(sys.argv[2:]))
     ("module", "status"), [("argparse", -signal.SIGINT), ("daskred.run.reduce", 130)]
 )
 def test_ctrl_c_while_the_program_starts_is_no_traceback(
-    tmp_path: Path, module: str, status: int
+    long_night: Path, tmp_path: Path, module: str, status: int
 ) -> None:
-    words = [module, "reduce", str(tmp_path), "-o", str(tmp_path / "out")]
+    words = [module, "reduce", str(long_night), "-o", str(tmp_path / "out")]
     command = [sys.executable, "-c", INTERRUPTED_AT, *words]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == status

@@ -234,6 +234,12 @@ def test_scalings_that_are_no_numbers(tmp_path: Path, card: str) -> None:
         ("GROUPS  = T", "GROUPS = T"),
         ("GCOUNT  = 1.0", "GCOUNT = 1.0"),
         ("PCOUNT  = '0'", "PCOUNT = '0'"),
+        # What astropy reads of these, or takes for text, others do not.
+        (" BSCALE = 8", "' BSCALE = 8'"),
+        (" NAXIS1 = 2", "' NAXIS1 = 2'"),
+        ("BSCALE  =8", "'BSCALE  =8'"),
+        ("CHECKSUM= 'a'   ' / sum", "quotes are out of place"),
+        ("BZERO   =\t8", "'BZERO   =\\t8'"),
     ],
 )
 def test_structural_cards_that_astropy_does_not_read_are_refused_by_name(
