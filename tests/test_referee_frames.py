@@ -111,6 +111,91 @@ def test_weak_pixels_are_found_and_dark_corners_are_not(telescope: Telescope) ->
     assert (found & ~weak).sum() <= 2
 
 
+def expose_spoilt(telescope: Telescope, spoilt: dict[str, Any], n_darks: int) -> None:
+    """Write darks and flats; some pixels are as much out as is told, by the cards of limits."""
+    rng, flat = np.random.default_rng(5), telescope.flat.copy()
+    for card, (where, limit) in spoilt.items():
+        if card == "HOTLIM":
+            telescope.dark[where] += limit * telescope.gain / 60
+        elif card == "DEADLIM":
+            flat[where] *= limit
+    current = telescope.dark.copy()
+    for _ in range(n_darks):
+        telescope.expose("dark", 1.0)
+        if "UNSTLIM" in spoilt:
+            where, limit = spoilt["UNSTLIM"]
+            usual = np.hypot(telescope.read_noise_adu, np.sqrt(3) / telescope.gain)
+            noise = usual * np.sqrt(limit**2 - 1) * rng.normal(0, 1, where.sum())
+            # Charge cannot be negative; a level that all frames share takes nothing away.
+            telescope.structure[where] += noise
+            telescope.expose("dark", 60.0)
+            telescope.structure[where] -= noise
+        else:
+            telescope.expose("dark", 60.0)
+    for number in range(12):
+        level = (40000, 120000)[number % 2]
+        telescope.flat = flat.copy()
+        if "NONLLIM" in spoilt and number % 2:
+            where, limit = spoilt["NONLLIM"]
+            telescope.flat[where] *= 1 - limit
+        telescope.expose("flat", 1.0, level)
+    telescope.dark, telescope.flat = current, flat
+
+
+@pytest.mark.parametrize("n_darks", [9, 25])
+def test_bad_pixels_are_found_as_completely_as_the_mask_says(tmp_path: Path, n_darks: int) -> None:
+    """And next to no good ones: one in a hundred thousand."""
+    found, bits = {}, {"HOTLIM": HOT, "DEADLIM": BAD, "UNSTLIM": UNSTABLE, "NONLLIM": NONLINEAR}
+    places = np.random.default_rng(7).permutation(SHAPE[0] * SHAPE[1])[: 4 * 150].reshape(4, 150)
+    spoilt: dict[str, Any] = {}
+    for turn in ("quiet", "spoilt"):
+        telescope = Telescope(tmp_path / turn / "night", current=0.05, structure_adu=2.0)
+        expose_spoilt(telescope, spoilt, n_darks)
+        found[turn] = find_bad_pixels(open_night(telescope.folder), tmp_path / turn / "bad")
+        header = fits.getheader(found[turn].path)
+        assert header["COMPLETE"] == 0.98
+        for card, place in zip(bits, places, strict=True):
+            where = np.zeros(SHAPE, bool)
+            where.flat[place] = True
+            spoilt[card] = where, header[card]
+    assert np.count_nonzero(found["quiet"].masks[0]) <= 1
+    (mask,) = found["spoilt"].masks
+    everywhere = np.zeros(SHAPE, bool)
+    for card, bit in bits.items():
+        where = spoilt[card][0]
+        everywhere |= where
+        # Of 150 pixels; six more than the three that may be missed would be rare.
+        assert np.count_nonzero(mask[where] & bit) >= 0.98 * 150 - 6, card
+    assert np.count_nonzero(mask[~everywhere]) <= 1
+
+
+def test_bad_columns_are_marked_and_listed(telescope: Telescope) -> None:
+    telescope.read_noise_adu, telescope.current, telescope.structure_adu = 3.0, 0.1, 1.0
+    telescope.__post_init__()
+    telescope.dark[40:, 50] += 0.1  # 3 ADU in a minute, where the noise of the master is 1
+    telescope.flat[:90, 120] *= 0.98  # a trap; the flats' noise is a percent
+    telescope.flat[100:103, 30:33] *= 0.3
+    for _ in range(11):
+        telescope.expose("dark", 1.0)
+        telescope.expose("dark", 60.0)
+        telescope.expose("flat", 1.0, 60000)
+    found = find_bad_pixels(open_night(telescope.folder), telescope.folder.parent / "bad")
+    (columns,), (clusters,) = found.columns, found.clusters
+    assert [section.columns for section in columns] == [(120, 121), (50, 51)]
+    (first, last), (first_bright, last_bright) = (section.rows for section in columns)
+    assert first <= 6
+    assert last_bright >= SHAPE[0] - 6
+    assert last == pytest.approx(90, abs=6)
+    assert first_bright == pytest.approx(40, abs=6)
+    assert [section.text for section in clusters] == ["[31:33,101:103]"]
+    mask = found.masks[0]
+    assert (mask[50:, 50] & HOT != 0).all()
+    assert (mask[:80, 120] & BAD != 0).all()
+    header = fits.getheader(found.path)
+    assert (header["NCOLUMN"], header["COLUMN01"]) == (2, columns[0].text)
+    assert (header["NCLUST"], header["CLUST01"]) == (1, clusters[0].text)
+
+
 def star_of(row: float, column: float, width: float) -> Pixels:
     """Return the share of a star's light that each pixel gets, of a Gaussian of some width."""
     edges = [np.arange(n + 1) - 0.5 for n in SHAPE]

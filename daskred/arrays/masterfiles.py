@@ -10,7 +10,7 @@ import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, lru_cache, partial
+from functools import cache, partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -27,6 +27,7 @@ from daskred.products.extensions import is_extension
 from daskred.products.provenance import LEVEL_CARD
 
 _loading = threading.Lock()
+_loaded: dict[tuple[MasterFiles, int, bool], tuple[LoadedMasters, ...]] = {}  # the last ones
 
 
 class Masters(Protocol):
@@ -92,8 +93,12 @@ class MasterFiles:
 
         Their uncertainties come along on request.
         """
+        key = self, n_images, sigmas
         with _loading:
-            return _load(self, n_images, sigmas)
+            if key not in _loaded:
+                _loaded.clear()  # first, since two of them would take twice the memory
+                _loaded[key] = _load(self, n_images, sigmas)
+            return _loaded[key]
 
     def subtract_from(self, images: Sequence[NDArray[Any]]) -> None:
         """Subtract the dark from the images of one frame, in place."""
@@ -174,7 +179,6 @@ def part_of(plane: NDArray[Any], window: tuple[int, int, int, int] | None) -> ND
     return np.ascontiguousarray(plane[row : row + height, column : column + width])
 
 
-@lru_cache(maxsize=1)
 def _load(files: MasterFiles, n_images: int, sigmas: bool) -> tuple[LoadedMasters, ...]:
     @cache
     def images(path: str, plane: str = "") -> list[NDArray[Any]]:

@@ -128,7 +128,12 @@ def print_bad_pixels(found: BadPixels) -> None:
     table = Table("bad pixels", "number", "part")
     for meaning, number in found.counts.items():
         table.add_row(meaning, str(number), f"{number / found.n_pixels:.3%}")
+    table.add_row("columns, or parts of such", str(sum(map(len, found.columns))))
+    table.add_row("clusters", str(sum(map(len, found.clusters))))
     stdout().print(table)
+    for limit in found.limits:
+        text = f"found from {limit.value:.3g} {limit.text} on, {found.completeness:.0%} of them"
+        stdout().print(escape(f"{limit.card}: {text}"))
     for text in found.missing:
         stdout().print(escape(f"not told: {text}"))
     stdout().print(escape(f"mask: {found.path}"))

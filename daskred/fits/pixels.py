@@ -27,6 +27,7 @@ from daskred.model.errors import FrameError
 from daskred.model.frame import Image
 
 _BAND_PIXELS = 2**18  # few calls for each pixel, and what is computed of them fits the cache
+_GAP_BYTES = 2**13
 
 
 def to_physical(stored: NDArray[Any], image: Image, out: NDArray[Any]) -> None:
@@ -82,18 +83,23 @@ def read_rows(
     if image.compressed:
         to_physical(read_tiles(path, image, start, stop)[::every], image, out)
         return
+    row_bytes = image.shape[1] * image.disk_dtype.itemsize
+    # Few bytes between rows are cheaper to read than to go past.
+    apart = (every - 1) * row_bytes >= _GAP_BYTES and not reads_whole(path, image)
+    n_rows = len(out) if apart else stop - start
     # A copy that changes the byte order is several times faster than changing it in place.
-    stored = scratch("stored rows", (stop - start, image.shape[1]), image.disk_dtype)
+    stored = scratch("stored rows", (n_rows, image.shape[1]), image.disk_dtype)
     buffer = stored.reshape(-1).view("u1").data
-    offset = image.offset + start * image.shape[1] * image.disk_dtype.itemsize
+    offset = image.offset + start * row_bytes
     if image.packing:
         n_read = _unpack(path, offset, buffer, to_end=stop == image.shape[0])
     else:
         with frame_errors(path):
-            n_read = read_range(path, offset, buffer)
+            pieces = (n_rows, every * row_bytes) if apart else (1, 0)
+            n_read = read_range(path, offset, buffer, *pieces)
     if n_read < len(buffer):
         raise FrameError(path, f"is truncated: {len(buffer) - n_read} bytes are missing")
-    to_physical(stored[::every], image, out)
+    to_physical(stored if apart else stored[::every], image, out)
 
 
 def _unpack(path: str, offset: int, buffer: memoryview, to_end: bool) -> int:

@@ -77,7 +77,7 @@ class Raster:
         kept = []
         start = 0
         for band in self.bands():
-            kept.append(band[-start % step :: step])
+            kept.append(band[-start % step :: step].copy())  # a view would keep the whole band
             start += len(band)
         return np.concatenate(kept)
 

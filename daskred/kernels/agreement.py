@@ -52,6 +52,35 @@ def largest_variance(median: float, n_frames: int, n_sigma: float) -> float:
     return float(usual * (1 - part + n_sigma * math.sqrt(part)) ** 3)
 
 
+def surely_larger(limit: float, median: float, n_frames: int, part: float) -> float:
+    """Return how many times the usual variance a pixel has, of whose like a part is beyond a limit.
+
+    Variances over frames scatter as chi squared does.
+
+    Parameters
+    ----------
+    limit
+        Of variances, beyond which pixels are found.
+    median
+        Of the variances of equally noisy pixels.
+    n_frames
+        Over so many frames, two at least.
+    part
+        Of such pixels, that are found.
+
+    Examples
+    --------
+    >>> round(surely_larger(2.97, 1.0, 20, 0.98), 1)
+    6.4
+    """
+    from scipy.special import gammaincinv
+
+    freedom = n_frames - 1
+    usual = median / (1 - 2 / (9 * freedom)) ** 3
+    lowest = 2 * float(gammaincinv(freedom / 2, 1 - part)) / freedom
+    return limit / (usual * lowest)
+
+
 def without_rays(variance: NDArray[Any], n_frames: int) -> NDArray[np.bool_]:
     """Tell which variances over frames are not made large by an outlier, of equally noisy pixels.
 

@@ -149,9 +149,9 @@ def _of_worker(frames: Sequence[Frame], needs: Needs) -> int:
     """Return what one worker holds beside its tile: masters of a frame, and its working memory."""
     n_pixels = _largest(frames)
     itemsize = needs.dtype_bytes
-    # A dark and a divisor, and the flat and a mask while that is made; to scale a dark takes its
-    # bias and a result in float64 too.
-    masters = (3 * itemsize + 2 + (itemsize + 8 if needs.scaled_darks else 0)) * n_pixels
+    # A dark and a flat, which becomes a divisor in its place, and a mask while it does; to scale a
+    # dark takes its bias and a result in float64 too.
+    masters = (2 * itemsize + 2 + (itemsize + 8 if needs.scaled_darks else 0)) * n_pixels
     # Packed and remote frames are read whole.
     packed = any(is_packed(frame) or is_remote(frame.path) for frame in frames)
     of_frame = 16 * packed + needs.level_bytes + needs.beside_bytes + needs.packing_bytes
