@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 COLUMN_SIGMA = 6.0  # of the mean of a column, over what others have
 _CLIP = 5.0  # deviations of a pixel: single bad ones make no column
-_SHORTEST = 16  # rows
+_SHORTEST, _NEAR = 16, 8  # rows
 # Columns beside a defect of up to three, and what is compared with it.
 _BESIDE = (3, 4, 5)
 _STEP = 2.0  # times what these differ by: edges and traces of light are no columns
@@ -120,12 +120,16 @@ def _stands_out(means: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def _run(values: NDArray[Any], step: float) -> tuple[int, int]:
-    """Return the rows whose sum of values beyond half of a step is largest."""
+    """Return the rows whose sum of values beyond half of a step is largest.
+
+    Noise hides the last few of a run: one that ends so near to the edge ends there.
+    """
     sums = np.concatenate([[0.0], np.cumsum(values * np.sign(step) - abs(step) / 2)])
     lowest = np.minimum.accumulate(sums)
     stop = int(np.argmax(sums - lowest))
     start = int(np.argmin(sums[: stop + 1]))
-    return start, stop
+    height = len(values)
+    return 0 if start < _NEAR else start, height if stop > height - _NEAR else stop
 
 
 def clusters_of(bad: NDArray[np.bool_], least: int) -> Iterator[tuple[Section, int]]:
