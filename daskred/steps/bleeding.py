@@ -1,0 +1,37 @@
+"""Where charge of saturated pixels has run along their columns, pixels are flagged like these."""
+
+from __future__ import annotations
+
+from daskred.model.mask import SATURATED
+from daskred.model.option import Option
+from daskred.steps.step import Recipe, Step, Whole
+
+
+def _work(whole: Whole, recipe: Recipe) -> int:
+    import numpy as np
+
+    from daskred.kernels.bleeding import trails
+
+    found = trails(whole.value, whole.mask & SATURATED != 0)
+    whole.mask[found] |= SATURATED
+    return int(np.count_nonzero(found))
+
+
+STEP = Step(
+    name="bleeding",
+    place=100,
+    reach="frame",
+    applies=lambda recipe: bool(recipe.options.mask and recipe.options.bleeding),
+    work=_work,
+    bits=SATURATED,
+    pixel_bytes=8,
+    options=(
+        Option(
+            "bleeding",
+            "flag what charge of saturated pixels has run to along their columns (usual)",
+            "science",
+            True,
+            changes=("science",),
+        ),
+    ),
+)
