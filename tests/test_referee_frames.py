@@ -315,3 +315,39 @@ def test_pixels_that_jump_are_found(telescope: Telescope, n: int, part: float) -
     found = marked(telescope, UNSTABLE)
     assert (found & jumping).sum() >= part * jumping.sum()
     assert (found & ~jumping).sum() <= 2
+
+
+def test_stars_in_apertures_are_as_bright_and_as_uncertain_as_it_says(
+    telescope: Telescope,
+) -> None:
+    """Some 5,000 stars of 100 to 50,000 electrons, on 30 electrons of sky."""
+    telescope.read_noise_adu, telescope.current = 3.0, 0.05
+    telescope.__post_init__()
+    rng, exposed = np.random.default_rng(3), []
+    for _ in range(25):
+        telescope.expose("bias", 0.0)
+        telescope.expose("dark", 60.0)
+        telescope.expose("flat", 1.0, 40000)
+    grid = [(y, x) for y in range(16, 150, 18) for x in range(16, 180, 18)]
+    for _ in range(64):
+        light, places = np.full(SHAPE, 30.0), np.array(grid) + rng.uniform(-9, 9, 2)
+        places += rng.uniform(-0.5, 0.5, places.shape)
+        for row, column in places:
+            light += 10 ** rng.uniform(2, 4.7) * star_of(row, column, 3.0)
+        telescope.expose("science", 60.0, light)
+        exposed.append((light, places))
+    out = telescope.reduce(combine="clipped-mean")
+    with fits.open(out / "masters/MasterFlat_V.fits") as hdus:
+        scale = np.median(telescope.flat) / np.median(hdus[0].data)
+    y, x = np.indices(SHAPE)
+    found = []
+    for path, (light, places) in zip(sorted(out.glob("science*c.fits")), exposed, strict=True):
+        with fits.open(path) as hdus:
+            off = hdus[0].data.astype("f8") - light * scale / telescope.gain
+            variance = np.square(hdus["UNCERT"].data.astype("f8"))
+        for row, column in places:
+            aperture = (y - row) ** 2 + (x - column) ** 2 < 25
+            found.append(off[aperture].sum() / np.sqrt(variance[aperture].sum()))
+    # Each with three errors of its own beside what is asked for.
+    assert np.mean(found) == pytest.approx(0, abs=0.02 + 3 / np.sqrt(len(found)))
+    assert np.std(found) == pytest.approx(1, abs=0.02 + 3 / np.sqrt(2 * len(found)))
