@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -299,3 +300,49 @@ def test_a_run_says_where_a_median_of_few_electrons_is_too_low(
         told = float(re.findall(r"by ([0-9.]+) electrons", said[0])[0])
         # Of the median alone; whole numbers and clipping have a part in it.
         assert errors[0] == pytest.approx(-told, abs=0.05)
+
+
+def test_overscans_beside_and_above_leave_no_stripes_and_are_as_uncertain_as_it_says(
+    tmp_path: Path,
+) -> None:
+    """Rows and columns have levels that are others in each frame."""
+    rng, (height, width), (n_beside, n_above) = np.random.default_rng(4), SHAPE, (24, 16)
+    (tmp_path / "night").mkdir()
+    for number in range(12):
+        kind = "bias" if number < 9 else "science"
+        pixels = rng.normal(1000, 20, (height + n_above, 1)) + rng.normal(
+            0, 20, width + n_beside
+        ) * (np.arange(width + n_beside) < width)
+        pixels[:height, :width] += 200.0 * (kind == "science")
+        pixels += rng.normal(0, 4.0, pixels.shape)
+        if kind == "science":
+            light = pixels[:height, :width]
+            light += (rng.poisson(400, light.shape) - 400) / 2.0
+        header = fits.Header({"IMAGETYP": kind, "EXPTIME": 10.0 * (kind == "science")})
+        header["GAIN"], header["RDNOISE"] = (2.0, "e-/ADU"), (8.0, "electrons")
+        header["DATE-OBS"] = f"2026-01-01T00:00:{number:02d}"
+        path = tmp_path / "night" / f"{kind}{number}.fits"
+        fits.PrimaryHDU(pixels.round().astype("u2"), header).writeto(path)
+    (tmp_path / "camera.toml").write_text(
+        f"""[[amplifier]]
+        name = "only"
+        data = "[1:{width},1:{height}]"
+        overscan = ["[{width + 1}:{width + n_beside},1:{height}]",
+                    "[1:{width},{height + 1}:{height + n_above}]"]
+        """
+    )
+    camera = read_camera(tmp_path / "camera.toml")
+    options = Options(uncertainty=True, missing_flat=True, overscan="mean")
+    camera = replace(camera, detector=replace(camera.detector, overscan="mean"))
+    summary = reduce_night(open_night(tmp_path / "night", camera=camera), tmp_path / "out", options)
+    assert (len(summary.science), summary.failed) == (3, ())
+    found = []
+    for path in sorted((tmp_path / "out").glob("science*c.fits")):
+        with fits.open(path) as hdus:
+            value, sigma = hdus[0].data.astype("f8"), hdus["UNCERT"].data.astype("f8")
+            assert "row and column" in hdus[0].header.comments["OVERSCAN"]
+            assert hdus[0].header["OVSCERR"] == pytest.approx(np.hypot(4 / 24**0.5, 1.0), rel=0.03)
+        found.append((value - 200) / sigma)
+        # Of stripes of 20 ADU nothing is left but noise, of levels and of pixels.
+        assert max(np.std(value.mean(axis=1)), np.std(value.mean(axis=0))) < 1.6
+    assert scatter(np.array(found)) == pytest.approx(1, abs=0.02)

@@ -55,7 +55,7 @@ def look_at(frame: Frame) -> Look:
             n_wrapped += wrapped_in(raw)
             for which, amplifier in enumerate(readout.amplifiers):
                 rows = _shared_rows(amplifier, start, len(raw))
-                beside = strips_beside(amplifier)
+                beside = amplifier.beside
                 if not (fits and beside and readout.overscan) or amplifier.image != number:
                     continue
                 if rows.start < rows.stop:
@@ -78,11 +78,6 @@ def side_by_side(rows: NDArray[Any], strips: Sequence[Section]) -> NDArray[Any]:
     if len(strips) == 1:
         return rows[:, slice(*strips[0].columns)]
     return np.concatenate([rows[:, slice(*strip.columns)] for strip in strips], axis=1)
-
-
-def strips_beside(amplifier: Amplifier) -> list[Section]:
-    """Return the strips of an overscan that lie beside the pixels of their amplifier."""
-    return [strip for strip in amplifier.overscan if strip.lies_beside(amplifier.data)]
 
 
 def _shared_rows(amplifier: Amplifier, first_row: int, n_rows: int) -> slice:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from daskred.arrays.looks import Look, look_at, side_by_side, strips_beside
+from daskred.arrays.looks import Look, look_at, side_by_side
 from daskred.arrays.oddities import Kept, keep_raw, piles_of, wrapped_in
 from daskred.fits.checksum import sum_of_rows
 from daskred.fits.pixels import band_rows, read_rows, reads_whole
@@ -25,7 +25,7 @@ from daskred.kernels.scratch import scratch
 from daskred.model.errors import FrameError
 from daskred.model.frame import Frame, Image
 from daskred.model.plan import Correction
-from daskred.model.readout import Amplifier
+from daskred.model.readout import Amplifier, Overscan
 from daskred.steps import steps_of
 from daskred.steps.step import Part, Recipe
 
@@ -304,24 +304,37 @@ class PreparedSource:
     def _overscan(
         self, which: int, amplifier: Amplifier, start: int, stop: int, taken: slice
     ) -> NDArray[np.float64]:
-        """Return the level of the overscan of some rows, or of the columns."""
+        """Return the level of the overscan of some rows, of the columns, or of both."""
         overscan = self._readout.overscan
         if overscan is None:
             return np.zeros((1, 1))
-        if beside := strips_beside(amplifier):
-            if overscan.fit != "none" and (curve := self._look.curves[which]):
-                return curve.at(start, stop)[taken, np.newaxis]
+        if not amplifier.beside:
+            return self._columns(which, amplifier, overscan)
+        if overscan.fit != "none" and (curve := self._look.curves[which]):
+            levels = curve.at(start, stop)[taken, np.newaxis]
+        else:
             top = amplifier.data.rows[0]
             rows = self._rows(self._frame.images[amplifier.image], top + start, top + stop)
-            strip = side_by_side(rows[taken], beside)
-            return row_levels(strip, overscan.statistic)[:, np.newaxis]
+            strip = side_by_side(rows[taken], amplifier.beside)
+            levels = row_levels(strip, overscan.statistic)[:, np.newaxis]
+        if amplifier.above:
+            levels = levels + self._columns(which, amplifier, overscan)
+        return levels
+
+    def _columns(self, which: int, amplifier: Amplifier, overscan: Overscan) -> NDArray[np.float64]:
+        """Return the level of each column, shape ``(1, x)``, less that of its rows."""
         if which not in self._levels:
             image = self._frame.images[amplifier.image]
             strips = []
-            for section in amplifier.overscan:
+            for section in amplifier.above:
                 rows = np.empty((section.shape[0], image.shape[1]), image.dtype)
                 read_rows(self._frame.path, image, *section.rows, rows)
-                strips.append(rows[:, slice(*amplifier.data.columns)])
+                strip = rows[:, slice(*amplifier.data.columns)]
+                if amplifier.beside:
+                    # The corner, which both strips would have, tells what all of its row has.
+                    corner = side_by_side(rows, amplifier.beside)
+                    strip = strip - row_levels(corner, overscan.statistic)[:, np.newaxis]
+                strips.append(strip)
             levels = row_levels(np.concatenate(strips).T, overscan.statistic)
             if overscan.fit != "none":
                 levels = fit_levels(levels, overscan).at(0, len(levels))

@@ -49,36 +49,42 @@ class OverscanLevel(NamedTuple):
     part: float = 1.0
 
 
-def overscan_level(amplifier: Amplifier, overscan: Overscan | None) -> OverscanLevel | None:
-    """Return of what an amplifier's overscan level is made; None where there is none.
+def overscan_levels(amplifier: Amplifier, overscan: Overscan | None) -> list[OverscanLevel]:
+    """Return of what the levels of an amplifier's overscan are made: of rows, then of columns.
 
     Examples
     --------
     >>> from daskred.model.readout import parse_section, whole
-    >>> strip = parse_section("[11:30,1:8]")
-    >>> amplifier = Amplifier("", 0, parse_section("[1:10,1:8]"), (strip,), 0, whole((8, 10)))
-    >>> overscan_level(amplifier, Overscan("mean"))
-    OverscanLevel(statistic='mean', n_pixels=20, part=1.0)
+    >>> strips = parse_section("[11:30,1:8]"), parse_section("[1:10,9:12]")
+    >>> amplifier = Amplifier("", 0, parse_section("[1:10,1:8]"), strips, 0, whole((8, 10)))
+    >>> [level.n_pixels for level in overscan_levels(amplifier, Overscan("mean"))]
+    [20, 4]
     """
-    if overscan is None or not amplifier.overscan:
-        return None
-    data, strips = amplifier.data, amplifier.overscan
-    beside = strips[0].lies_beside(data)
-    n_across = sum(strip.shape[1] if beside else strip.shape[0] for strip in strips)
+    if overscan is None:
+        return []
     method: Method = "median" if overscan.statistic == "median" else "mean"
-    if overscan.fit == "none":
-        return OverscanLevel(method, n_across)
-    n_along = data.shape[0] if beside else data.shape[1]
-    n_free = {"constant": 1, "spline": max(8, overscan.order)}.get(overscan.fit, overscan.order + 1)
-    return OverscanLevel(method, n_across, min(n_free / n_along, 1.0))
+    ways = (
+        (sum(strip.shape[1] for strip in amplifier.beside), amplifier.data.shape[0]),
+        (sum(strip.shape[0] for strip in amplifier.above), amplifier.data.shape[1]),
+    )
+    levels = []
+    for n_across, n_along in ways:
+        if not n_across:
+            continue
+        part = 1.0
+        if overscan.fit != "none":
+            free = {"constant": 1, "spline": max(8, overscan.order)}
+            part = min(free.get(overscan.fit, overscan.order + 1) / n_along, 1.0)
+        levels.append(OverscanLevel(method, n_across, part))
+    return levels
 
 
-def overscan_variance(level: OverscanLevel | None, variance: float, step: float) -> float:
+def overscan_variance(levels: Sequence[OverscanLevel], variance: float, step: float) -> float:
     """Return the variance of an overscan's level in one frame.
 
     Parameters
     ----------
-    level
+    levels
         Of what it is made.
     variance
         Of one pixel of it, before it is rounded.
@@ -87,14 +93,15 @@ def overscan_variance(level: OverscanLevel | None, variance: float, step: float)
 
     Examples
     --------
-    >>> overscan_variance(OverscanLevel("mean", 20), 4.0, 0.0)
+    >>> overscan_variance([OverscanLevel("mean", 20)], 4.0, 0.0)
     0.2
     """
-    if level is None:
-        return 0.0
-    factor = median_factor(level.n_pixels) if level.statistic == "median" else 1.0
-    rounding = rounding_variance(level.statistic, level.n_pixels, np.array(variance), step)
-    return level.part * (factor * variance / level.n_pixels + float(rounding))
+    total = 0.0
+    for level in levels:
+        factor = median_factor(level.n_pixels) if level.statistic == "median" else 1.0
+        rounding = rounding_variance(level.statistic, level.n_pixels, np.array(variance), step)
+        total += level.part * (factor * variance / level.n_pixels + float(rounding))
+    return total
 
 
 def overscan_error(readout: Readout) -> float:
@@ -105,8 +112,8 @@ def overscan_error(readout: Readout) -> float:
     errors = [0.0]
     for amplifier in readout.amplifiers:
         gain, noise = amplifier.gain_e_per_adu or 1.0, amplifier.read_noise_e or 0.0
-        level = overscan_level(amplifier, readout.overscan)
-        error = math.sqrt(overscan_variance(level, (noise / gain) ** 2, readout.step_adu))
+        levels = overscan_levels(amplifier, readout.overscan)
+        error = math.sqrt(overscan_variance(levels, (noise / gain) ** 2, readout.step_adu))
         errors.append(error * gain if readout.unit == "electron" else error)
     return max(errors)
 
@@ -129,7 +136,7 @@ def noise_terms(
         raise ValueError(f"gain and read noise of amplifier {amplifier.name!r} are not known")
     single, step = (noise / gain) ** 2, readout.step_adu if rounded else 0.0
     floor = single + step**2 * ROUNDING_VARIANCE
-    floor += overscan_variance(overscan_level(amplifier, readout.overscan), single, step)
+    floor += overscan_variance(overscan_levels(amplifier, readout.overscan), single, step)
     if readout.unit == "electron":
         return gain**2 * floor, 1.0
     return floor, 1 / gain
@@ -222,11 +229,10 @@ def combined_rounding(
         step = readout.step_adu * scale
         place = _place_within(amplifier, first_row, len(variance))
         pixels, numbers, part = variance[place], n_used[place], added[place]
-        level = overscan_level(amplifier, readout.overscan)
-        common = 0.0
-        if level is not None:
-            read_noise = (amplifier.read_noise_e or 0.0) / (amplifier.gain_e_per_adu or 1.0)
-            common = overscan_variance(level, (scale * read_noise) ** 2, 0.0)
+        levels = overscan_levels(amplifier, readout.overscan)
+        level = levels[0] if levels else None
+        read_noise = (amplifier.read_noise_e or 0.0) / (amplifier.gain_e_per_adu or 1.0)
+        common = overscan_variance(levels, (scale * read_noise) ** 2, 0.0)
         single = np.maximum(pixels - common, 0.0)
         for n in np.unique(numbers[numbers > 0]).tolist():
             where = numbers == n

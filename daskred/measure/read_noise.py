@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from daskred.arrays.looks import side_by_side, strips_beside
+from daskred.arrays.looks import side_by_side
 from daskred.arrays.masterfiles import MasterFiles, read_images
 from daskred.arrays.prepared import read_frame
 from daskred.engine.progress import Progress
@@ -117,7 +117,7 @@ def _strips(amplifier: Amplifier, readout: Readout) -> Any:
     """Return the strips of an overscan that tell read noise; none where they are too narrow."""
     if readout.overscan is None:
         return []
-    strips = strips_beside(amplifier)
+    strips = amplifier.beside
     wide = sum(strip.shape[1] for strip in strips) >= _TRAILING + _FEW_COLUMNS
     return strips if wide else []
 

@@ -169,6 +169,16 @@ class Amplifier:
     linearity: tuple[float, ...] = ()
     linearity_table: tuple[tuple[float, float], ...] = ()
 
+    @property
+    def beside(self) -> tuple[Section, ...]:
+        """The strips that tell the level of each row."""
+        return tuple(strip for strip in self.overscan if strip.lies_beside(self.data))
+
+    @property
+    def above(self) -> tuple[Section, ...]:
+        """The strips that tell the level of each column, above the pixels or below them."""
+        return tuple(strip for strip in self.overscan if not strip.lies_beside(self.data))
+
 
 @dataclass(frozen=True)
 class Readout:

@@ -1,8 +1,9 @@
-"""The level of the overscan is subtracted: of each row, or of each column, or along a curve."""
+"""The level of the overscan is subtracted: of each row, each column, or both; or along a curve."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from operator import attrgetter
 
 from daskred.model.option import Option, limit, positive
 from daskred.steps.step import Card, Part, Recipe, Step
@@ -19,12 +20,14 @@ def _work(part: Part, recipe: Recipe) -> None:
 
 
 def _cards(recipe: Recipe, counts: Mapping[str, int]) -> list[Card]:
-    overscan = recipe.readout.overscan
+    readout, overscan = recipe.readout, recipe.readout.overscan
     assert overscan
     text: str = overscan.statistic
     if overscan.fit != "none":
         text += f", {overscan.fit} of order {overscan.order}"
-    return [Card("OVERSCAN", text, "level of each row, subtracted")]
+    ways = {"row": "beside", "column": "above"}
+    lines = [line for line, way in ways.items() if any(map(attrgetter(way), readout.amplifiers))]
+    return [Card("OVERSCAN", text, f"level of each {' and '.join(lines)}, subtracted")]
 
 
 STEP = Step(

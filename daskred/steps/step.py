@@ -64,7 +64,8 @@ class Part:
     saturated
         Where they are; raw pixels tell it.
     levels
-        Returns the level of the overscan for these rows, ``(rows, 1)`` or ``(1, columns)``, ADU.
+        Returns the level of the overscan for these rows, ``(rows, 1)``, ``(1, columns)`` or of
+        each pixel, ADU.
     neighbour
         Returns the signal above the overscan of another amplifier, by its number, for the pixels
         that are read at the same time.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import ccdproc
 import numpy as np
@@ -124,6 +124,19 @@ def test_overscan_above_the_pixels_and_prescan_on_the_other_side() -> None:
     (found,), _ = prepare([raw], Readout((both,), ("",), ((40, 45),)), "f8")
     levels = np.median(np.concatenate([raw[:, :5], raw[:, 50:]], axis=1), axis=1)
     np.testing.assert_allclose(found, raw[:, 5:50] - levels[:, np.newaxis])
+
+
+@pytest.mark.parametrize("statistic", ["median", "mean"])
+def test_overscans_beside_and_above_at_once(statistic: Literal["median", "mean"]) -> None:
+    """Rows first, of the strip above too; then what is left of each column."""
+    raw = raw_frame((40, 60))
+    strips = (Section((0, 30), (50, 60)), Section((30, 40), (0, 50)))
+    amplifier = Amplifier("A", 0, Section((0, 30), (0, 50)), strips, 0, whole((30, 50)))
+    readout = Readout((amplifier,), ("",), ((30, 50),), Overscan(statistic))
+    (found,), _ = prepare([raw], readout, "f8")
+    of = getattr(np, statistic)
+    less = raw.astype("f8") - of(raw[:, 50:], axis=1)[:, np.newaxis]
+    np.testing.assert_allclose(found, (less - of(less[30:], axis=0))[:30, :50])
 
 
 def test_integers_do_not_wrap_and_saturation_is_told_from_raw_pixels() -> None:
