@@ -254,7 +254,7 @@ class Calibrated:
             rows = slice(start, min(start + n_rows, height))
             light = whole.value[rows]
             if background is not None:
-                light = background.expected(light, start)
+                light = background.expected(whole.value, rows.start, rows.stop)
             band = Band(light, light, masters.rows(rows))
             band.variance = _variance(band, recipe, whole.number, start)
             for step in self._band_steps:

@@ -110,25 +110,29 @@ class Background:
         ]
         self._level, self._most = wide
 
-    def expected(self, value: Pixels, first_row: int) -> Pixels:
-        """Return what light pixels hold as far as is known: a star's its own, others the level.
+    def expected(self, value: Pixels, start: int, stop: int) -> Pixels:
+        """Return what light rows hold as far as is known: a star's its own, others the level.
+
+        Pixels that touch one of a star belong to it: its wings are within the noise of one pixel,
+        but not of all.
 
         Parameters
         ----------
         value
-            A band of rows of the image.
-        first_row
-            The first of them.
+            The image, shape ``(y, x)``.
+        start, stop
+            The first row that is asked for, and that behind the last.
 
         Examples
         --------
         >>> sky = np.random.default_rng(1).normal(10, 2, (64, 64))
         >>> sky[5, 7] = 500.0
-        >>> found = Background(sky).expected(sky, 0)
+        >>> found = Background(sky).expected(sky, 0, 64)
         >>> found[5, 7].item(), found[20:22, 30].round().tolist()
         (500.0, [10.0, 10.0])
         """
-        rows = np.arange(first_row, first_row + len(value))
+        first, last = max(start - 1, 0), min(stop + 1, len(value))
+        rows, value = np.arange(first, last), value[first:last]
         places = self._y.places(rows)
         before = np.minimum(places.astype(np.intp), self._y.n_blocks - 1)
         behind = np.minimum(before + 1, self._y.n_blocks - 1)
@@ -138,5 +142,12 @@ class Background:
             for mesh in (self._level, self._most)
         )
         # A pixel without a value is not within its noise, and keeps having none.
-        np.copyto(level, value, where=~(np.isfinite(value) & (value <= most)))
-        return np.asarray(level)
+        star = ~(np.isfinite(value) & (value <= most))
+        near = star.copy()
+        near[:, 1:] |= star[:, :-1]
+        near[:, :-1] |= star[:, 1:]
+        star[...] = near
+        star[1:] |= near[:-1]
+        star[:-1] |= near[1:]
+        np.copyto(level, value, where=star)
+        return np.asarray(level[start - first : stop - first])
