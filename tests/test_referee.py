@@ -346,3 +346,20 @@ def test_overscans_beside_and_above_leave_no_stripes_and_are_as_uncertain_as_it_
         # Of stripes of 20 ADU nothing is left but noise, of levels and of pixels.
         assert max(np.std(value.mean(axis=1)), np.std(value.mean(axis=0))) < 1.6
     assert scatter(np.array(found)) == pytest.approx(1, abs=0.02)
+
+
+def test_noise_is_told_by_the_bias_of_this_very_run(tmp_path: Path) -> None:
+    """Also where no uncertainties are asked for, and an older master bias stands there."""
+    options = Options(combine="mean", reject="noise", overwrite=True, missing_flat=True)
+    found = {}
+    for structure_adu in (300.0, 5.0):  # the second night's is another one, in the same folder
+        night = tmp_path / f"night{structure_adu:g}"
+        telescope = Telescope(night, structure_adu=structure_adu)
+        for _ in range(5):
+            telescope.expose("bias", 0.0)
+            telescope.expose("dark", 60.0)
+        telescope.expose("science", 60.0, 100.0)
+        for out in ("same", f"fresh{structure_adu:g}"):
+            reduce_night(open_night(night), tmp_path / out, options)
+            found[structure_adu, out] = fits.getdata(tmp_path / out / "masters/MasterDark_60s.fits")
+        np.testing.assert_array_equal(*(found[structure_adu, out] for out in ("same", out)))

@@ -181,8 +181,8 @@ def test_bad_columns_are_marked_and_listed(telescope: Telescope) -> None:
         telescope.expose("flat", 1.0, 60000)
     found = find_bad_pixels(open_night(telescope.folder), telescope.folder.parent / "bad")
     (columns,), (clusters,) = found.columns, found.clusters
-    assert [section.columns for section in columns] == [(120, 121), (50, 51)]
-    (first, last), (first_bright, last_bright) = (section.rows for section in columns)
+    assert [section.columns for section in columns] == [(50, 51), (120, 121)]
+    (first_bright, last_bright), (first, last) = (section.rows for section in columns)
     assert (first, last_bright) == (0, SHAPE[0])
     assert last == pytest.approx(90, abs=6)
     assert first_bright == pytest.approx(40, abs=6)

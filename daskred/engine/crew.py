@@ -13,15 +13,15 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from daskred.engine.forking import can_fork, end_with_parent, frozen, n_processors
+from daskred.engine.forking import become_child, can_fork, frozen, held_back, n_processors
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 _MOST_HELPERS = 7
 _WORTH_A_HELPER = 32  # items: a fork and the way back cost as much as some of them
-_MOST_TURNS = 4096  # what a pipe surely holds
 _TURN_BYTES = 4
+_MOST_TURNS = 4096 // _TURN_BYTES  # a page, which a pipe surely holds
 
 
 def shared(
@@ -101,21 +101,33 @@ class _Helper:
         self._found = os.memfd_create("daskred")
         parent = os.getpid()
         try:
-            self._process = os.fork()
+            with held_back():
+                self._process = os.fork()
+                if self._process == 0:
+                    self._work(parent, work, blocks, turns)
         except BaseException:
             os.close(self._found)
             raise
-        if self._process == 0:
-            status = 1
-            try:
-                # The terminal's signals are the parent's, who ends its helpers.
-                signal.signal(signal.SIGINT, signal.SIG_IGN)
-                signal.signal(signal.SIGTERM, signal.SIG_DFL)
-                end_with_parent(parent)
-                _help(work, blocks, turns, self._found)
-                status = 0
-            finally:
-                os._exit(status)
+
+    def _work(
+        self,
+        parent: int,
+        work: Callable[[Any], Any],
+        blocks: Sequence[Sequence[Any]],
+        turns: int,
+    ) -> None:
+        """Do what a helper does, and end; signals are held back until it can hear them."""
+        status = 1
+        try:
+            become_child(parent)
+            done: dict[int, list[Any]] = {}
+            while (turn := _next(turns)) is not None:
+                done[turn] = list(map(work, blocks[turn]))
+            with os.fdopen(self._found, "wb") as file:
+                pickle.dump(done, file, pickle.HIGHEST_PROTOCOL)
+            status = 0
+        finally:
+            os._exit(status)
 
     def results(self) -> dict[int, list[Any]]:
         """Return what it has made of the blocks that it took; nothing where it ended early."""
@@ -134,13 +146,3 @@ class _Helper:
         if self._process:
             os.kill(self._process, signal.SIGKILL)
             os.waitpid(self._process, 0)
-
-
-def _help(
-    work: Callable[[Any], Any], blocks: Sequence[Sequence[Any]], turns: int, found: int
-) -> None:
-    done: dict[int, list[Any]] = {}
-    while (turn := _next(turns)) is not None:
-        done[turn] = list(map(work, blocks[turn]))
-    with os.fdopen(found, "wb") as file:
-        pickle.dump(done, file, pickle.HIGHEST_PROTOCOL)

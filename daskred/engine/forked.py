@@ -10,27 +10,15 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
-import signal
 import threading
-from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from typing import Any
 
-from daskred.engine.forking import can_fork, end_with_parent, frozen
+from daskred.engine.forking import become_child, can_fork, frozen, held_back
 from daskred.engine.task import Task, compute
 from daskred.model.errors import RunError
 
-
-def _become_worker(parent: int) -> None:
-    """Leave signals of the terminal to the parent, and end when it does."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD_BACK)
-    end_with_parent(parent)
-
-
 _START_S = 30.0  # what takes longer has no thread, or no memory, to go on with
-_HELD_BACK = (signal.SIGINT, signal.SIGTERM)
 
 
 # That watch workers, and feed them.
@@ -55,16 +43,6 @@ def _check_threads() -> None:
             thread.join()
 
 
-@contextlib.contextmanager
-def _held_back() -> Iterator[None]:
-    """Let signals wait: workers are started whole, or not at all."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 class ProcessPool:
     """Worker processes: forked where that is safe, so that they need not import anything."""
 
@@ -78,11 +56,11 @@ class ProcessPool:
         _check_threads()
         forking = can_fork()
         context = multiprocessing.get_context("fork" if forking else "spawn")
-        self._pool = ProcessPoolExecutor(self.n_workers, context, _become_worker, (os.getpid(),))
+        self._pool = ProcessPoolExecutor(self.n_workers, context, become_child, (os.getpid(),))
         if not forking:
             return
         try:
-            with _held_back(), frozen():
+            with held_back(), frozen():
                 # Forks all of them now, before there are threads.
                 self._pool.submit(os.getpid).result(_START_S)
         except BrokenExecutor as error:

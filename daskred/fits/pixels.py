@@ -98,7 +98,8 @@ def read_rows(
             pieces = (n_rows, every * row_bytes) if apart else (1, 0)
             n_read = read_range(path, offset, buffer, *pieces)
     if n_read < len(buffer):
-        raise FrameError(path, f"is truncated: {len(buffer) - n_read} bytes are missing")
+        missing = "rows are missing" if apart else f"{len(buffer) - n_read} bytes are missing"
+        raise FrameError(path, f"is truncated: {missing}")
     to_physical(stored if apart else stored[::every], image, out)
 
 

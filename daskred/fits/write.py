@@ -138,10 +138,8 @@ def write_atomically(
 
     Parameters
     ----------
-    target, units
+    target, units, summed
         As of `begin_part`.
-    summed
-        As of `finish_part`.
     sync
         Whether it is made safe from a power cut.
 
@@ -155,8 +153,8 @@ def write_atomically(
     OSError
         As of `begin_part`.
     """
-    begun = begin_part(target, units)
-    place([finish_part(begun, summed=summed)], sync)
+    begun = begin_part(target, units, summed=summed)
+    place([finish_part(begun)], sync)
     return begun.n_nan
 
 
@@ -187,6 +185,8 @@ class BegunPart:
         What its headers are to say.
     n_late
         For how many cards more the first one has room.
+    summed
+        Whether they have CHECKSUM and DATASUM.
     """
 
     path: Path
@@ -194,6 +194,7 @@ class BegunPart:
     guard: Path | None
     heads: Sequence[_Head]
     n_late: int
+    summed: bool
 
     @property
     def n_nan(self) -> int:
@@ -218,7 +219,11 @@ def _removed_on_error(target: Path, *paths: Path) -> Iterator[None]:
 
 
 def begin_part(
-    target: Path, units: Sequence[Unit], guard: Path | None = None, n_late: int = 0
+    target: Path,
+    units: Sequence[Unit],
+    guard: Path | None = None,
+    n_late: int = 0,
+    summed: bool = True,
 ) -> BegunPart:
     """Write the pixels of a product, beside the place that it is to get.
 
@@ -233,6 +238,8 @@ def begin_part(
         A file without which nothing is written.
     n_late
         How many cards `finish_part` will add to the first header.
+    summed
+        Whether it has CHECKSUM and DATASUM.
 
     Raises
     ------
@@ -255,8 +262,7 @@ def begin_part(
                 bare = cards.without(lambda keyword: keyword in _TOLD_BY_PIXELS)
                 header = Header((*structure, *bare.cards))
                 is_float = bands is not None and bands.dtype.kind == "f"
-                n_told = len(_TOLD_BY_PIXELS) if is_float else len(_TOLD_BY_PIXELS) - 1
-                n_told += n_late if index == 0 else 0
+                n_told = 2 * summed + is_float + (n_late if index == 0 else 0)
                 end = start = offset + header.plus([""] * n_told).n_bytes
                 data_sum = n_nan = 0
                 if bands is not None:
@@ -264,16 +270,15 @@ def begin_part(
                 is_data = bands is not None and bands.is_data
                 heads.append(_Head(header, offset, data_sum, n_nan if is_float else None, is_data))
                 offset = end
-    return BegunPart(path, target, guard, heads, n_late)
+    return BegunPart(path, target, guard, heads, n_late, summed)
 
 
 def finish_part(
     begun: BegunPart,
     late: Sequence[str] = (),
     pack: Callable[[Path, Path], None] | None = None,
-    summed: bool = True,
 ) -> Part:
-    """Write the headers of a product whose pixels are written, CHECKSUM and DATASUM included.
+    """Write the headers of a product whose pixels are written.
 
     Parameters
     ----------
@@ -284,8 +289,6 @@ def finish_part(
     pack
         Makes of the written file, its first argument, another one, the second, which is the
         product then.
-    summed
-        Whether it has CHECKSUM and DATASUM.
 
     Raises
     ------
@@ -302,7 +305,7 @@ def finish_part(
                 if head.n_nan is not None:
                     text = "pixels without a value"
                     header = header.plus([format_card("NANPIX", head.n_nan, text)])
-                header = with_sums(header, head.data_sum) if summed else header
+                header = with_sums(header, head.data_sum) if begun.summed else header
                 _pwrite(descriptor, memoryview(header.to_bytes()), head.offset)
             begin_sync(descriptor)
         if pack:

@@ -55,7 +55,7 @@ def largest_variance(median: float, n_frames: int, n_sigma: float) -> float:
 def surely_larger(limit: float, median: float, n_frames: int, part: float) -> float:
     """Return how many times the usual variance a pixel has, of whose like a part is beyond a limit.
 
-    Variances over frames scatter as chi squared does.
+    Variances over frames scatter as chi squared does. Where most pixels have none, it is infinite.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def surely_larger(limit: float, median: float, n_frames: int, part: float) -> fl
     freedom = n_frames - 1
     usual = median / (1 - 2 / (9 * freedom)) ** 3
     lowest = 2 * float(gammaincinv(freedom / 2, 1 - part)) / freedom
-    return limit / (usual * lowest)
+    return limit / (usual * lowest) if usual > 0 else math.inf
 
 
 def without_rays(variance: NDArray[Any], n_frames: int) -> NDArray[np.bool_]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,17 +12,33 @@ from daskred.kernels.level import quantiles
 
 _SAMPLE = 2**16  # pixels that tell the background
 _FEW = 3  # saturated pixels: what has fewer, as a hot pixel or a ray, does not run over
-_TIMES = 1.5  # the light that a star has as far from its middle, across
-_CLEAR = 5.0  # deviations above that
+_LONGER = 1.4  # stars may be so much longer along columns than across, by guiding or optics
+_TIMES = 2.0  # the light that such a star has so far from its middle
+_SHARP = 3.0  # times what is above the background beside a trail; stars have no such edges
+_CLEAR = 5.0  # deviations
+_SURE = 4  # rows beyond the star
 _GAP = 2  # rows that noise may hide
+_EVEN = 0.5  # of a trail's charge there is at least between it and the star
+
+
+class _Star(NamedTuple):
+    """A group of saturated pixels: its middle, its columns, its size across, how far it shines."""
+
+    row: int
+    column: int
+    columns: slice
+    radius: float
+    reach: int
+    light: NDArray[np.float64]
 
 
 def trails(value: NDArray[Any], saturated: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return the pixels to which charge of saturated ones has run along their columns.
 
-    A star is as bright along a column as across it, at the same distance from its middle; where it
-    is clearly brighter along the column, and that from the saturated pixels on without a gap, there
-    is charge that has run over.
+    A star is about as bright along a column as across it, at the same distance from its middle.
+    Where saturated pixels, or clearly more light than that, go on beyond the star in its columns,
+    and end sharply to both sides, there is charge that has run over: from the star on to where it
+    ends.
 
     Parameters
     ----------
@@ -51,26 +67,85 @@ def trails(value: NDArray[Any], saturated: NDArray[np.bool_]) -> NDArray[np.bool
     if not some.size:
         return found
     low, level, _ = quantiles(some, [0.16, 0.5, 0.84])
-    noise = level - low
+    above, least = value - np.asarray(level, value.dtype), _CLEAR * (level - low)
     labels, _ = label(saturated, np.ones((3, 3), int))
     for number, (rows, columns) in enumerate(find_objects(labels), start=1):
-        star = labels[rows, columns] == number
-        if np.count_nonzero(star) < _FEW:
+        pixels = labels[rows, columns] == number
+        if np.count_nonzero(pixels) < _FEW:
             continue
         # Across it is widest, and along it longest, at its middle, also where an edge cuts it.
-        middle = rows.start + _highest(star.sum(axis=1))
-        centre = columns.start + _highest(star.sum(axis=0))
-        light = _across(value[middle], centre, level)
-        for column in columns.start + np.flatnonzero(star.any(axis=0)):
-            in_star = np.flatnonzero(star[:, column - columns.start]) + rows.start
-            for first, step in ((int(in_star[0]) - 1, -1), (int(in_star[-1]) + 1, 1)):
-                line = value[first::step, column] if first >= 0 else value[:0, column]
-                away = np.hypot(first + step * np.arange(len(line)) - middle, column - centre)
-                # A quarter of a pixel nearer: nobody knows better where its middle is.
-                beside = np.interp(away - 0.25, np.arange(len(light)), light)
-                run = line - level > _TIMES * (beside - level) + _CLEAR * noise
-                found[first + step * np.arange(_length(run)), column] = True
+        row = rows.start + _highest(pixels.sum(axis=1))
+        column = columns.start + _highest(pixels.sum(axis=0))
+        light = _across(above[row], column)
+        faint = np.flatnonzero(light <= least)
+        reach = math.ceil(_LONGER * (int(faint[0]) if faint.size else len(light)))
+        radius = np.count_nonzero(pixels[row - rows.start]) / 2
+        star = _Star(row, column, columns, radius, reach, light)
+        for step in (-1, 1):
+            _follow(above[row::step], saturated[row::step], found[row::step], star, least)
     return found & ~saturated
+
+
+def _follow(
+    above: NDArray[Any],
+    saturated: NDArray[np.bool_],
+    found: NDArray[np.bool_],
+    star: _Star,
+    least: float,
+) -> None:
+    """Mark what has run out of a star, of the rows from its middle on to one edge."""
+    beyond = above[star.reach : star.reach + _SURE + _GAP, star.columns]
+    height = _runs(saturated[:, star.columns])
+    usual = star.radius**2 - (np.arange(star.columns.start, star.columns.stop) - star.column) ** 2
+    ran = height > _LONGER * np.sqrt(np.maximum(usual, 0)) + 1
+    for place in np.flatnonzero(ran & (height < len(found))):
+        # What is behind the last pixel that it filled has what is left of it.
+        found[height[place], star.columns.start + place] = True
+    if not (beyond > least).any():
+        return
+    first = max(star.columns.start - 2, 0)
+    window = slice(first, star.columns.stop + 2)
+    seen, full = above[:, window], saturated[:, window]
+    away = np.hypot(np.arange(len(seen))[:, np.newaxis], np.arange(*window.indices(above.shape[1]))
+                    - star.column)  # fmt: skip
+    expected = np.interp(away / _LONGER - 0.5, np.arange(len(star.light)), star.light)
+    charge = full | (seen > _TIMES * expected + least)
+    # To both sides the next pixel without charge is far below; beyond an edge there is nothing.
+    sharp = charge.copy()
+    last = first + seen.shape[1]
+    for side, cut in (
+        (slice(None), first == 0),
+        (slice(None, None, -1), last == above.shape[1]),
+    ):
+        beside = _next_without(seen[:, side], charge[:, side], 0.0 if cut else math.inf)[:, side]
+        sharp &= seen > _SHARP * beside + least
+    inside = slice(star.columns.start - first, star.columns.stop - first)
+    for column in range(inside.start, inside.stop):
+        run = sharp[star.reach :, column]
+        length = _length(run)
+        if length < _SURE:
+            continue
+        end = star.reach + length
+        line = above[:end, first + column]
+        level = float(np.median(line[star.reach :]))
+        if (line[: star.reach] > _EVEN * level).all():
+            found[:end, first + column] = True
+
+
+def _runs(saturated: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Return how many pixels of each column are saturated, from the first row on without a gap."""
+    return np.asarray(np.where(saturated.all(axis=0), len(saturated), saturated.argmin(axis=0)))
+
+
+def _next_without(
+    values: NDArray[Any], charge: NDArray[np.bool_], otherwise: float
+) -> NDArray[Any]:
+    """Return for each pixel the nearest one before it, in its row, that has no charge."""
+    places = np.where(charge, -1, np.arange(values.shape[1]))
+    before = np.maximum.accumulate(places, axis=1)
+    rows = np.arange(len(values))[:, np.newaxis]
+    known = np.maximum(values[rows, np.maximum(before, 0)], 0)
+    return np.where(before >= 0, np.nan_to_num(known, nan=0.0), otherwise)
 
 
 def _highest(numbers: NDArray[Any]) -> int:
@@ -79,10 +154,10 @@ def _highest(numbers: NDArray[Any]) -> int:
     return int(places[len(places) // 2])
 
 
-def _across(row: NDArray[Any], middle: int, level: float) -> NDArray[np.float64]:
+def _across(row: NDArray[Any], middle: int) -> NDArray[np.float64]:
     """Return the light of a star at each distance from its middle: the fainter of both sides.
 
-    Beyond the edges, and where there is no value, it is the background.
+    It is above the background. Beyond the edges, and where there is no value, there is none.
     """
     reach = max(middle, len(row) - 1 - middle) + 1
     sides = np.full((2, reach + 1), math.inf)
@@ -90,8 +165,8 @@ def _across(row: NDArray[Any], middle: int, level: float) -> NDArray[np.float64]
     sides[0, : len(before)], sides[1, : len(behind)] = before, behind
     sides[~np.isfinite(sides)] = math.inf
     light = sides.min(axis=0)
-    light[~np.isfinite(light)] = level
-    return np.asarray(np.maximum(light, level))
+    light[~np.isfinite(light)] = 0.0
+    return np.asarray(np.maximum(light, 0.0))
 
 
 def _length(run: NDArray[np.bool_]) -> int:

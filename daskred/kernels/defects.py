@@ -35,6 +35,11 @@ class Section(NamedTuple):
         """To index an array ``(y, x)``."""
         return slice(*self.rows), slice(*self.columns)
 
+    def moved(self, row: int, column: int) -> Section:
+        """Return the same of an image in which this one begins at a row and column."""
+        (top, bottom), (left, right) = self.rows, self.columns
+        return Section((top + row, bottom + row), (left + column, right + column))
+
     @property
     def text(self) -> str:
         """As headers have it: columns first, from 1, ends included.
@@ -48,7 +53,27 @@ class Section(NamedTuple):
         return f"[{left + 1}:{right},{top + 1}:{bottom}]"
 
 
-def bad_columns(away: NDArray[Any], around: NDArray[Any]) -> list[Section]:
+class Columns(NamedTuple):
+    """What was found of columns.
+
+    Parameters
+    ----------
+    sections
+        Those that are bad, and parts of such.
+    spread
+        One deviation of the mean of a whole column, in deviations of pixels; infinite where columns
+        are too short or too few to tell, or too many stand out.
+    """
+
+    sections: list[Section]
+    spread: float
+
+
+# A column is a ninth of what it is compared with, and pulls the median there so far.
+PULLED = 9 / 8
+
+
+def bad_columns(away: NDArray[Any], around: NDArray[Any]) -> Columns:
     """Return columns, and parts of columns, that are brighter or darker than those beside them.
 
     A charge trap, or a hot pixel that smears, changes all pixels of a column from some row on, each
@@ -69,13 +94,14 @@ def bad_columns(away: NDArray[Any], around: NDArray[Any]) -> list[Section]:
     --------
     >>> away = np.random.default_rng(1).normal(0, 1, (400, 60))
     >>> away[100:, 20] += 1.0
-    >>> [section.columns for section in bad_columns(away, np.zeros((400, 60)))]
+    >>> [section.columns for section in bad_columns(away, np.zeros((400, 60))).sections]
     [(20, 21)]
     """
     away = np.clip(np.where(np.isfinite(away), away, 0.0), -_CLIP, _CLIP)
     height, width = away.shape
     if height < _SHORTEST or width < 2 * max(_BESIDE) + 1:
-        return []
+        return Columns([], math.inf)
+    whole = math.inf
     steps = np.zeros(width)  # of each column, what its clearest part is off by, and how clearly
     clear = np.zeros(width)
     sums = _running(away)
@@ -89,6 +115,7 @@ def bad_columns(away: NDArray[Any], around: NDArray[Any]) -> list[Section]:
             usual = np.median(row)
             # What columns differ by anyway, as those of a CMOS detector do, counts as noise.
             spread = max(1.4826 * float(np.median(np.abs(row - usual))), 1 / math.sqrt(length))
+            whole = spread if length == height else whole
             far = np.abs(row - usual) / spread
             better = (far > clear) & (far > COLUMN_SIGMA)
             if better.any():
@@ -100,7 +127,9 @@ def bad_columns(away: NDArray[Any], around: NDArray[Any]) -> list[Section]:
         for column in np.flatnonzero(clear).tolist()
     ]
     found = [section for section in found if np.ptp(section.rows) >= _SHORTEST]
-    return found if len(found) <= max(1.0, _MOST * width) else []
+    if len(found) > max(1.0, _MOST * width):
+        return Columns([], math.inf)
+    return Columns(found, whole)
 
 
 def _running(values: NDArray[Any]) -> NDArray[np.float64]:

@@ -17,7 +17,7 @@ from daskred.fits.write import as_bands, write_atomically
 from daskred.kernels.defects import Section, clusters_of
 from daskred.measure.dead_pixels import mark_dead, mark_nonlinear
 from daskred.measure.hot_pixels import mark_hot, mark_unstable
-from daskred.measure.limits import COMPLETENESS, Limit
+from daskred.measure.limits import COMPLETENESS, Limit, Marks
 from daskred.model.errors import FrameError, RequestError
 from daskred.model.mask import BAD, HOT, LEGEND, NONLINEAR, UNSTABLE
 from daskred.model.plan import LeftOut
@@ -144,30 +144,32 @@ def find_bad_pixels(
     darks = [master for master in plan.masters if master.kind == "dark"]
     flats = [master for master in plan.masters if master.kind == "flat"]
     layouts = {master.layout for master in (*darks, *flats)}
+    if not layouts:
+        reasons = "; ".join(f"{entry.name}: {entry.reason}" for entry in summary.failed[:3])
+        raise RequestError(f"no master could be made: {reasons}")
     if len(layouts) > 1:
         raise RequestError("the darks and flats are of several detectors; name those of one")
     masks = [np.zeros(shape, "u1") for _, shape in layouts.pop()]
-    columns = [np.zeros(mask.shape, bool) for mask in masks]
+    marks = Marks(masks, [[] for _ in masks])
     missing: list[str] = []
     limits: list[Limit] = []
     if darks:
         longest = max(darks, key=lambda master: master.facts.exptime_s or 0.0)
-        limits += mark_hot(masks, columns, longest, out)
-        limits += mark_unstable(masks, longest, missing, progress)
+        limits += mark_hot(marks, longest, out)
+        limits += mark_unstable(marks, longest, missing, progress)
     else:
         missing.append("hot and unstable pixels: there are no darks")
     if flats:
         best = max(flats, key=lambda master: len(master.inputs))
-        limits += mark_dead(masks, columns, best, out)
-        limits += mark_nonlinear(masks, best, out, missing, progress)
+        limits += mark_dead(marks, best, out)
+        limits += mark_nonlinear(marks, best, out, missing, progress)
     else:
         missing.append("dead and non-linear pixels: there are no flats")
-    clusters = [mask.astype(bool) & ~column for mask, column in zip(masks, columns, strict=True)]
     found = BadPixels(
         path,
         masks,
-        _sections(columns, 1),
-        _sections(clusters, _FEW),
+        tuple(tuple(sorted(found, key=_by_column)) for found in marks.columns),
+        tuple(map(_clusters, masks, marks.columns)),
         tuple(limit for limit in limits if math.isfinite(limit.value)),
         tuple(missing),
         summary.failed,
@@ -176,9 +178,16 @@ def find_bad_pixels(
     return found
 
 
-def _sections(images: Sequence[NDArray[np.bool_]], least: int) -> tuple[tuple[Section, ...], ...]:
-    """Return where so many pixels of each image touch, at least."""
-    return tuple(tuple(section for section, _ in clusters_of(i, least)) for i in images)
+def _by_column(section: Section) -> tuple[int, int]:
+    return section.columns[0], section.rows[0]
+
+
+def _clusters(mask: NDArray[np.uint8], columns: Sequence[Section]) -> tuple[Section, ...]:
+    """Return where bad pixels touch each other that lie in no bad column."""
+    bad = mask != 0
+    for section in columns:
+        bad[section.slices] = False
+    return tuple(section for section, _ in clusters_of(bad, _FEW))
 
 
 def _write(found: BadPixels, sync: bool) -> None:

@@ -11,7 +11,7 @@ from daskred.engine.progress import Progress
 from daskred.kernels.defects import bad_columns
 from daskred.kernels.neighbours import deviations, local_median
 from daskred.kernels.robust import robust_limits, robust_sigma
-from daskred.measure.limits import BEYOND, Images, Limit, amplifiers
+from daskred.measure.limits import BEYOND, Images, Limit, Marks, amplifiers, surely
 from daskred.measure.results import EXACT
 from daskred.model.mask import BAD, NONLINEAR
 from daskred.model.plan import Input, Master
@@ -26,30 +26,28 @@ NO_RESPONSE = 0.1
 _UNLIKE = 1.3
 
 
-def mark_dead(masks: Images, columns: Images, flat: Master, out: Path) -> list[Limit]:
+def mark_dead(marks: Marks, flat: Master, out: Path) -> list[Limit]:
     """Mark pixels that answer to light far less than those around, and such columns."""
-    lowest = 1.0
-    marked = zip(amplifiers(masks, flat, out), amplifiers(columns, flat, out), strict=True)
-    for (mask, level), (in_columns, _) in marked:
-        local = local_median(level)
+    lost = []  # of the response
+    for part in amplifiers(marks, flat, out):
+        local = local_median(part.level)
         with np.errstate(invalid="ignore", divide="ignore"):
-            response = np.where(local > 0, level / local, np.nan)
+            response = np.where(local > 0, part.level / local, np.nan)
         _, sigma = robust_sigma(response[np.isfinite(response)])
         # Of few or faint flats the response scatters; what has hardly any is dead all the same.
-        least = np.clip(1 - DEAD_SIGMA * sigma, NO_RESPONSE, DEAD_RESPONSE)
-        mask[~(response > least)] |= BAD
-        lowest = min(lowest, max(least - BEYOND * sigma, 0.0))
-        away, deviation = deviations(level, local)
-        for section in bad_columns(away, local / deviation):
+        least = float(np.clip(1 - DEAD_SIGMA * sigma, NO_RESPONSE, DEAD_RESPONSE))
+        part.mask[~(response > least)] |= BAD
+        lost.append(min(1 - least + BEYOND * sigma, 1.0))
+        away, deviation = deviations(part.level, local)
+        for section in bad_columns(away, local / deviation).sections:
             # Bright ones may be light, as the traces of fibres.
             if np.nanmedian(away[section.slices]) < 0:
-                in_columns[section.slices] = True
-                mask[section.slices] |= BAD
-    return [Limit("DEADLIM", lowest, "of the response of neighbours")]
+                part.add_column(section, BAD)
+    return [Limit("DEADLIM", 1 - surely(lost), "of the response of neighbours")]
 
 
 def mark_nonlinear(
-    masks: Images,
+    marks: Marks,
     flat: Master,
     out: Path,
     missing: list[str],
@@ -82,8 +80,8 @@ def mark_nonlinear(
         return []
     middle = float((weights**2).sum() / weights.sum())
     spread = float((weights * (weights - middle) ** 2).sum())
-    bend = 0.0
-    for mask, total, moment in zip(masks, sums, moments, strict=True):
+    bends = []
+    for mask, total, moment in zip(marks.masks, sums, moments, strict=True):
         with np.errstate(invalid="ignore", divide="ignore"):
             response = total / weights.sum()
             slope = (moment - middle * total) / spread / response
@@ -92,8 +90,8 @@ def mark_nonlinear(
         least, most = robust_limits(slope, NONLINEAR_SIGMA)
         mask[np.isfinite(slope) & ((slope < least) | (slope > most))] |= NONLINEAR
         sigma = (most - least) / 2 / NONLINEAR_SIGMA
-        bend = max(bend, (NONLINEAR_SIGMA + BEYOND) * sigma * float(np.ptp(weights)))
-    return [Limit("NONLLIM", bend, "change of response between the flats")]
+        bends.append((NONLINEAR_SIGMA + BEYOND) * sigma * float(np.ptp(weights)))
+    return [Limit("NONLLIM", surely(bends), "change of response between the flats")]
 
 
 def _lit(flat: Input, out: Path) -> Images:

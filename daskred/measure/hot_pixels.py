@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from daskred.engine.progress import Progress
 from daskred.kernels.agreement import largest_variance, surely_larger
-from daskred.kernels.defects import COLUMN_SIGMA, bad_columns
+from daskred.kernels.defects import COLUMN_SIGMA, PULLED, bad_columns
 from daskred.kernels.neighbours import deviations, local_median
 from daskred.kernels.robust import ROUNDING_VARIANCE, robust_limits
-from daskred.measure.limits import AIM, BEYOND, Images, Limit, amplifiers, read
+from daskred.measure.limits import AIM, BEYOND, Images, Limit, Marks, amplifiers, read, surely
 from daskred.measure.results import HOT_SIGMA
 from daskred.model.mask import BAD, HOT, UNSTABLE
 from daskred.model.plan import Master
@@ -24,24 +24,23 @@ FEWEST = 5  # darks: of fewer, one cosmic ray makes a pixel unstable
 _N_LEVELS, _FEW_FOR_LINE = 12, 400
 
 
-def mark_hot(masks: Images, columns: Images, dark: Master, out: Path) -> list[Limit]:
+def mark_hot(marks: Marks, dark: Master, out: Path) -> list[Limit]:
     """Mark pixels far above those around, and columns that are above or below them."""
-    pixel = column = 0.0
     gains = [a.gain_e_per_adu for a in dark.inputs[0].frame.readout.amplifiers]
-    marked = zip(amplifiers(masks, dark, out), amplifiers(columns, dark, out), strict=True)
-    for ((mask, level), (in_columns, _)), gain in zip(marked, gains, strict=True):
-        local = local_median(level)
-        away, sigma = deviations(level, local)
-        mask[away > HOT_SIGMA] |= HOT
-        for section in bad_columns(away, local / sigma):
-            in_columns[section.slices] = True
+    pixels, columns = [], []
+    for part, gain in zip(amplifiers(marks, dark, out), gains, strict=True):
+        local = local_median(part.level)
+        away, sigma = deviations(part.level, local)
+        part.mask[away > HOT_SIGMA] |= HOT
+        found = bad_columns(away, local / sigma)
+        for section in found.sections:
             bright = np.nanmedian(away[section.slices]) > 0
-            mask[section.slices] |= HOT if bright else BAD
-        pixel = max(pixel, _surely_hot(sigma, gain, len(dark.inputs)))
-        column = max(column, (COLUMN_SIGMA + BEYOND) * sigma / math.sqrt(len(level)))
+            part.add_column(section, HOT if bright else BAD)
+        pixels.append(_surely_hot(sigma, gain, len(dark.inputs)))
+        columns.append((COLUMN_SIGMA + BEYOND) * found.spread * sigma * PULLED)
     return [
-        Limit("HOTLIM", pixel, "ADU above neighbours"),
-        Limit("COLLIM", column, "ADU from neighbours, of whole columns"),
+        Limit("HOTLIM", surely(pixels), "ADU above neighbours"),
+        Limit("COLLIM", surely(columns), "ADU from neighbours, of whole columns"),
     ]
 
 
@@ -58,7 +57,7 @@ def _surely_hot(sigma: float, gain: float | None, n_frames: int) -> float:
 
 
 def mark_unstable(
-    masks: Images, dark: Master, missing: list[str], progress: Progress
+    marks: Marks, dark: Master, missing: list[str], progress: Progress
 ) -> list[Limit]:
     """Mark pixels whose scatter over darks is larger than that of pixels of their level."""
     frames = [member.frame for member in dark.inputs]
@@ -87,8 +86,10 @@ def mark_unstable(
     progress.end()
     # The highest value of each pixel does not count: a cosmic ray makes no pixel unstable.
     n = len(frames) - 1
-    times = 0.0
-    for mask, total, square, most, origin in zip(masks, sums, squares, highest, first, strict=True):
+    times = []
+    for mask, total, square, most, origin in zip(
+        marks.masks, sums, squares, highest, first, strict=True
+    ):
         total -= most
         square -= most**2
         variance = np.maximum(square / n - (total / n) ** 2, 0.0)
@@ -103,8 +104,8 @@ def mark_unstable(
         limit = max(limit, found**2)
         mask[ratio > limit] |= UNSTABLE
         larger = surely_larger(limit, float(np.nanmedian(ratio)), n, AIM)
-        times = max(times, math.sqrt(larger))
-    return [Limit("UNSTLIM", times, "times the usual noise")]
+        times.append(math.sqrt(larger))
+    return [Limit("UNSTLIM", surely(times), "times the usual noise")]
 
 
 def _noise_line(mean: NDArray[Any], variance: NDArray[Any]) -> tuple[float, float]:

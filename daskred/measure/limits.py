@@ -6,10 +6,11 @@ it. What is stated is where as many are found as `COMPLETENESS` says.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from daskred.arrays.masterfiles import read_images
 from daskred.arrays.prepared import read_frame
 from daskred.engine.progress import Progress
+from daskred.kernels.defects import Section
 from daskred.measure.results import EXACT
 from daskred.model.frame import Frame
 from daskred.model.plan import Master
@@ -27,6 +29,22 @@ COMPLETENESS = 0.98
 # So many deviations beyond a threshold lie those.
 AIM, BEYOND = 0.99, 2.326
 Images = list[NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Marks:
+    """What is marked of a detector, image by image.
+
+    Parameters
+    ----------
+    masks
+        Bits of pixels.
+    columns
+        Sections that are bad columns, or parts of columns.
+    """
+
+    masks: Images
+    columns: list[list[Section]]
 
 
 @dataclass(frozen=True)
@@ -48,14 +66,48 @@ class Limit:
     text: str
 
 
-def amplifiers(
-    masks: Images, master: Master, out: Path
-) -> Iterator[tuple[NDArray[np.uint8], NDArray[Any]]]:
-    """Yield mask and pixels of a master, amplifier by amplifier: each has a level of its own."""
+class Amplified(NamedTuple):
+    """What one amplifier has of a master, and of what is marked by it.
+
+    Parameters
+    ----------
+    mask
+        Bits of its pixels.
+    level
+        Of the master.
+    columns
+        Sections of its image that are bad columns.
+    first
+        Row and column of the image where it begins.
+    """
+
+    mask: NDArray[np.uint8]
+    level: NDArray[Any]
+    columns: list[Section]
+    first: tuple[int, int]
+
+    def add_column(self, section: Section, bit: int) -> None:
+        """Mark a bad column, or a part of one."""
+        self.mask[section.slices] |= bit
+        self.columns.append(section.moved(*self.first))
+
+
+def amplifiers(marks: Marks, master: Master, out: Path) -> Iterator[Amplified]:
+    """Yield what a master says of each amplifier: they have levels of their own."""
     images = read_images(str(master_path(out, master.name)))
     for amplifier in master.inputs[0].frame.readout.amplifiers:
-        where = amplifier.place.slices
-        yield masks[amplifier.target][where], images[amplifier.target][where]
+        number, place = amplifier.target, amplifier.place
+        yield Amplified(
+            marks.masks[number][place.slices],
+            images[number][place.slices],
+            marks.columns[number],
+            (place.rows[0], place.columns[0]),
+        )
+
+
+def surely(limits: Sequence[float]) -> float:
+    """Return the limit that holds for all amplifiers; NaN where one has none."""
+    return max(limits) if limits and all(map(math.isfinite, limits)) else math.nan
 
 
 def read(frames: Sequence[Frame], progress: Progress) -> Iterator[Images]:

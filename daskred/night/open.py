@@ -210,6 +210,8 @@ def _read(
 
     paths = [path for path, _ in files]
     if any(map(is_remote, paths)):  # they wait for answers, which threads do as well
+        if meanwhile:
+            meanwhile()
         return map_concurrently(work, files, paths)
     return shared(work, files, meanwhile, tell)
 

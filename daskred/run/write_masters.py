@@ -37,6 +37,21 @@ class _Pending(NamedTuple):
     seconds: float
 
 
+def _needed(master: Master) -> set[str]:
+    """Return the masters that are read while one is made, also to tell its noise."""
+    corrections = {member.correction for member in master.inputs}
+    names = {name for correction in corrections for name in correction.masters}
+    names |= {name for correction in corrections for name, _ in correction.zero_terms}
+    return names | {correction.zero for correction in corrections if correction.zero}
+
+
+def _in_turn(masters: Sequence[Master]) -> list[Master]:
+    """Return masters, of each kind those first that others need, so that these wait least."""
+    kinds = list(dict.fromkeys(master.kind for master in masters))
+    needed = set().union(*map(_needed, masters))
+    return sorted(masters, key=lambda m: (kinds.index(m.kind), m.name not in needed))
+
+
 @dataclass(frozen=True)
 class MasterMaker:
     """Makes masters.
@@ -66,23 +81,27 @@ class MasterMaker:
         """
         receipts: dict[str, Receipt] = {}
         pending: list[_Pending] = []
+        finishing = 0.0  # seconds, which are those of the master that is finished
 
         def finish() -> None:
+            nonlocal finishing
+            start = time.monotonic()
             while pending:
                 receipt = self._finish(*pending.pop())
                 receipts[receipt.product] = receipt
+            finishing += time.monotonic() - start
 
         try:
-            for master in self._in_turn(masters):
-                needed = self.ledger.expected(master.product).masters
-                if any(waiting.master.name in needed for waiting in pending):
+            for master in _in_turn(masters):
+                if any(waiting.master.name in _needed(master) for waiting in pending):
                     finish()
                 if receipt := self.ledger.look_up(master.product):
                     receipts[master.product] = receipt
                     continue
-                start = time.monotonic()
+                start = time.monotonic() - finishing
                 combined = self.combiner.combine(master, finish)
-                pending.append(_Pending(master, combined, time.monotonic() - start))
+                seconds = time.monotonic() - finishing - start
+                pending.append(_Pending(master, combined, seconds))
             finish()
         except (FrameError, FramesError):
             finish()  # what is made is not lost for frames of another
@@ -92,14 +111,6 @@ class MasterMaker:
                 waiting.combined.remove()
             raise
         return tuple(receipts[master.product] for master in masters)
-
-    def _in_turn(self, masters: Sequence[Master]) -> list[Master]:
-        """Return masters, of each kind those first that others need, so that these wait least."""
-        kinds = list(dict.fromkeys(master.kind for master in masters))
-        needed = {
-            name for master in masters for name in self.ledger.expected(master.product).masters
-        }
-        return sorted(masters, key=lambda m: (kinds.index(m.kind), m.name not in needed))
 
     def _finish(self, master: Master, combined: Combined, seconds: float) -> Receipt:
         """Write a master whose pixels are made."""

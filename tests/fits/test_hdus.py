@@ -335,3 +335,17 @@ def test_a_failed_write_leaves_nothing_and_keeps_what_stood(tmp_path: Path) -> N
         write_atomically(path, [(Header(()), as_bands(np.zeros((2, 2), "c16")))])
     assert path.read_text() == "what stood"
     assert [entry.name for entry in tmp_path.iterdir()] == ["product.fits"]
+
+
+@pytest.mark.parametrize("dtype", ["f4", "u2"])
+@pytest.mark.parametrize("summed", [True, False])
+@pytest.mark.parametrize("n_cards", range(22, 34))
+def test_headers_end_where_pixels_begin(
+    tmp_path: Path, n_cards: int, summed: bool, dtype: str
+) -> None:
+    cards = Header(tuple(format_card(f"CARD{n}", n) for n in range(n_cards)))
+    pixels = some_pixels(dtype)
+    write_atomically(tmp_path / "a.fits", [(cards, as_bands(pixels))], summed=summed)
+    with fits.open(tmp_path / "a.fits", checksum=summed) as hdus:
+        np.testing.assert_array_equal(hdus[0].data, pixels)
+        assert ("DATASUM" in hdus[0].header) == summed

@@ -211,3 +211,32 @@ def test_simulated_amplifiers_on_the_command_line(tmp_path: Path) -> None:
     assert product.read_bytes() == before
     assert cli("verify", tmp_path / "out").returncode == 0
     assert cli("simulate", tmp_path / "other", "--nonlinearity", "2e-6").returncode == 2
+
+
+@pytest.mark.parametrize("noise_adu", [0.0, 0.2, 0.35])
+def test_darks_of_hardly_any_noise_have_a_mask_and_no_limits_that_are_none(
+    tmp_path: Path, noise_adu: float
+) -> None:
+    rng = np.random.default_rng(1)
+    (tmp_path / "night").mkdir()
+    for n in range(6):
+        pixels = 100 + rng.normal(0, noise_adu, (40, 60)) if noise_adu else np.full((40, 60), 100)
+        header = fits.Header({"IMAGETYP": "dark", "EXPTIME": 10.0})
+        header["DATE-OBS"] = f"2020-01-01T00:00:{n:02d}"
+        path = tmp_path / "night" / f"d{n}.fits"
+        fits.PrimaryHDU(np.round(pixels).astype("u2"), header).writeto(path)
+    found = find_bad_pixels(open_night(tmp_path / "night"), tmp_path / "out")
+    assert found.masks[0].shape == (40, 60)
+    assert all(0 < limit.value < np.inf for limit in found.limits)
+    if not noise_adu:
+        assert found.limits == ()
+
+
+def test_where_no_master_can_be_made_there_is_no_mask(tmp_path: Path) -> None:
+    (tmp_path / "night").mkdir()
+    for n in range(3):
+        header = fits.Header({"IMAGETYP": "dark", "EXPTIME": 10.0, "DATE-OBS": f"2020-01-0{n + 1}"})
+        pixels = np.full((20, 20), np.nan, "f4")
+        fits.PrimaryHDU(pixels, header).writeto(tmp_path / "night" / f"d{n}.fits")
+    with pytest.raises(RequestError, match="no master could be made"):
+        find_bad_pixels(open_night(tmp_path / "night"), tmp_path / "out")

@@ -67,18 +67,48 @@ def test_trails_are_as_long_as_the_charge_reaches(width: float, halo: float) -> 
     assert (found & ~into & ~saturated).sum() <= 0.06 * found.sum()
 
 
-def test_stars_without_trails_have_none() -> None:
+@pytest.mark.parametrize("length", [1.0, 1.1, 1.3])
+@pytest.mark.parametrize("width", [1.5, 3.0])
+@pytest.mark.parametrize("halo", [2.5, 3.5])
+def test_stars_without_trails_have_none(width: float, halo: float, length: float) -> None:
+    """Cut off at full well, whose charge has gone nowhere, also of stars that are longer."""
     rng = np.random.default_rng(4)
-    light = np.minimum(stars([(150, 100, 3e6), (0, 60, 2e6), (299, 199, 2e6)], 2.5, 3.0), FULL)
-    seen = rng.normal(rng.poisson(light), 5)
-    found = trails(seen, light >= FULL)
-    assert found.sum() <= 0.05 * (light >= FULL).sum()
-    assert not trails(seen, np.zeros(SHAPE, bool)).any()
+    places = [
+        (y / length + rng.random(), x + rng.random(), 4e6) for y in (50, 150) for x in (50, 150)
+    ]
+    places += [(0, 100, 2e6), (299 / length, 199, 2e6)]
+    light = np.empty(SHAPE)
+    round_light = stars(places, width, halo)
+    rows = np.minimum(np.arange(SHAPE[0]) / length, SHAPE[0] - 1)
+    for column in range(SHAPE[1]):
+        light[:, column] = np.interp(rows, np.arange(SHAPE[0]), round_light[:, column])
+    light = np.minimum(light, FULL)
+    saturated = light >= FULL
+    found = trails(rng.normal(rng.poisson(light), 5), saturated)
+    # Of a column that is a little longer than a star makes it, the next pixel.
+    assert found.sum() <= 3 * len(places)
+
+
+def test_what_is_long_and_bright_is_no_trail() -> None:
+    rng, (y, x) = np.random.default_rng(1), np.indices(SHAPE)
+
+    def n_found(light: Any, saturated: Any) -> int:
+        return int(trails(rng.normal(100 + light, 5), saturated).sum())
+
+    galaxy = 20000 * np.exp(-(((y - 150) / 80) ** 2) / 2 - ((x - 100) / 12) ** 2 / 2)
+    assert n_found(galaxy, galaxy > 18000) < 0.1 * (galaxy > 18000).sum()
+    star = 3e5 * np.exp(-((y - 150) ** 2 + (x - 100) ** 2) / 18)
+    companion = 2e4 * np.exp(-((y - 166) ** 2 + (x - 100) ** 2) / 18)
+    assert n_found(star + companion, star > 6e4) <= 4
+    spectrum = 5000 * np.exp(-((x - 100) ** 2) / 18.0) * np.ones(SHAPE)
+    line = (abs(y - 150) < 3) & (abs(x - 100) < 3)
+    assert n_found(spectrum, line) <= 6
+    nothing = np.zeros(SHAPE)
     hot = np.zeros(SHAPE, bool)
     hot[30, 30] = True
-    assert not trails(seen, hot).any()
-    empty = np.full(SHAPE, np.nan)
-    assert not trails(empty, light >= FULL).any()
+    assert n_found(nothing, hot) == n_found(nothing, hot & False) == 0
+    assert not trails(np.full(SHAPE, np.nan), star > 6e4).any()
+    assert n_found(1e4 * (y == 150), y == 150) == 0
 
 
 def test_a_run_flags_trails_unless_it_is_told_not_to(tmp_path: Path) -> None:
