@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,12 +25,20 @@ def in_process(item: int) -> tuple[int, int]:
 
 
 @pytest.fixture
-def two_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+def two_helpers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let two processes help, which leave neither processes nor descriptors behind."""
     monkeypatch.setattr("daskred.engine.crew.n_processors", lambda: 3)
     monkeypatch.setattr("daskred.engine.crew.can_fork", lambda: True)
+    before = set(processes.children(PARENT)), descriptors()
+    yield
+    assert (set(processes.children(PARENT)), descriptors()) == before
 
 
-def test_results_come_in_the_order_of_items(two_processors: None) -> None:
+def descriptors() -> set[str]:
+    return {path.name for path in Path("/proc/self/fd").iterdir()}
+
+
+def test_results_come_in_the_order_of_items(two_helpers: None) -> None:
     began: list[int] = []
     told: list[int] = []
     found = shared(in_process, ITEMS, lambda: began.append(1), told.append)
@@ -41,21 +50,20 @@ def test_results_come_in_the_order_of_items(two_processors: None) -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 31, 32, 33, 63, 64, 65, 97])
-def test_any_number_of_items(two_processors: None, count: int) -> None:
+def test_any_number_of_items(two_helpers: None, count: int) -> None:
     assert shared(abs, [-n for n in range(count)]) == list(range(count))
 
 
-def test_what_helpers_leave_undone_is_done_here(two_processors: None) -> None:
+def test_what_helpers_leave_undone_is_done_here(two_helpers: None) -> None:
     def deadly(item: int) -> int:
         if os.getpid() != PARENT and item % 100 == 50:
             os.kill(os.getpid(), signal.SIGKILL)
         return -item
 
     assert shared(deadly, ITEMS) == [-item for item in ITEMS]
-    assert processes.children(os.getpid()) == []
 
 
-def test_what_fails_in_a_helper_fails_here(two_processors: None) -> None:
+def test_what_fails_in_a_helper_fails_here(two_helpers: None) -> None:
     def failing(item: int) -> int:
         if item == 500:
             raise ValueError("item 500")
@@ -63,19 +71,14 @@ def test_what_fails_in_a_helper_fails_here(two_processors: None) -> None:
 
     with pytest.raises(ValueError, match="item 500"):
         shared(failing, ITEMS)
-    assert processes.children(os.getpid()) == []
 
 
-def test_helpers_end_when_this_process_is_interrupted(two_processors: None) -> None:
-    before = set(os.listdir("/proc/self/fd"))  # noqa: PTH208 - names are what is compared
-
+def test_helpers_end_when_this_process_is_interrupted(two_helpers: None) -> None:
     def interrupted() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         shared(lambda item: time.sleep(10), ITEMS, interrupted)
-    assert processes.children(os.getpid()) == []
-    assert set(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
 
 
 def test_where_nothing_can_be_forked_all_is_done_here(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,7 +94,7 @@ def test_where_nothing_can_be_forked_all_is_done_here(monkeypatch: pytest.Monkey
     assert {process for _, process in found} == {PARENT}
 
 
-def test_no_process_is_left_to_fork(two_processors: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_process_is_left_to_fork(two_helpers: None, monkeypatch: pytest.MonkeyPatch) -> None:
     def fork() -> int:
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
