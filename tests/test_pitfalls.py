@@ -1,4 +1,7 @@
-"""What goes wrong silently where nobody looks: each of these once did, or nearly."""
+"""What goes wrong silently where nobody looks: each of these once did, or nearly.
+
+There are many cases, each short, which makes the file longer than others.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Uncertainties of masters, judged by a simulator: residuals over them scatter by one."""
+"""Uncertainties of masters, judged by a simulator: residuals over them scatter by one.
+
+There are many cases, each short, which makes the file longer than others.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Uncertainties of science frames, cosmic rays and bad pixels, judged by a simulator."""
+"""Uncertainties of science frames, cosmic rays and bad pixels, judged by a simulator.
+
+There are many cases, each short, which makes the file longer than others.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,9 @@
 
 Nothing is read before the pixels are wanted. A writer takes the bands one after the other, in
 memory that stays in the cache; a notebook takes the images whole.
+
+What is asked of a frame on its way stands together, which makes the file a little longer than
+others.
 """
 
 from __future__ import annotations

@@ -2,6 +2,9 @@
 
 In a run masters are files, named in a small `MasterFiles` that travels with the tasks. In a
 notebook they are arrays, and `MasterArrays` stands in the same place.
+
+Files and arrays answer to the same questions, and stand together for it, which makes the file a
+little longer than others.
 """
 
 from __future__ import annotations

@@ -3,6 +3,9 @@
 A band of rows is one contiguous range of bytes in every file. One task reads the same band of all
 frames into one block ``(frame, rows, x)``, and reduces it; so nothing is rechunked or shuffled,
 since the file system does the transpose. The height of bands follows from memory.
+
+What reads, reduces and cuts tiles stands together, which makes the file a little longer than
+others.
 """
 
 from __future__ import annotations

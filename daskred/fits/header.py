@@ -2,6 +2,8 @@
 
 Cards that are kept are kept to the letter, so what a camera wrote, right or wrong, survives into
 the product. Layout of cards: FITS standard 4.0, section 4.
+
+Cards are read and made by the same rules, which makes the file a little longer than others.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""Write FITS files: whole or not at all, pixels band by band, with checksums."""
+"""Write FITS files: whole or not at all, pixels band by band, with checksums.
+
+Both stages of writing, and what they write from, stand together, which makes the file a little
+longer than others.
+"""
 
 from __future__ import annotations
 

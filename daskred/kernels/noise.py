@@ -2,6 +2,8 @@
 
 Variances are in the unit of the pixels, squared. A master is a median or mean of frames whose
 noise is known, and so is its variance.
+
+All that makes noise stands together, which makes the file a little longer than others.
 """
 
 from __future__ import annotations

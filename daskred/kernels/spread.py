@@ -7,6 +7,8 @@ that only this small difference has to be drawn; the mean's own variance is adde
 
 Raw values are whole numbers. A mean of values that scatter by more than half a number hardly
 notices; but a median is a whole number itself, or half of one, however many frames there are.
+
+Each rejection has its own part in it, which makes the file a little longer than others.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""What a product is made of: its header, its planes, and the file it becomes."""
+"""What a product is made of: its header, its planes, and the file it becomes.
+
+Masters and frames share what they are written with, which makes the file a little longer than
+others.
+"""
 
 from __future__ import annotations
 

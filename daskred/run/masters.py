@@ -1,4 +1,8 @@
-"""Make masters: the tiles of all frames, each reduced by a worker and written where it belongs."""
+"""Make masters: the tiles of all frames, each reduced by a worker and written where it belongs.
+
+All of a master's way to its pixels stands together, which makes the file a little longer than
+others.
+"""
 
 from __future__ import annotations
 
@@ -227,7 +231,7 @@ class Combiner:
                 )
                 reduction = (reduce, list(looks), darks, options)
                 wanted = None if number else beside
-                rasters, sums, samples = self._image(master, number, stack, wanted, *reduction)
+                rasters, sums, samples = self._image(master, number, stack, wanted, reduction)
                 combined.rasters.append(rasters[0])
                 if len(rasters) > 1:
                     combined.counts.append(rasters[1:])
@@ -248,12 +252,10 @@ class Combiner:
         number: int,
         stack: Stack,
         meanwhile: Callable[[], object] | None,
-        reduce: Any,
-        looks: Sequence[Look | None],
-        darks: Sequence[MasterFiles],
-        options: dict[str, Any],
+        reduction: tuple[Any, Sequence[Look | None], Sequence[MasterFiles], dict[str, Any]],
     ) -> tuple[list[Raster], list[int], list[Tile]]:
         """Make one image of a master; return its rasters, and of its frames sums and samples."""
+        _, _, darks, options = reduction
         n_frames, height, width = stack.shape
         row_bytes = (n_frames * stack.dtype.itemsize + 8 * len(darks)) * width
         n_rows = rows_per_tile(stack.shape, row_bytes, self.tile_bytes, self.executor.n_parts)
@@ -265,7 +267,7 @@ class Combiner:
         tiles: dict[int, Tile] = {}
         self.progress.begin(f"{master.name} of {n_frames} frames", height, "rows")
         try:
-            tasks = written_tiles(stack, number, n_rows, rasters, reduce, looks, darks, options)
+            tasks = written_tiles(stack, number, n_rows, rasters, *reduction)
             for _, (rows, tile) in self.executor.run(tasks, meanwhile):
                 sums = [total + part for total, part in zip(sums, tile.sums, strict=True)]
                 tiles[rows.start] = tile

@@ -1,4 +1,7 @@
-"""The library in a notebook: labelled lazy arrays that are plain xarray."""
+"""The library in a notebook: labelled lazy arrays that are plain xarray.
+
+There are many cases, each short, which makes the file longer than others.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Cameras and capture programs are recognised; each by a header as it writes it."""
+"""Cameras and capture programs are recognised; each by a header as it writes it.
+
+There are many cases, each short, which makes the file longer than others.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A real dask cluster on localhost: the same bytes, workers that die, schedulers that go away."""
+"""A real dask cluster on localhost: the same bytes, workers that die, schedulers that go away.
+
+There are many cases, each short, which makes the file longer than others.
+"""
 
 from __future__ import annotations
 

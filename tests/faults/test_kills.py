@@ -1,4 +1,7 @@
-"""Faults that a night can meet, made for real: kills, signals, full disks, frames that change."""
+"""Faults that a night can meet, made for real: kills, signals, full disks, frames that change.
+
+There are many cases, each short, which makes the file longer than others.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Reading against astropy for every type on disk; writing against astropy's verification."""
+"""Reading against astropy for every type on disk; writing against astropy's verification.
+
+There are many cases, each short, which makes the file longer than others.
+"""
 
 from __future__ import annotations
 

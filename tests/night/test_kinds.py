@@ -1,4 +1,7 @@
-"""Every frame's kind, and the reason for it; contradictions are unknown, never guessed."""
+"""Every frame's kind, and the reason for it; contradictions are unknown, never guessed.
+
+There are many cases, each short, which makes the file longer than others.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A night from raw frames to products: the same bytes however it is cut, and nothing lost."""
+"""A night from raw frames to products: the same bytes however it is cut, and nothing lost.
+
+There are many cases, each short, which makes the file longer than others.
+"""
 
 from __future__ import annotations
 

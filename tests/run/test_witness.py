@@ -1,4 +1,7 @@
-"""Pixels are the last witness: what does not belong is named, and nothing else."""
+"""Pixels are the last witness: what does not belong is named, and nothing else.
+
+There are many cases, each short, which makes the file longer than others.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Sections, amplifiers, overscan, linearity, crosstalk: against ccdproc, numpy and known truth."""
+"""Sections, amplifiers, overscan, linearity, crosstalk: against ccdproc, numpy and known truth.
+
+There are many cases, each short, which makes the file longer than others.
+"""
 
 from __future__ import annotations
 
