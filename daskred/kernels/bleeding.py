@@ -97,10 +97,11 @@ def _follow(
     beyond = above[star.reach : star.reach + _SURE + _GAP, star.columns]
     height = _runs(saturated[:, star.columns])
     usual = star.radius**2 - (np.arange(star.columns.start, star.columns.stop) - star.column) ** 2
-    ran = height > _LONGER * np.sqrt(np.maximum(usual, 0)) + 1
+    ran = height > _LONGER * np.sqrt(np.maximum(usual, 1)) + 1
     for place in np.flatnonzero(ran & (height < len(found))):
-        # What is behind the last pixel that it filled has what is left of it.
-        found[height[place], star.columns.start + place] = True
+        # What is behind the last pixel that it filled may have what is left of it.
+        behind = height[place], star.columns.start + place
+        found[behind] = above[behind] > least
     if not (beyond > least).any():
         return
     first = max(star.columns.start - 2, 0)

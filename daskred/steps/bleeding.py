@@ -17,11 +17,17 @@ def _work(whole: Whole, recipe: Recipe) -> int:
     return int(np.count_nonzero(found))
 
 
+def _applies(recipe: Recipe) -> bool:
+    # Where a number of rows is told, that is what counts.
+    wanted = recipe.options.mask and recipe.options.bleeding
+    return bool(wanted and not recipe.readout.bleed_rows)
+
+
 STEP = Step(
     name="bleeding",
     place=100,
     reach="frame",
-    applies=lambda recipe: bool(recipe.options.mask and recipe.options.bleeding),
+    applies=_applies,
     work=_work,
     bits=SATURATED,
     pixel_bytes=8,
