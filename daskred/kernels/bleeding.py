@@ -94,7 +94,6 @@ def _follow(
     least: float,
 ) -> None:
     """Mark what has run out of a star, of the rows from its middle on to one edge."""
-    beyond = above[star.reach : star.reach + _SURE + _GAP, star.columns]
     height = _runs(saturated[:, star.columns])
     usual = star.radius**2 - (np.arange(star.columns.start, star.columns.stop) - star.column) ** 2
     ran = height > _LONGER * np.sqrt(np.maximum(usual, 1)) + 1
@@ -102,6 +101,7 @@ def _follow(
         # What is behind the last pixel that it filled may have what is left of it.
         behind = height[place], star.columns.start + place
         found[behind] = above[behind] > least
+    beyond = above[star.reach : star.reach + _SURE + _GAP, star.columns]
     if not (beyond > least).any():
         return
     first = max(star.columns.start - 2, 0)

@@ -9,6 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from daskred.kernels.robust import scaled_mad
+from daskred.model.readout import Section
+
 COLUMN_SIGMA = 6.0  # of the mean of a column, over what others have
 _CLIP = 5.0  # deviations of a pixel: single bad ones make no column
 _SHORTEST, _NEAR = 16, 8  # rows
@@ -16,41 +19,6 @@ _SHORTEST, _NEAR = 16, 8  # rows
 _BESIDE = (3, 4, 5)
 _STEP = 2.0  # times what these differ by: edges and traces of light are no columns
 _MOST = 0.05  # of the columns: where there are more, they are what the detector is like
-
-
-class Section(NamedTuple):
-    """Some rows and columns of an image.
-
-    Parameters
-    ----------
-    rows, columns
-        First, and one behind the last, from 0.
-    """
-
-    rows: tuple[int, int]
-    columns: tuple[int, int]
-
-    @property
-    def slices(self) -> tuple[slice, slice]:
-        """To index an array ``(y, x)``."""
-        return slice(*self.rows), slice(*self.columns)
-
-    def moved(self, row: int, column: int) -> Section:
-        """Return the same of an image in which this one begins at a row and column."""
-        (top, bottom), (left, right) = self.rows, self.columns
-        return Section((top + row, bottom + row), (left + column, right + column))
-
-    @property
-    def text(self) -> str:
-        """As headers have it: columns first, from 1, ends included.
-
-        Examples
-        --------
-        >>> Section((0, 2048), (11, 12)).text
-        '[12:12,1:2048]'
-        """
-        (top, bottom), (left, right) = self.rows, self.columns
-        return f"[{left + 1}:{right},{top + 1}:{bottom}]"
 
 
 class Columns(NamedTuple):
@@ -112,9 +80,9 @@ def bad_columns(away: NDArray[Any], around: NDArray[Any]) -> Columns:
         means = (sums[starts + length] - sums[starts]) / length
         lights = (light[starts + length] - light[starts]) / length
         for row, lit in zip(means, lights, strict=True):
-            usual = np.median(row)
+            usual = float(np.median(row))
             # What columns differ by anyway, as those of a CMOS detector do, counts as noise.
-            spread = max(1.4826 * float(np.median(np.abs(row - usual))), 1 / math.sqrt(length))
+            spread = max(scaled_mad(row, usual), 1 / math.sqrt(length))
             whole = spread if length == height else whole
             far = np.abs(row - usual) / spread
             better = (far > clear) & (far > COLUMN_SIGMA)
@@ -168,7 +136,7 @@ def clusters_of(bad: NDArray[np.bool_], least: int) -> Iterator[tuple[Section, i
     --------
     >>> bad = np.zeros((9, 9), bool)
     >>> bad[2:4, 5:7] = bad[8, 0] = True
-    >>> [(section.text, number) for section, number in clusters_of(bad, 3)]
+    >>> [(str(section), number) for section, number in clusters_of(bad, 3)]
     [('[6:7,3:4]', 4)]
     """
     from scipy.ndimage import find_objects, label

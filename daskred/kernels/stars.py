@@ -122,15 +122,14 @@ def light_of_stars(pixels: NDArray[np.float32], strips: Strips) -> list[Light]:
     n_bins = n_strips * -(-width // strips.bin_width)
     tile = min(width, _TILE)
     n_tiles = width // tile
-    background, sigma = _background(pixels.reshape(-1, strips.height, n_tiles, tile), n_images)
+    tiles = pixels.reshape(-1, strips.height, n_tiles, tile)
+    background, sigma = _background(tiles, n_images)
     # Where nothing tells the noise, nothing is above it.
     clear = np.where(sigma > 0, _CLEAR * sigma, np.inf).astype("f4")
     limits = (background + clear[:, np.newaxis]).reshape(-1, 1, n_tiles, 1)
     # A row of nothing is above each image, and below it.
     bright = np.zeros((n_images, n_pixels + 2 * width), bool)
-    bright[:, width:-width] = (pixels.reshape(-1, strips.height, n_tiles, tile) > limits).reshape(
-        n_images, -1
-    )
+    bright[:, width:-width] = (tiles > limits).reshape(n_images, -1)
     flat = bright.reshape(-1)
     places = np.flatnonzero(flat)
     shared = np.zeros(len(places), bool)

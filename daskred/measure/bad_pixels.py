@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from daskred.engine.progress import Progress, Silent
 from daskred.fits.header import Header, commentary, format_card
 from daskred.fits.write import as_bands, write_atomically
-from daskred.kernels.defects import Section, clusters_of
+from daskred.kernels.defects import clusters_of
 from daskred.measure.dead_pixels import mark_dead, mark_nonlinear
 from daskred.measure.hot_pixels import mark_hot, mark_unstable
 from daskred.measure.limits import COMPLETENESS, Limit, Marks
 from daskred.model.errors import FrameError, RequestError
 from daskred.model.mask import BAD, HOT, LEGEND, NONLINEAR, UNSTABLE
 from daskred.model.plan import LeftOut
+from daskred.model.readout import Section
 from daskred.night.open import Night
 from daskred.night.plan import make_plan
 from daskred.options import Options
@@ -209,7 +210,7 @@ def _write(found: BadPixels, sync: bool) -> None:
         ):
             cards.append(format_card(f"N{card}", len(sections), word))
             cards += [
-                format_card(f"{card}{place:02d}", section.text)
+                format_card(f"{card}{place:02d}", str(section))
                 for place, section in enumerate(sections[:_MOST_LISTED], start=1)
             ]
         if number == 0:

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from daskred.arrays.prepared import read_frame
 from daskred.engine.progress import Progress
 from daskred.kernels.agreement import largest_variance, surely_larger
 from daskred.kernels.defects import COLUMN_SIGMA, PULLED, bad_columns
 from daskred.kernels.neighbours import deviations, local_median
 from daskred.kernels.robust import ROUNDING_VARIANCE, robust_limits
-from daskred.measure.limits import AIM, BEYOND, Images, Limit, Marks, amplifiers, read, surely
-from daskred.measure.results import HOT_SIGMA
+from daskred.measure.limits import AIM, BEYOND, Images, Limit, Marks, amplifiers, surely
+from daskred.measure.results import EXACT, HOT_SIGMA
 from daskred.model.mask import BAD, HOT, UNSTABLE
 from daskred.model.plan import Master
 
@@ -70,7 +71,7 @@ def mark_unstable(
     sums: Images = []
     squares: Images = []
     highest: Images = []
-    for number, images in enumerate(read(frames, progress)):
+    for number, images in enumerate(read_frame(frame, EXACT)[0] for frame in frames):
         if number == 0:
             first = [image.copy() for image in images]
             sums = [np.zeros_like(image) for image in images]
@@ -83,6 +84,7 @@ def mark_unstable(
             total += step
             square += step**2
             np.maximum(most, step, out=most)
+        progress.advance(1)
     progress.end()
     # The highest value of each pixel does not count: a cosmic ray makes no pixel unstable.
     n = len(frames) - 1

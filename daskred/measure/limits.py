@@ -1,4 +1,4 @@
-"""What bad pixels are found: limits beyond which nearly all are, and the frames that tell them.
+"""What bad pixels are found: limits beyond which nearly all are, and what is marked by them.
 
 A pixel is found where it is beyond a threshold; noise takes some of those back that are just beyond
 it. What is stated is where as many are found as `COMPLETENESS` says.
@@ -16,12 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daskred.arrays.masterfiles import read_images
-from daskred.arrays.prepared import read_frame
-from daskred.engine.progress import Progress
-from daskred.kernels.defects import Section
-from daskred.measure.results import EXACT
-from daskred.model.frame import Frame
 from daskred.model.plan import Master
+from daskred.model.readout import Section
 from daskred.products.names import master_path
 
 COMPLETENESS = 0.98
@@ -108,10 +104,3 @@ def amplifiers(marks: Marks, master: Master, out: Path) -> Iterator[Amplified]:
 def surely(limits: Sequence[float]) -> float:
     """Return the limit that holds for all amplifiers; NaN where one has none."""
     return max(limits) if limits and all(map(math.isfinite, limits)) else math.nan
-
-
-def read(frames: Sequence[Frame], progress: Progress) -> Iterator[Images]:
-    """Yield the prepared images of frames, float64, one frame after the other."""
-    for frame in frames:
-        yield read_frame(frame, EXACT)[0]
-        progress.advance(1)

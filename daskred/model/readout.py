@@ -48,6 +48,11 @@ class Section:
         """What indexes an image."""
         return slice(*self.rows), slice(*self.columns)
 
+    def moved(self, down: int, right: int) -> Section:
+        """Return the same section so many rows further down, and columns further right."""
+        (top, bottom), (left, end) = self.rows, self.columns
+        return Section((top + down, bottom + down), (left + right, end + right), self.flips)
+
     def fits_into(self, shape: tuple[int, int]) -> bool:
         """Whether an image of a shape has all its pixels."""
         return self.rows[1] <= shape[0] and self.columns[1] <= shape[1]

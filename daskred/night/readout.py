@@ -180,17 +180,12 @@ def _placed(
         if rule.place is None:
             sections = [other.data for other in amplifiers if other.image == amplifier.image]
             top, left = min(s.rows[0] for s in sections), min(s.columns[0] for s in sections)
-            place = _moved(amplifier.data, -top, -left)
+            place = replace(amplifier.data.moved(-top, -left), flips=(False, False))
         elif place.shape != amplifier.data.shape:
             text = f"amplifier {amplifier.name!r} has data {amplifier.data} and place {place}"
             raise FrameError(path, f"{text}, of other sizes")
         placed.append(_with_place(amplifier, place, amplifier.target))
     return placed
-
-
-def _moved(section: Section, down: int, right: int) -> Section:
-    rows = (section.rows[0] + down, section.rows[1] + down)
-    return Section(rows, (section.columns[0] + right, section.columns[1] + right))
 
 
 def _with_place(amplifier: Amplifier, place: Section, target: int) -> Amplifier:
@@ -254,12 +249,10 @@ def _assembled(
         columns = (on_detector.columns[0] // bins[1], on_detector.columns[1] // bins[1])
         places.append(Section(rows, columns, on_detector.flips))
     top, left = min(s.rows[0] for s in places), min(s.columns[0] for s in places)
-    moved = []
-    for amplifier, place in zip(amplifiers, places, strict=True):
-        rows = (place.rows[0] - top, place.rows[1] - top)
-        columns = (place.columns[0] - left, place.columns[1] - left)
-        moved.append(_with_place(amplifier, Section(rows, columns, place.flips), 0))
-    return moved
+    return [
+        _with_place(amplifier, place.moved(-top, -left), 0)
+        for amplifier, place in zip(amplifiers, places, strict=True)
+    ]
 
 
 def _check_gains(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,8 +14,6 @@ from daskred.arrays.tiles import Tile
 from daskred.fits.hdus import Hdu
 from daskred.fits.raster import Raster
 from daskred.fits.write import Bands
-from daskred.model.frame import Frame
-from daskred.products.write import shared_headers
 
 
 @dataclass(frozen=True)
@@ -53,10 +51,6 @@ class Combined:
     figures: dict[str, float] = field(default_factory=dict)
     tiles: list[list[Tile]] = field(default_factory=list)
     headers: list[Hdu] = field(default_factory=list)
-
-    def share_headers(self, frames: Sequence[Frame]) -> None:
-        """Find out what the headers of the frames have in common."""
-        self.headers.extend(shared_headers(frames))
 
     def remove(self) -> None:
         """Remove the rasters."""

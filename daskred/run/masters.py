@@ -43,6 +43,7 @@ from daskred.model.errors import FrameError, FramesError
 from daskred.model.frame import Frame
 from daskred.model.plan import Correction, Master
 from daskred.options import Options
+from daskred.products.write import shared_headers
 from daskred.run.combined import Combined
 from daskred.run.unpack import unpacked
 from daskred.run.witness import check_inputs
@@ -221,7 +222,7 @@ class Combiner:
 
         def beside() -> None:
             meanwhile()
-            combined.share_headers(originals)
+            combined.headers.extend(shared_headers(originals))
 
         try:
             for number in range(len(frames[0].layout)):

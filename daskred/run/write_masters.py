@@ -16,6 +16,7 @@ from daskred.model.errors import FrameError, FramesError
 from daskred.model.plan import Correction, Master
 from daskred.model.receipt import Receipt
 from daskred.options import Options
+from daskred.products.expected import masters_of
 from daskred.products.extensions import Extension
 from daskred.products.provenance import Origin, content_of
 from daskred.products.write import write_master
@@ -37,18 +38,15 @@ class _Pending(NamedTuple):
     seconds: float
 
 
-def _needed(master: Master) -> set[str]:
+def _needed(master: Master) -> tuple[str, ...]:
     """Return the masters that are read while one is made, also to tell its noise."""
-    corrections = {member.correction for member in master.inputs}
-    names = {name for correction in corrections for name in correction.masters}
-    names |= {name for correction in corrections for name, _ in correction.zero_terms}
-    return names | {correction.zero for correction in corrections if correction.zero}
+    return masters_of(master.needs, [member.correction for member in master.inputs], uncertain=True)
 
 
 def _in_turn(masters: Sequence[Master]) -> list[Master]:
     """Return masters, of each kind those first that others need, so that these wait least."""
     kinds = list(dict.fromkeys(master.kind for master in masters))
-    needed = set().union(*map(_needed, masters))
+    needed = {name for master in masters for name in _needed(master)}
     return sorted(masters, key=lambda m: (kinds.index(m.kind), m.name not in needed))
 
 

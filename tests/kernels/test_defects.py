@@ -10,12 +10,12 @@ from daskred.kernels.defects import (
     COLUMN_SIGMA,
     PULLED,
     Columns,
-    Section,
     bad_columns,
     clusters_of,
 )
 from daskred.kernels.neighbours import Pixels, deviations, local_median
 from daskred.measure.limits import BEYOND
+from daskred.model.readout import Section
 
 SHAPE = (512, 128)
 ROWS, COLUMNS = np.indices(SHAPE)
@@ -94,4 +94,4 @@ def test_clusters_are_what_touches() -> None:
         assert np.count_nonzero(bad[section.slices]) >= count
     assert list(clusters_of(np.zeros((4, 4), bool), 1)) == []
     assert number > len(found) > 0
-    assert Section((0, 4), (1, 3)).text == "[2:3,1:4]"
+    assert str(Section((0, 4), (1, 3))) == "[2:3,1:4]"
