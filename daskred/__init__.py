@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from daskred.arrays.view_masters import master_bias as master_bias
     from daskred.arrays.view_masters import master_dark as master_dark
     from daskred.arrays.view_masters import master_flat as master_flat
+    from daskred.arrays.view_masters import master_sky as master_sky
     from daskred.arrays.view_science import calibrate as calibrate
     from daskred.arrays.view_write import open_master as open_master
     from daskred.arrays.view_write import write_frames as write_frames
@@ -93,6 +94,7 @@ _HOMES = {
     "master_bias": "arrays.view_masters",
     "master_dark": "arrays.view_masters",
     "master_flat": "arrays.view_masters",
+    "master_sky": "arrays.view_masters",
     "open_frames": "arrays.view",
     "open_images": "arrays.view",
     "open_master": "arrays.view_write",

@@ -208,6 +208,11 @@ TABLE: tuple[Option, ...] = (
         common=True,
     ),
     Option(
+        "sky_flats",
+        "where no flat matches, make one of the science frames themselves, without their stars",
+        "matching",
+    ),
+    Option(
         "scale_dark_up",
         "scale a shorter dark up by exposure time, where there is a bias",
         "matching",

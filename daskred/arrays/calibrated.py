@@ -61,7 +61,7 @@ class Calibrated:
         self._source, self._masters, self._recipe, self._frame = source, masters, recipe, frame
         self._band_steps = steps_of(recipe, "band")
         self._frame_steps = steps_of(recipe, "frame")
-        self._counts: dict[str, int] = {}
+        self._counts: dict[str, float] = {}
         self.samples = Samples(source.shapes)
 
     @property
@@ -87,8 +87,8 @@ class Calibrated:
         return [(WHOLE, WHOLE)] * len(self._source.shapes)
 
     @property
-    def counts(self) -> Mapping[str, int]:
-        """How many pixels each step that counts them has touched."""
+    def counts(self) -> Mapping[str, float]:
+        """How many pixels each step that counts them has touched, and what else they have found."""
         return self._counts
 
     @property
@@ -198,6 +198,7 @@ class Calibrated:
             scratch(f"calibrated image {number}", shape, options.dtype),
             scratch(f"mask {number}", shape, "u1"),
             scratch(f"uncertainty {number}", shape, "f4") if has_sigma else None,
+            self._loaded[number],
         )
         bad = self._bad_pixels(number)
         for rows, band in self._bands(number, whole):
@@ -214,7 +215,7 @@ class Calibrated:
             _mark_no_data(whole.mask, whole.value)
         return whole
 
-    def _count(self, name: str, found: int | dict[str, int] | None) -> None:
+    def _count(self, name: str, found: int | Mapping[str, float] | None) -> None:
         """Add to what a step has counted; most count nothing."""
         numbers = {name: found} if isinstance(found, int) else found or {}
         for counted, number in numbers.items():

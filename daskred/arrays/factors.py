@@ -19,7 +19,7 @@ from daskred.engine.task import Task
 from daskred.kernels.factors import FEW_FRAMES, relative_factors
 from daskred.kernels.flat import write_lit
 from daskred.kernels.robust import any_floats, medians
-from daskred.model.plan import MasterKind
+from daskred.model.plan import MasterKind, is_lit
 
 if TYPE_CHECKING:
     from daskred.options import Options
@@ -31,7 +31,7 @@ _N_BANDS = 2
 
 def wants_factors(kind: MasterKind, n_frames: int, options: Options) -> bool:
     """Whether the levels of frames are refined: the other methods are defined on all pixels."""
-    return kind == "flat" and n_frames > 1 and options.normalize == "mode"
+    return is_lit(kind) and n_frames > 1 and options.normalize == "mode"
 
 
 def rows_of_factors(shapes: Sequence[tuple[int, int]], n_frames: int) -> list[tuple[int, slice]]:

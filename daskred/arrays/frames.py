@@ -111,7 +111,11 @@ class Measured:
 
 
 def measure_frames(
-    frames: Sequence[tuple[Frame, Look | None]], masters: Masters, options: Options, lit: bool
+    frames: Sequence[tuple[Frame, Look | None]],
+    masters: Masters,
+    options: Options,
+    lit: bool,
+    is_sky: bool = False,
 ) -> list[Measured | FrameError]:
     """Return how bright each frame is, or why it cannot be used.
 
@@ -124,20 +128,24 @@ def measure_frames(
     options
         How levels are measured.
     lit
-        Whether they are flats.
+        Whether they are flats, or frames of the sky.
+    is_sky
+        Whether the bright pixels in them are stars.
     """
     measured: list[Measured | FrameError] = []
     for frame, look in frames:
         try:
             source = source_of(frame, options, look)
-            measured.append(measure_source(source, masters, options.normalize, lit))
+            measured.append(measure_source(source, masters, options.normalize, lit, is_sky))
         except FrameError as error:
             measured.append(error)
     return measured
 
 
 @any_floats
-def measure_source(source: Source, masters: Masters, method: str, lit: bool) -> Measured:
+def measure_source(
+    source: Source, masters: Masters, method: str, lit: bool, is_sky: bool = False
+) -> Measured:
     """Return how bright a frame is less its dark, and what part of it is saturated.
 
     All is measured on as many rows as a level needs.
@@ -166,4 +174,4 @@ def measure_source(source: Source, masters: Masters, method: str, lit: bool) -> 
     if not lit:
         return Measured(Light(level(sample, method), 1.0, 0.0), saturated, None)
     limit, part = pile_in(keep)
-    return Measured(light_of(sample, method), max(saturated, part), limit)
+    return Measured(light_of(sample, method, is_sky), max(saturated, part), limit)

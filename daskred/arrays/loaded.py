@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -65,6 +65,9 @@ class LoadedMasters:
     Where uncertainties are wanted, also their variances, and the level above which a pixel's signal
     makes noise; None where that is zero. Where a dark alone is subtracted, and tells it, that level
     for each amplifier. And of how many frames what is subtracted is known to be the median.
+
+    The divisor holds the smooth part of a master of the sky too, where one is used; its fringes,
+    and by how much these are wrong, stand apart, as large as each frame shows them.
     """
 
     dark: NDArray[Any] | None
@@ -74,6 +77,8 @@ class LoadedMasters:
     zero: NDArray[Any] | None = None
     n_frames: int = 1
     levels: tuple[float, ...] = ()
+    fringe: NDArray[Any] | None = None
+    fringe_sigma: NDArray[Any] | None = None
 
     @cached_property
     def sampled(self) -> SampledDark | None:
@@ -100,3 +105,41 @@ class LoadedMasters:
         return LoadedMasters(
             dark, divisor, dark_variance, flat_variance, zero, self.n_frames, self.levels
         )
+
+
+def with_sky(
+    masters: LoadedMasters,
+    sky: NDArray[Any],
+    sigma: NDArray[Any] | None,
+    illumination: bool,
+    fringe: bool,
+) -> LoadedMasters:
+    """Return masters of an image with what a master of the sky tells.
+
+    Parameters
+    ----------
+    masters
+        Its dark and flat.
+    sky, sigma
+        The master of the sky, and its uncertainty where that is known.
+    illumination, fringe
+        Whether its smooth part, and its fringes, are used.
+    """
+    from daskred.kernels.fringes import SMOOTHED, fringe_pattern, smooth_light  # few runs need them
+
+    smooth = smooth_light(sky)
+    if illumination:
+        divisor, variance = masters.divisor, masters.flat_variance
+        masters = replace(
+            masters,
+            divisor=smooth if divisor is None else divisor * smooth,
+            flat_variance=None if variance is None else variance * np.square(smooth),
+        )
+    if fringe:
+        over = smooth if illumination else np.ones_like(smooth)
+        masters = replace(
+            masters,
+            fringe=fringe_pattern(sky / over, smooth / over),
+            fringe_sigma=None if sigma is None else sigma / over / SMOOTHED,
+        )
+    return masters

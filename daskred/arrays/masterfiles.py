@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from daskred.arrays.loaded import LoadedMasters
+from daskred.arrays.loaded import LoadedMasters, with_sky
 from daskred.fits.hdus import read_first_header, read_hdus
 from daskred.fits.header import Header
 from daskred.fits.images import images_of, planes_of
@@ -51,6 +51,9 @@ class Masters(Protocol):
         They are zero where nothing is subtracted, or its variance is not known.
         """
 
+    def divisor_rows(self, number: int, rows: slice) -> NDArray[Any] | None:
+        """Return rows of what an image is divided by; None where it is not."""
+
     def zero_levels(self) -> tuple[float, ...]:
         """Return the levels without dark current that a dark tells, where nothing else does."""
 
@@ -63,6 +66,9 @@ class MasterFiles:
     ----------
     dark, bias, flat
         Paths, or None.
+    illumination, fringe
+        The file of the sky by whose smooth part frames are divided, and whose fringes are
+        subtracted; or None.
     scale
         The factor for the dark current.
     terms
@@ -90,6 +96,13 @@ class MasterFiles:
     zero_terms: tuple[tuple[str, float], ...] = ()
     contents: tuple[str, ...] = ()
     window: tuple[int, int, int, int] | None = None
+    illumination: str | None = None
+    fringe: str | None = None
+
+    @property
+    def sky(self) -> str | None:
+        """The file of the sky, or None."""
+        return self.illumination or self.fringe
 
     def load(self, n_images: int, sigmas: bool = False) -> tuple[LoadedMasters, ...]:
         """Read the masters, once in each process; one entry for each image.
@@ -119,6 +132,11 @@ class MasterFiles:
         if subtracted is not None:
             found[...] = subtracted
         return found
+
+    def divisor_rows(self, number: int, rows: slice) -> NDArray[Any] | None:
+        """Read rows of what an image is divided by; None where it is not."""
+        flat = _rows_of(self.flat, number, rows, "") if self.flat else None
+        return None if flat is None else divisor(flat)
 
     def zero_levels(self) -> tuple[float, ...]:
         """Return the levels without dark current that a dark tells, where nothing else does."""
@@ -195,28 +213,32 @@ def _load(files: MasterFiles, n_images: int, sigmas: bool) -> tuple[LoadedMaster
     n_frames, levels = _n_frames(files), files.zero_levels() if sigmas else ()
     for number in range(n_images):
         flat = plane_of(files.flat, number)
+        sky = plane_of(files.sky, number)
         dark = files.subtracted(partial(plane_of, number=number))
-        dark_variance = flat_sigma = zero = None
+        dark_variance = flat_sigma = sky_sigma = zero = None
         if sigmas:
             uncertainty = partial(plane_of, number=number, plane="UNCERT")
             dark_variance = files.subtracted(uncertainty, variance=True)
             flat_sigma = plane_of(files.flat, number, "UNCERT")
+            sky_sigma = plane_of(files.sky, number, "UNCERT")
             # Where nothing but the dark itself stands for it, no signal is known.
             zero = None if files.zero == files.dark else plane_of(files.zero, number)
             if files.zero_terms:
                 at_zero = MasterFiles(terms=files.zero_terms)
                 zero = at_zero.subtracted(partial(plane_of, number=number))
-        loaded.append(
-            LoadedMasters(
-                dark=dark,
-                divisor=None if flat is None else divisor(flat, in_place=True),
-                dark_variance=dark_variance,
-                flat_variance=None if flat_sigma is None else np.square(flat_sigma),
-                zero=zero,
-                n_frames=n_frames,
-                levels=levels,
-            )
+        masters = LoadedMasters(
+            dark=dark,
+            divisor=None if flat is None else divisor(flat, in_place=True),
+            dark_variance=dark_variance,
+            flat_variance=None if flat_sigma is None else np.square(flat_sigma),
+            zero=zero,
+            n_frames=n_frames,
+            levels=levels,
         )
+        if sky is not None:
+            parts = bool(files.illumination), bool(files.fringe)
+            masters = with_sky(masters, sky, sky_sigma, *parts)
+        loaded.append(masters)
     return tuple(loaded)
 
 
@@ -262,6 +284,10 @@ class MasterArrays:
         The level above which a pixel's signal makes noise, where it is known.
     levels
         Where there is none, that level of each amplifier, as the dark tells it.
+    sky, sky_sigma
+        What the sky shows, and its uncertainty where that is known.
+    illumination, fringe
+        Whether its smooth part, and its fringes, are used.
     """
 
     dark: Mapping[int, NDArray[Any]] = field(default_factory=dict)
@@ -271,6 +297,10 @@ class MasterArrays:
     zero: Mapping[int, NDArray[Any]] = field(default_factory=dict)
     levels: tuple[float, ...] = ()
     contents: tuple[str, ...] = ()
+    sky: Mapping[int, NDArray[Any]] = field(default_factory=dict)
+    sky_sigma: Mapping[int, NDArray[Any]] = field(default_factory=dict)
+    illumination: bool = False
+    fringe: bool = False
     _ready: dict[tuple[int, bool], tuple[LoadedMasters, ...]] = field(
         default_factory=dict, init=False, repr=False
     )
@@ -291,8 +321,8 @@ class MasterArrays:
             plane = planes.get(number) if sigmas else None
             return None if plane is None else np.square(plane)
 
-        return tuple(
-            LoadedMasters(
+        def of_image(number: int) -> LoadedMasters:
+            masters = LoadedMasters(
                 dark=self.dark.get(number),
                 divisor=divisor(self.flat[number]) if number in self.flat else None,
                 dark_variance=variance(self.dark_sigma, number),
@@ -300,8 +330,13 @@ class MasterArrays:
                 zero=self.zero.get(number) if sigmas else None,
                 levels=self.zero_levels() if sigmas else (),
             )
-            for number in range(n_images)
-        )
+            if number not in self.sky:
+                return masters
+            sky_sigma = self.sky_sigma.get(number) if sigmas else None
+            parts = self.illumination, self.fringe
+            return with_sky(masters, self.sky[number], sky_sigma, *parts)
+
+        return tuple(map(of_image, range(n_images)))
 
     def zero_levels(self) -> tuple[float, ...]:
         """Return the levels without dark current that a dark tells, where nothing else does."""
@@ -316,3 +351,7 @@ class MasterArrays:
             return np.zeros((rows.stop - rows.start, shape[1]))
         found = np.asarray(planes[number][rows], "f8")
         return np.square(found) if plane else found
+
+    def divisor_rows(self, number: int, rows: slice) -> NDArray[Any] | None:
+        """Return rows of what an image is divided by; None where it is not."""
+        return divisor(self.flat[number][rows]) if number in self.flat else None

@@ -25,7 +25,7 @@ from daskred.kernels.combine import (
 from daskred.kernels.level import Light
 from daskred.model.errors import FrameError, FramesError
 from daskred.model.frame import Frame
-from daskred.model.plan import MasterKind
+from daskred.model.plan import MasterKind, is_lit
 from daskred.model.readout import Section
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ _ABOVE_NOISE = 3.0
 def reduction_of(kind: MasterKind, options: Options) -> Reduce:
     """Return what makes a master of tiles: the fastest that does what is asked for."""
     if options.plain_median:
-        return median_flat_tile if kind == "flat" else median_tile
-    return combined_flat_tile if kind == "flat" else combined_tile
+        return median_flat_tile if is_lit(kind) else median_tile
+    return combined_flat_tile if is_lit(kind) else combined_tile
 
 
 def saturation_of(frame: Frame, number: int | None = None) -> float:
@@ -71,7 +71,7 @@ def precision_of(n_pixels: int, options: Options) -> str:
 
 def wants_levels(kind: MasterKind, options: Options) -> bool:
     """Whether the level of each frame has to be measured before they are combined."""
-    return kind == "flat" or "level" in (options.scale, options.zero_level, options.weight)
+    return is_lit(kind) or "level" in (options.scale, options.zero_level, options.weight)
 
 
 def usable_lights(
@@ -189,7 +189,7 @@ def tile_options(
     FramesError
         Naming frames that cannot be scaled or weighted.
     """
-    flat = kind == "flat"
+    flat = is_lit(kind)
     n_pixels = sum(shape[0] * shape[1] for _, shape in frames[0].layout)
     lit = {
         "which": list(which),

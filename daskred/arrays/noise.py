@@ -19,7 +19,7 @@ from daskred.kernels.noise import (
 )
 from daskred.kernels.reject import Method, Rejection
 from daskred.kernels.spread import combined_part
-from daskred.model.plan import MasterKind
+from daskred.model.plan import MasterKind, is_lit
 from daskred.model.readout import Readout
 
 Pixels = NDArray[np.float64]
@@ -76,7 +76,7 @@ class MasterNoise:
     weights
         Of frames; empty where all count alike.
     dark
-        Of flats, the masters that are subtracted.
+        Of flats, the masters that are subtracted; of the sky also the flat that divides.
     zero_levels
         Of darks that neither of them tells the level without current: that of each amplifier, by
         their scatter; empty where that is not known either.
@@ -107,26 +107,44 @@ class MasterNoise:
         rounded
             Whether rounding to whole numbers counts.
         """
-        if self.kind == "flat":
-            zeros = np.zeros_like(band.value)
-            current = np.maximum(self._above_zero(self._rows(self.dark, band), band), 0.0)
-            lit = self._mean(band, band.value * self._level_of(band))
-            photons = self._variance(lit, band) - self._variance(zeros, band)
-            found = self._of_quotients(self._variance(current, band), photons)
+        if is_lit(self.kind):
+            over = self._over(band)
+            found = self._single_of_flat(band._replace(value=band.value * over)) / over**2
         else:
             mean = self._mean(band, band.value)
             found = self._variance(self._above_zero(mean, band), band, rounded)
+        return self._with_excess(found, band)
+
+    def _with_excess(self, variance: Pixels, band: CombinedBand) -> Pixels:
+        """Scale variances, in place, where frames vary more than gain and read noise tell."""
         if self.excess:
-            scale_levels(found, self.excess, self.readout, band.number, band.first_row)
-        return found
+            scale_levels(variance, self.excess, self.readout, band.number, band.first_row)
+        return variance
+
+    def _single_of_flat(self, band: CombinedBand) -> Pixels:
+        zeros = np.zeros_like(band.value)
+        current = np.maximum(self._above_zero(self._rows(self.dark, band), band), 0.0)
+        lit = self._mean(band, band.value * self._level_of(band))
+        photons = self._variance(lit, band) - self._variance(zeros, band)
+        return self._of_quotients(self._variance(current, band), photons)
+
+    def _over(self, band: CombinedBand) -> Any:
+        """Return what frames of the sky are divided by besides their levels; 1 for all others."""
+        if self.kind != "sky" or self.dark is None:
+            return 1.0
+        rows = slice(band.first_row, band.first_row + len(band.value))
+        over = self.dark.divisor_rows(band.number, rows)
+        return 1.0 if over is None else over.astype("f8")
 
     def _level_of(self, band: CombinedBand) -> Any:
         return self.level.of(band.number, band.first_row, band.value.shape)
 
     def sigma(self, band: CombinedBand) -> NDArray[np.float32]:
         """Return one standard deviation of a band of the master."""
-        if self.kind == "flat":
-            return self._sigma_of_flat(band)
+        if is_lit(self.kind):
+            over = self._over(band)
+            variance = self._variance_of_flat(band._replace(value=band.value * over))
+            return _root(variance / over**2)
         mean = self._mean(band, band.value)
         single = self.single(band, rounded=False)
         variance = single * self._part(band, mean, single)
@@ -180,10 +198,10 @@ class MasterNoise:
             part *= len(w) * (w**2).sum() / w.sum() ** 2
         return part
 
-    def _sigma_of_flat(self, band: CombinedBand) -> NDArray[np.float32]:
+    def _variance_of_flat(self, band: CombinedBand) -> Pixels:
         level = self._level_of(band)
         lit = self._mean(band, band.value * level)
-        single = self.single(band)
+        single = self._with_excess(self._single_of_flat(band), band)
         variance = single * self._part(band, lit, single)
         # The master dark is the same in every flat, so that nothing averages its noise.
         inverse_square = float(np.mean(1 / np.array(self.levels) ** 2))
@@ -192,7 +210,7 @@ class MasterNoise:
         # The level itself is as uncertain as a median of all pixels.
         typical = self._typical()
         variance += (band.value * level) ** 2 * (np.pi / 2 * typical / self._n_pixels)
-        return _root(variance / level**2)
+        return np.asarray(variance / level**2)
 
     def _of_quotients(self, floor: Pixels, photons: Pixels) -> Pixels:
         """Return the variance of a quotient as all together have it: flats are not equally bright.

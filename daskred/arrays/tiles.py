@@ -26,6 +26,8 @@ from daskred.fits.checksum import sum_of_rows
 from daskred.fits.pixels import read_rows
 from daskred.fits.raster import Raster
 from daskred.fits.storage import map_concurrently
+from daskred.kernels.flat import write_lit
+from daskred.kernels.objects import MARGIN, objects_in
 from daskred.kernels.robust import any_floats
 from daskred.kernels.sampling import excess, hot_rows, hottest, places_of, sample_of
 from daskred.kernels.scratch import scratch
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
 # Bytes of a file that take as long to read as the file to open.
 _WORTH_OPENING = 2**17
 _MOST_JOINED = 4
+# What a value of a frame with objects takes: raw, over its level, flagged, and without them.
+OBJECT_BYTES = 12
 
 
 class Tile(NamedTuple):
@@ -80,15 +84,24 @@ class Stack:
         How they are reduced: the precision of prepared pixels.
     sampled
         Whether a sample of them is wanted too.
+    has_objects
+        Whether there are stars in them that are left out.
 
     Attributes
     ----------
     shape, dtype
         ``(frame, y, x)``, and the type that holds every frame's pixels.
+    margin, value_bytes
+        How many rows are read above and below a band; and what memory a value takes meanwhile.
     """
 
     def __init__(
-        self, frames: Sequence[Frame], number: int, options: Options, sampled: bool = False
+        self,
+        frames: Sequence[Frame],
+        number: int,
+        options: Options,
+        sampled: bool = False,
+        has_objects: bool = False,
     ) -> None:
         # Frames of one camera have equal images: kept once, they keep the graph small.
         images: dict[Image, Image] = {}
@@ -109,6 +122,10 @@ class Stack:
         ]
         prepared = [np.dtype(options.dtype)] if len(plain) < len(frames) else []
         self.dtype = np.result_type(*set(plain), *prepared)
+        # Rows above and below a band that tell where objects are, and the bytes of a value.
+        self.has_objects = has_objects
+        self.margin = MARGIN if has_objects else 0
+        self.value_bytes = OBJECT_BYTES if has_objects else self.dtype.itemsize
         self.places = places_of(frames[0].layout[number][1], len(frames)) if sampled else None
         self._first_row = sum(shape[0] for _, shape in frames[0].layout[:number])
 
@@ -191,6 +208,41 @@ def _reduced(
     return arrays
 
 
+def _rows_of_darks(
+    stack: Stack, rows: slice, number: int, darks: Sequence[Masters]
+) -> NDArray[np.float64]:
+    """Return rows of what is subtracted, shape ``(dark, rows, x)``."""
+    shape = (stack.shape[1], stack.shape[2])
+    return np.stack([dark.rows(number, shape, rows) for dark in darks])
+
+
+def _without_objects(
+    stack: Stack,
+    rows: slice,
+    number: int,
+    looks: Sequence[Look | None],
+    darks: Sequence[Masters],
+    options: dict[str, Any],
+) -> tuple[NDArray[np.float32], list[int]]:
+    """Read a band of all frames, NaN where objects are, and return the frames' sums with it."""
+    first, last = max(rows.start - stack.margin, 0), min(rows.stop + stack.margin, stack.shape[1])
+    wide = np.empty((stack.shape[0], last - first, stack.shape[2]), "f4")
+    # Rows above and below come first: the memory of a band is that of the next.
+    for part in (slice(first, rows.start), slice(rows.stop, last), rows):
+        block, sums = stack.band(part, looks)
+        planes = _rows_of_darks(stack, part, number, darks)
+        lit = wide[:, part.start - first : part.stop - first]
+        for out, raw, which, level in zip(
+            lit, block, options["which"], options["levels"], strict=True
+        ):
+            write_lit(raw.reshape(-1), planes[which].reshape(-1), level, out.reshape(-1))
+    found = objects_in(wide, options["levels"])[:, rows.start - first : rows.stop - first]
+    del wide
+    own = block.astype("f4")  # exact
+    own[found] = np.nan
+    return own, sums
+
+
 @any_floats
 def reduce_band(
     stack: Stack,
@@ -217,23 +269,27 @@ def reduce_band(
     options
         As ``reduce`` has them.
     """
-    block, sums = stack.band(rows, looks)
-    blocks = [block]
-    if darks:
-        shape = (stack.shape[1], stack.shape[2])
-        blocks.append(np.stack([dark.rows(number, shape, rows) for dark in darks]))
-    arrays = _reduced(reduce, blocks, rows, options)
-    sample = hot_pixels = None
-    if stack.places:
-        sample = sample_of(block, rows.start, stack.places)
-        if not darks:
-            asked = hot_rows((stack.shape[1], stack.shape[2]), rows, stack.shape[0])
-            hot_pixels = excess(block[:, asked], hottest(arrays[0][asked]))
-        else:
-            below = sample_of(blocks[1], rows.start, stack.places)[options["which"]]
-            levels = np.array(options["levels"]).reshape(-1, 1, 1, 1)
-            sample = ((sample - below) / levels).astype("f4")
-    return Tile(arrays, sums, sample, hot_pixels)
+    over = None
+    if stack.has_objects:
+        block, sums = _without_objects(stack, rows, number, looks, darks, options)
+        over = darks[0].divisor_rows(number, rows)
+    else:
+        block, sums = stack.band(rows, looks)
+    dark = _rows_of_darks(stack, rows, number, darks) if darks else None
+    value, *beside = _reduced(reduce, [block] if dark is None else [block, dark], rows, options)
+    arrays = (value if over is None else value / over, *beside)
+    if not stack.places:
+        return Tile(arrays, sums)
+    sample = sample_of(block, rows.start, stack.places)
+    if dark is None:
+        asked = hot_rows((stack.shape[1], stack.shape[2]), rows, stack.shape[0])
+        return Tile(arrays, sums, sample, excess(block[:, asked], hottest(arrays[0][asked])))
+    below = sample_of(dark, rows.start, stack.places)[options["which"]]
+    levels = np.array(options["levels"]).reshape(-1, 1, 1, 1)
+    lit = (sample - below) / levels
+    if over is not None:
+        lit /= sample_of(over, rows.start, stack.places)
+    return Tile(arrays, sums, lit.astype("f4"))
 
 
 def tile_rows(n_rows: int, height: int) -> list[slice]:

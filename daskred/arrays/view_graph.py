@@ -46,6 +46,7 @@ from daskred.arrays.view_nodes import (
     masters_node,
     name_of,
 )
+from daskred.arrays.view_nodes import Given as GivenMasters
 from daskred.arrays.view_tasks import (
     as_list,
     level_of_tiles,
@@ -66,7 +67,7 @@ from daskred.arrays.zero import wants_zero_levels
 from daskred.engine.task import Key
 from daskred.model.errors import RequestError
 from daskred.model.frame import Frame
-from daskred.model.plan import MasterKind
+from daskred.model.plan import MasterKind, is_lit
 from daskred.model.readout import Readout
 from daskred.options import BY_NAME, Options
 
@@ -157,6 +158,7 @@ def master_of_frames(
     options: Options,
     dark: Labelled | None = None,
     zero: Labelled | None = None,
+    flat: Labelled | None = None,
     loose: bool = False,
 ) -> Labelled:
     """Return a master of frames, lazily, with all that options ask for.
@@ -170,58 +172,73 @@ def master_of_frames(
         check_alike(given)
     if not loose:
         check_inputs(kind, given, options)
-        if kind == "flat" and dark is None and is_known(given) and not options.missing_dark:
+        if is_lit(kind) and dark is None and is_known(given) and not options.missing_dark:
             raise RequestError(
-                "master_flat: no dark is subtracted; Options(missing_dark=True) goes without"
+                f"master_{kind}: no dark is subtracted; Options(missing_dark=True) goes without"
             )
-        if dark is not None:
-            check_master("dark", dark, given, options)
+        for role, master in (("dark", dark), ("flat", flat)):
+            if master is not None:
+                check_master(role, master, given, options)
     if isinstance(given, xr.DataArray):
+        if kind == "sky":
+            raise RequestError("master_sky needs frames, not an array: give night.select(...)")
         return _master_of_array(kind, given, options, dark, loose)
     frames = given
     number = number_of(frames, image)
-    readout, flat = frames[0].readout, kind == "flat"
+    readout, lit, is_sky = frames[0].readout, is_lit(kind), kind == "sky"
     n_pixels = sum(shape[0] * shape[1] for _, shape in frames[0].layout)
     graph = _Graph(
         kind,
         options,
-        token_of(kind, number, identity_of(frames), options.given, name_of(dark), name_of(zero)),
+        token_of(
+            kind,
+            number,
+            identity_of(frames),
+            options.given,
+            *(name_of(master) for master in (dark, zero, flat)),
+        ),
         number,
         frames[0].layout[number][1],
         len(frames),
-        "" if flat else unit_of(frames),
-        precision_of(n_pixels, options) if flat else options.dtype,
+        "" if lit else unit_of(frames),
+        precision_of(n_pixels, options) if lit else options.dtype,
         {} if loose else attributes_of(kind, frames),
     )
     layer, token = graph.layer, graph.token
+    flats_of = by_image(flat, frames, number)
+    check_shapes("flat", flats_of, frames[0].layout)
     darks_of, zeros_of = by_image(dark, frames, number), by_image(zero, frames, number)
     check_shapes("dark", darks_of, frames[0].layout)
     check_shapes("bias", zeros_of, frames[0].layout)
     if options.uncertainty or options.reject == "noise":
         check_noise(frames)
-    if flat and 0 < len(darks_of) < len(frames[0].layout):
+    if lit and 0 < len(darks_of) < len(frames[0].layout):
         raise RequestError(
-            f"the levels of flats are those of all {len(frames[0].layout)} images together:"
+            f"the levels of {kind} frames are those of all {len(frames[0].layout)} images together:"
             " give a dark for each, as dark={name: dark, ...}"
         )
     masters = masters_node(
-        {place: (dark, None, None) for place, dark in darks_of.items()}, layer, graph.needs
+        {
+            place: GivenMasters(darks_of.get(place), flats_of.get(place))
+            for place in sorted({*darks_of, *flats_of})
+        },
+        layer,
+        graph.needs,
     )
     zeros = None
     if zeros_of:
-        zeros = masters_node(
-            {place: (zero, None, None) for place, zero in zeros_of.items()}, layer, graph.needs
-        )
+        of_images = {place: GivenMasters(zero) for place, zero in zeros_of.items()}
+        zeros = masters_node(of_images, layer, graph.needs)
     more, looks = looks_layer(frames, token)
     layer |= more
     measured: list[Key] = []
     if wants_levels(kind, options):
         for place, block in enumerate(frame_blocks(frames)):
             measured.append(("levels", token, place))
-            work = partial(measure_block, frames[block], options, flat, block)
+            work = partial(measure_block, frames[block], options, (lit, is_sky), block)
             layer[measured[-1]] = (work, looks, masters)
     darks: Any = ()
-    if flat:
+    if lit:
         darks = ("darks", token)
         layer[darks] = (as_list, masters)
     levels: Key = ("level of each", token)
@@ -233,18 +250,18 @@ def master_of_frames(
     sampled = options.uncertainty and len(frames) > 1
     all_tiles: list[list[tuple[slice, Key]]] = []
     # A flat's own level is that of all its images.
-    for image in range(len(frames[0].layout)) if flat else (number,):
+    for image in range(len(frames[0].layout)) if lit else (number,):
         known: Key = ("options", token, image)
         layer[known] = (partial(options_of_tiles, kind, image, frames, options), zeros, levels)
-        stack = Stack(frames, image, options, sampled=sampled)
+        stack = Stack(frames, image, options, sampled=sampled, has_objects=is_sky)
         all_tiles.append([])
         for rows in cut_into_rows(stack):
             reduce = reduction_of(kind, options)
             key, tile = tile_graph(token, stack, image, rows, reduce, looks, darks, known)
             layer[key] = (partial(rounded, graph.precision, stack), tile[key])
             all_tiles[-1].append((rows, key))
-    graph.tiles = all_tiles[number if flat else 0]
-    if flat:
+    graph.tiles = all_tiles[number if lit else 0]
+    if lit:
         graph.level = ("level", token)
         n_bands = [len(tiles) for tiles in all_tiles]
         paths = [frame.path for frame in frames]
@@ -258,7 +275,7 @@ def master_of_frames(
         noise_work = partial(noise_of_master, kind, readout, (options.combine, options.rejection))
         known = ("options", token, number)
         asked = [key for _, key in graph.tiles] if sampled else []
-        dark_node = masters if flat else None
+        dark_node = masters if lit else None
         layer[graph.noise] = (noise_work, known, graph.level, zeros, dark_node, number, *asked)
         by_scatter = sampled and wants_zero_levels(kind, readout, bool(zeros_of))
         graph.readout = readout if by_scatter else None
@@ -302,7 +319,7 @@ def _master_of_array(
     )
     layer, token = graph.layer, graph.token
     graph.needs.append(tiled)
-    masters = masters_node({0: (dark, None, None)}, layer, graph.needs)
+    masters = masters_node({0: GivenMasters(dark)}, layer, graph.needs)
     measured: list[Key] = []
     if flat:
         by_frame = data.rechunk({0: "auto", 1: -1, 2: -1})

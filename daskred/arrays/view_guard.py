@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from daskred.model.option import nearest
 from daskred.model.plan import MasterKind
 from daskred.night.describe import telling_headers
 from daskred.night.facts import facts_of
-from daskred.night.groups import common_facts
+from daskred.night.groups import common_facts, criteria_of_frames, criteria_of_use
 from daskred.night.times import date_text, span_of
 from daskred.options import Options
 
@@ -52,7 +52,7 @@ def attributes_of(kind: MasterKind, frames: Sequence[Frame]) -> dict[str, Any]:
 def attributes_of_file(path: str) -> dict[str, Any]:
     """Return what is known of a master that a run has written."""
     name = Path(path).name.lower()
-    kinds = [kind for kind in ("bias", "dark", "flat") if name.startswith(f"master{kind}")]
+    kinds = [kind for kind in get_args(MasterKind) if name.startswith(f"master{kind}")]
     if not kinds:
         return {}
     facts = facts_of(path, telling_headers(read_hdus(path)), _rules())
@@ -103,11 +103,12 @@ def check_inputs(kind: MasterKind, given: Sequence[Frame] | xr.DataArray, option
     """
     _check_allowed(options)
     known = _known(given)
+    wanted = "science" if kind == "sky" else kind
     for name, known_kind, _ in known:
-        if known_kind not in ("", "unknown", kind) and KIND not in options.allow:
-            text = f"{name} is no {kind} frame, but {known_kind}"
+        if known_kind not in ("", "unknown", wanted) and KIND not in options.allow:
+            text = f"{name} is no {wanted} frame, but {known_kind}"
             raise RequestError(f"master_{kind}: {text}; {_way_out(KIND)}")
-    criteria = [c for c in _rules().criteria if kind in c.frames and c.differs == "refuse"]
+    criteria = [c for c in criteria_of_frames(kind, _rules()) if c.differs == "refuse"]
     for name, _, facts in known[1:]:
         first, _, usual = known[0]
         if difference := _difference(usual, facts, criteria, kind == "dark", options):
@@ -123,7 +124,7 @@ def check_master(
     Parameters
     ----------
     role
-        ``dark``, ``flat`` or ``bias``: what it is used as.
+        ``dark``, ``flat``, ``bias`` or ``sky``: what it is used as.
     master
         The master; one of which nobody knows anything is taken on trust.
     targets
@@ -144,7 +145,7 @@ def check_master(
     if kind != role and not bias_alone and KIND not in options.allow:
         raise RequestError(f"the {role} is a master {kind}; {_way_out(KIND)}")
     theirs = _facts(about)
-    criteria = [c for c in _rules().criteria_of(kind) if c.differs == "refuse"]
+    criteria = [c for c in criteria_of_use(kind, _rules()) if c.differs == "refuse"]
     for name, _, facts in _known(targets):
         if difference := _difference(facts, theirs, criteria, kind == "dark", options):
             text = f"the {role} does not go with {name}: it has {difference[1]}"

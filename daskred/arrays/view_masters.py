@@ -122,6 +122,58 @@ def master_flat(
     return master_of_frames("flat", frames, image, _options(options, more), dark=dark)
 
 
+def master_sky(
+    frames: Given,
+    dark: Labelled | None = None,
+    flat: Labelled | None = None,
+    *,
+    image: int | str = 0,
+    options: Options | None = None,
+    dtype: str | None = None,
+) -> Labelled:
+    """Return what the night sky itself shows in science frames, lazily: fringes, uneven light.
+
+    It is the median of frames less their dark, each over its level, without the stars in them,
+    divided by the flat and by its own level. The telescope must have moved between them.
+
+    Parameters
+    ----------
+    frames
+        Science frames of one filter.
+    dark
+        The master dark of their exposure time, ``(y, x)``, ADU; of mosaic frames one for each
+        image, by its name.
+    flat
+        The master flat, ``(y, x)``; of mosaic frames one for each image, by its name.
+    image
+        Which image of each frame, by number or by name.
+    options
+        How frames are combined, and what is wanted beside the pixels.
+    dtype
+        Of the pixels.
+
+    Returns
+    -------
+    xarray.DataArray or xarray.Dataset
+        Dimensions ``(y, x)``, dimensionless; see `master_dark`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from daskred import open_night, simulate
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> _ = simulate(folder.name, shape=(32, 32), n_darks=3, n_flats=3, n_science=5)
+    >>> night = open_night(folder.name)
+    >>> sky = master_sky(night.select("science"), options=Options(missing_dark=True))
+    >>> sky.dims, sky.attrs["n_frames"]
+    (('y', 'x'), 5)
+    >>> folder.cleanup()
+    """
+    return master_of_frames(
+        "sky", frames, image, _options(options, {"dtype": dtype}), dark=dark, flat=flat
+    )
+
+
 def combine_frames(
     frames: Given,
     method: str = "median",

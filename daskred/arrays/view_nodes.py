@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,45 +59,72 @@ def as_node(plane: Any, layer: Layer, needs: list[da.Array]) -> Any:
     return (plane.name, *(0,) * plane.ndim)
 
 
-def _masters(numbers: Sequence[int], *planes: Any) -> MasterArrays:
-    """Return masters of some images: for each dark and its sigma, flat and its sigma, and bias."""
+def _masters(numbers: Sequence[int], parts: tuple[bool, bool], *planes: Any) -> MasterArrays:
+    """Return masters of some images, of each the planes that `masters_node` names."""
     found: list[dict[int, NDArray[Any]]] = [{} for _ in range(_PLANES)]
     for place, plane in enumerate(planes):
         if plane is not None:
             found[place % _PLANES][numbers[place // _PLANES]] = plane
-    dark, dark_sigma, flat, flat_sigma, zero, told = found
+    dark, dark_sigma, flat, flat_sigma, zero, told, sky, sky_sigma = found
     levels = {number: tuple(levels.tolist()) for number, levels in told.items()}
     # Of each image a dark of its own tells the levels of its amplifiers.
     known = tuple(
         next((level for level in of_amplifier if not math.isnan(level)), math.nan)
         for of_amplifier in zip(*levels.values(), strict=True)
     )
-    return MasterArrays(dark, flat, dark_sigma, flat_sigma, zero, known)
+    illumination, fringe = parts
+    return MasterArrays(
+        dark,
+        flat,
+        dark_sigma,
+        flat_sigma,
+        zero,
+        known,
+        sky=sky,
+        sky_sigma=sky_sigma,
+        illumination=illumination,
+        fringe=fringe,
+    )
 
 
-_PLANES = 6
+_PLANES = 8
+
+
+class Given(NamedTuple):
+    """The masters of one image that a notebook gives."""
+
+    dark: Labelled | None = None
+    flat: Labelled | None = None
+    bias: Labelled | None = None
+    sky: Labelled | None = None
 
 
 def masters_node(
-    masters: Mapping[int, tuple[Labelled | None, Labelled | None, Labelled | None]],
+    masters: Mapping[int, Given],
     layer: Layer,
     needs: list[da.Array],
+    parts: tuple[bool, bool] = (False, False),
 ) -> Key:
-    """Add masters to a graph, for each image dark, flat and bias; return their key."""
+    """Add the masters of images to a graph; return their key.
+
+    Of the sky some parts are used: what is smooth, and fringes.
+    """
     nodes = [
         as_node(plane, layer, needs)
-        for dark, flat, zero in masters.values()
+        for given in masters.values()
         for plane in (
-            plane_of(dark),
-            plane_of(dark, "uncertainty"),
-            plane_of(flat),
-            plane_of(flat, "uncertainty"),
-            plane_of(zero),
-            plane_of(dark, LEVELS),
+            plane_of(given.dark),
+            plane_of(given.dark, "uncertainty"),
+            plane_of(given.flat),
+            plane_of(given.flat, "uncertainty"),
+            plane_of(given.bias),
+            plane_of(given.dark, LEVELS),
+            plane_of(given.sky),
+            plane_of(given.sky, "uncertainty"),
         )
     ]
-    key: Key = ("masters", token_of(list(masters), *map(str, nodes)))
-    layer[key] = (partial(_masters, tuple(masters)), *nodes)
+    key: Key = ("masters", token_of(list(masters), parts, *map(str, nodes)))
+    layer[key] = (partial(_masters, tuple(masters), parts), *nodes)
     return key
 
 

@@ -24,7 +24,7 @@ from daskred.arrays.view import (
     token_of,
 )
 from daskred.arrays.view_guard import check_master, check_raw
-from daskred.arrays.view_nodes import Labelled, check_noise, check_shapes, masters_node
+from daskred.arrays.view_nodes import Given, Labelled, check_noise, check_shapes, masters_node
 from daskred.engine.task import Key
 from daskred.fits.storage import state_of
 from daskred.model.errors import RequestError
@@ -69,6 +69,7 @@ def calibrate(
     *,
     image: int | str = 0,
     bias: Labelled | None = None,
+    sky: Labelled | None = None,
     options: Options | None = None,
     dtype: str | None = None,
 ) -> Labelled:
@@ -86,6 +87,10 @@ def calibrate(
         Of frames, which of their images, by number or by name.
     bias
         The master bias, above which a signal makes noise: for uncertainties.
+    sky
+        What the sky shows, as `master_sky` has it: frames are divided by its smooth part, and its
+        fringes are subtracted; one of them alone where only ``illumination`` or ``fringe`` is among
+        the options.
     options
         What is wanted beside the pixels, and which further steps are taken.
     dtype
@@ -130,21 +135,32 @@ def calibrate(
             f"frames have the dimensions (frame, y, x) and are not ({text}), or none"
         )
     number = image_of(science)
-    given = {"dark": dark, "flat": flat, "bias": bias}
-    masters = {name: master for name, master in given.items() if master is not None}
+    given = Given(dark, flat, bias, sky)
+    masters = {name: m for name, m in given._asdict().items() if m is not None}
+    if sky is None and (options.illumination or options.fringe):
+        raise RequestError("illumination and fringes need a master of the sky: calibrate(sky=...)")
     for name, master in masters.items():
         check_shapes(name, {0: master}, [("", (science.sizes["y"], science.sizes["x"]))])
     check_raw(science, (name for name in masters if name != "bias"))
     for name, master in masters.items():
         check_master(name, master, science, options)
-    names = {n: _name_of(n, master) for n, master in masters.items() if n != "bias"}
+    names = {n: _name_of(n, m) for n, m in masters.items() if n not in ("bias", "sky")}
+    if sky is not None:
+        parts = [part for part in ("illumination", "fringe") if getattr(options, part)]
+        names |= dict.fromkeys(parts or ["illumination", "fringe"], _name_of("sky", sky))
     opened = sources_of(science, number)
     layer: Layer = {}
     needs = list(opened.needs)
     if not opened.are_frames and (options.uncertainty or options.cosmics != "no"):
         raise RequestError("uncertainties and cosmic rays need frames, not an array")
-    node = masters_node({number: (dark, flat, bias)}, layer, needs)
-    correction = Correction(dark=names.get("dark"), flat=names.get("flat"))
+    used = "illumination" in names, "fringe" in names
+    node = masters_node({number: given}, layer, needs, used)
+    correction = Correction(
+        dark=names.get("dark"),
+        flat=names.get("flat"),
+        illumination=names.get("illumination"),
+        fringe=names.get("fringe"),
+    )
     state = state_of(options.bad_pixels) if options.bad_pixels else ""
     token = token_of(opened.name, node, options.given, names, state)
     keys: list[Key] = []

@@ -22,7 +22,7 @@ from daskred.kernels.reject import Method, Rejection
 from daskred.model.errors import FrameError, FramesError
 from daskred.model.frame import Frame
 from daskred.model.mask import NO_DATA
-from daskred.model.plan import MasterKind
+from daskred.model.plan import MasterKind, is_lit
 from daskred.model.readout import Readout
 from daskred.options import Options
 
@@ -30,13 +30,13 @@ from daskred.options import Options
 def measure_block(
     frames: Sequence[Frame],
     options: Options,
-    lit: bool,
+    lit: tuple[bool, bool],
     which: slice,
     looks: Any,
     masters: MasterArrays,
 ) -> list[Any]:
     """Return how bright some frames are, of all whose looks are given."""
-    return measure_frames(list(zip(frames, looks[which], strict=True)), masters, options, lit)
+    return measure_frames(list(zip(frames, looks[which], strict=True)), masters, options, *lit)
 
 
 def measure_arrays(
@@ -52,7 +52,7 @@ def levels_of_frames(
 ) -> list[float]:
     """Return the levels of frames that were measured; none where they were not."""
     found = [measurement for block in measured for measurement in block]
-    lights = usable_lights(frames, found, kind == "flat", options.limits) if found else []
+    lights = usable_lights(frames, found, is_lit(kind), options.limits) if found else []
     return [light.level for light in lights]
 
 
@@ -97,7 +97,7 @@ def options_of_tiles(
 ) -> dict[str, Any]:
     """Return what the reduction of a tile has to know, of frames whose levels are known."""
     noises = noises_of(kind, frames, zero) if options.reject == "noise" else []
-    which = [0] * len(frames) if kind == "flat" else []
+    which = [0] * len(frames) if is_lit(kind) else []
     return tile_options(kind, number, frames, options, levels, which, noises)
 
 

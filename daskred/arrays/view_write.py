@@ -163,7 +163,12 @@ def write_frames(
     frames = untouched.frames if untouched else []
     if [frame.path for frame in frames] != paths:
         frames = _described(paths, camera or read_camera())
-    correction = Correction(dark=first.attrs.get("dark"), flat=first.attrs.get("flat"))
+    correction = Correction(
+        dark=first.attrs.get("dark"),
+        flat=first.attrs.get("flat"),
+        illumination=first.attrs.get("illumination"),
+        fringe=first.attrs.get("fringe"),
+    )
     jobs = _jobs(frames, folder_of_products(out), correction, recipe_options)
     order = _order_of(jobs, names)
     if names:
@@ -298,7 +303,7 @@ class _Computed:
 
     arrays: Mapping[tuple[int, str], NDArray[Any]]
     grids: Sequence[tuple[Grid, Grid]]
-    counts: Mapping[str, int] = field(default_factory=dict)
+    counts: Mapping[str, float] = field(default_factory=dict)
     shared_errors: Mapping[str, float] = field(default_factory=dict)
     has_figures: bool = False
     figures: Mapping[str, float] = field(default_factory=dict)

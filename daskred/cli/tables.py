@@ -33,8 +33,7 @@ def _correction_text(correction: Correction) -> str:
         parts.append(str(correction.dark or correction.bias))
     if correction.terms:
         parts.append("line through " + ", ".join(name for name, _ in correction.terms))
-    if correction.flat:
-        parts.append(correction.flat)
+    parts += [name for name in (correction.flat, correction.sky) if name]
     return ", ".join(parts) or "none"
 
 
@@ -150,7 +149,7 @@ def print_plan(plan: Plan, memory: Budget | None = None) -> None:
         table = Table("master", "frames", "shape", "from", "less")
         for master in plan.masters:
             ways = Counter(_correction_text(member.correction) for member in master.inputs)
-            less = "; ".join(ways) if master.kind == "flat" else ""
+            less = "; ".join(ways) if master.is_lit else ""
             row = (master.name, str(len(master.inputs)), shape_text(master.layout))
             table.add_row(*map(escape, (*row, _inputs_text(master), less)))
         console.print(table)

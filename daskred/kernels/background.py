@@ -20,30 +20,43 @@ _FEW = 8
 
 
 @dataclass(frozen=True)
-class _Axis:
-    """How an axis is cut into blocks of one length; what is left over lies at either end."""
+class Axis:
+    """How an axis is cut into blocks of one length; what is left over lies at either end.
+
+    Parameters
+    ----------
+    n_pixels
+        Its length.
+    block
+        About how long blocks are, pixels.
+    """
 
     n_pixels: int
+    block: int
 
     @property
     def n_blocks(self) -> int:
-        return max(1, round(self.n_pixels / _BLOCK))
+        """How many blocks there are."""
+        return max(1, round(self.n_pixels / self.block))
 
     @property
     def length(self) -> int:
+        """Of a block, pixels."""
         return self.n_pixels // self.n_blocks
 
     @property
     def first(self) -> int:
+        """The first pixel of the first block."""
         return (self.n_pixels - self.n_blocks * self.length) // 2
 
     def start(self, block: int) -> int:
+        """Return the first pixel of a block."""
         return self.first + block * self.length
 
-    def places(self, pixels: NDArray[np.intp]) -> NDArray[np.float64]:
-        """Return where pixels lie, counted in centres of blocks, and never beyond the last ones."""
+    def places(self, pixels: NDArray[np.intp], beyond: bool = False) -> NDArray[np.float64]:
+        """Return where pixels lie, counted in centres of blocks; on request beyond the last."""
         found = (pixels + 0.5 - self.first) / self.length - 0.5
-        return np.clip(found, 0, self.n_blocks - 1)
+        return found if beyond else np.clip(found, 0, self.n_blocks - 1)
 
 
 def _of_blocks(strip: Pixels) -> tuple[Pixels, Pixels]:
@@ -64,7 +77,7 @@ def _of_blocks(strip: Pixels) -> tuple[Pixels, Pixels]:
     return level, sigma
 
 
-def _smoothed(mesh: NDArray[np.float64]) -> NDArray[np.float64]:
+def smoothed(mesh: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the median of each block and its neighbours; of all where none is known."""
     height, width = mesh.shape
     padded = np.pad(mesh, 1, constant_values=np.nan)
@@ -76,6 +89,34 @@ def _smoothed(mesh: NDArray[np.float64]) -> NDArray[np.float64]:
     found = np.where(n > 0, (pick[0] + pick[1]) / 2, np.nan)
     known = found[np.isfinite(found)]
     return np.where(n > 0, found, np.median(known) if known.size else np.nan)
+
+
+def mesh_of(
+    value: Pixels, flagged: NDArray[np.bool_] | None, block: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], Axis, Axis]:
+    """Return level and deviation of the blocks of an image, and how its axes are cut.
+
+    They are NaN where few pixels are known.
+
+    Parameters
+    ----------
+    value, flagged
+        As of `Background`.
+    block
+        About how large blocks are, pixels.
+    """
+    y, x = Axis(value.shape[0], block), Axis(value.shape[1], block)
+    meshes = np.empty((2, y.n_blocks, x.n_blocks))
+    columns = slice(x.first, x.start(x.n_blocks))
+    for number in range(y.n_blocks):
+        rows = slice(y.start(number), y.start(number + 1), _EVERY)
+        strip = value[rows, columns]
+        if flagged is not None:
+            strip = np.where(flagged[rows, columns], np.nan, strip)
+        cut = strip.reshape(len(strip), x.n_blocks, x.length)[:, :, ::_EVERY]
+        blocks = np.ascontiguousarray(cut.transpose(1, 0, 2)).reshape(x.n_blocks, -1)
+        meshes[0, number], meshes[1, number] = _of_blocks(blocks)
+    return meshes[0], meshes[1], y, x
 
 
 class Background:
@@ -90,18 +131,8 @@ class Background:
     """
 
     def __init__(self, value: Pixels, flagged: NDArray[np.bool_] | None = None) -> None:
-        self._y, self._x = _Axis(value.shape[0]), _Axis(value.shape[1])
-        meshes = np.empty((2, self._y.n_blocks, self._x.n_blocks))
-        columns = slice(self._x.first, self._x.start(self._x.n_blocks))
-        for block in range(self._y.n_blocks):
-            rows = slice(self._y.start(block), self._y.start(block + 1), _EVERY)
-            strip = value[rows, columns]
-            if flagged is not None:
-                strip = np.where(flagged[rows, columns], np.nan, strip)
-            cut = strip.reshape(len(strip), self._x.n_blocks, self._x.length)[:, :, ::_EVERY]
-            blocks = np.ascontiguousarray(cut.transpose(1, 0, 2)).reshape(self._x.n_blocks, -1)
-            meshes[0, block], meshes[1, block] = _of_blocks(blocks)
-        level, sigma = map(_smoothed, meshes)
+        *meshes, self._y, self._x = mesh_of(value, flagged, _BLOCK)
+        level, sigma = map(smoothed, meshes)
         places = self._x.places(np.arange(value.shape[1]))
         centres = np.arange(self._x.n_blocks)
         wide = [

@@ -237,7 +237,7 @@ class Light:
     noise: float
 
 
-def light_of(values: NDArray[Any], method: str) -> Light:
+def light_of(values: NDArray[Any], method: str, is_sky: bool = False) -> Light:
     """Measure a flat where it is lit: spectrographs, fibres and masks leave most pixels dark.
 
     Where a fifth of the pixels, or more, has less than a tenth of the light of the brightest, only
@@ -249,6 +249,8 @@ def light_of(values: NDArray[Any], method: str) -> Light:
         Rows of pixels, each less its dark, one behind the other.
     method
         As of `level`.
+    is_sky
+        Whether all pixels count: of frames of the sky, the bright ones are stars.
 
     Examples
     --------
@@ -270,7 +272,7 @@ def light_of(values: NDArray[Any], method: str) -> Light:
     # The median of a Gaussian's differences.
     noise = 1.0484 * quantiles(steps, [0.5])[0] if steps.size else 0.0
     dim = np.count_nonzero(sample < _DIM * bright) / sample.size
-    if bright <= 0 or dim < _MANY_DIM or method == "exact-mode":
+    if is_sky or bright <= 0 or dim < _MANY_DIM or method == "exact-mode":
         level = METHODS[method](flat)
         return Light(level, float(np.count_nonzero(sample > LIT * level)) / sample.size, noise)
     lit = flat[flat > LIT * bright]

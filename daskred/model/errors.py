@@ -58,6 +58,10 @@ class FramesError(DaskredError):
         return "; ".join(map(str, self.errors))
 
 
+class NoSkyError(FramesError):
+    """Science frames cannot go into a master of sky frames, and are good science frames still."""
+
+
 class FallsApartError(FramesError):
     """The frames of a master are of two sorts.
 

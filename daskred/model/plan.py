@@ -13,8 +13,13 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from daskred.model.frame import Facts, Frame
 
-MasterKind = Literal["bias", "dark", "flat"]
+MasterKind = Literal["bias", "dark", "flat", "sky"]
 MASTERS_FOLDER = "masters"
+
+
+def is_lit(kind: MasterKind) -> bool:
+    """Whether the frames of a master have light, so that each is divided by its level."""
+    return kind in ("flat", "sky")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,9 @@ class Correction:
     window
         Of a subframe, which part of masters of the whole detector is used: first row and column,
         number of rows and of columns.
+    illumination, fringe
+        The master of sky frames by whose smooth part the frame is divided, and whose fringes are
+        subtracted; or None.
     """
 
     dark: str | None = None
@@ -73,6 +81,13 @@ class Correction:
     zero_terms: tuple[tuple[str, float], ...] = ()
     zero: str | None = None
     window: tuple[int, int, int, int] | None = None
+    illumination: str | None = None
+    fringe: str | None = None
+
+    @property
+    def sky(self) -> str | None:
+        """The master of sky frames that is used, or None."""
+        return self.illumination or self.fringe
 
     @property
     def is_bias_alone(self) -> bool:
@@ -97,7 +112,8 @@ class Correction:
     def masters(self) -> tuple[str, ...]:
         """All names."""
         fitted = [name for name, _ in self.terms]
-        return tuple(name for name in (*fitted, self.bias, self.dark, self.flat) if name)
+        names = (*fitted, self.bias, self.dark, self.flat, self.sky)
+        return tuple(name for name in names if name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +133,7 @@ class Master:
     name
         Its name, that of its file without the suffix.
     kind
-        bias, dark or flat.
+        bias, dark, flat, or sky: of science frames, without the objects in them.
     inputs
         The frames that are combined.
     facts
@@ -128,6 +144,16 @@ class Master:
     kind: MasterKind
     inputs: tuple[Input, ...]
     facts: Facts
+
+    @property
+    def is_lit(self) -> bool:
+        """Whether its inputs have light, so that each is divided by its level."""
+        return is_lit(self.kind)
+
+    @property
+    def has_objects(self) -> bool:
+        """Whether its inputs are science frames, with stars that do not belong into it."""
+        return self.inputs[0].frame.kind == "science"
 
     @property
     def product(self) -> str:

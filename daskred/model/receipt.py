@@ -43,6 +43,6 @@ class Receipt:
     n_bytes: int = 0
     seconds: float = 0.0
     worker: str = ""
-    counts: dict[str, int] = field(default_factory=dict)
+    counts: dict[str, float] = field(default_factory=dict)
     figures: dict[str, float] = field(default_factory=dict)
     light: bytes = b""

@@ -44,6 +44,21 @@ def _keys(criterion: Criterion, frames: Sequence[Frame]) -> list[Hashable]:
     return [anchors.get(key, key) for key in keys]
 
 
+def _alike(kind: MasterKind | str) -> str:
+    """Return of which kind the criteria count: what holds for flats holds for the sky."""
+    return "flat" if kind == "sky" else kind
+
+
+def criteria_of_frames(kind: MasterKind, camera: Camera) -> list[Criterion]:
+    """Return in what the frames of a master must agree."""
+    return [criterion for criterion in camera.criteria if _alike(kind) in criterion.frames]
+
+
+def criteria_of_use(kind: str, camera: Camera) -> Sequence[Criterion]:
+    """Return in what a master must agree with the frames that it calibrates."""
+    return camera.criteria_of(_alike(kind))
+
+
 def grouped(
     frames: Sequence[Frame], kind: MasterKind, camera: Camera, dates: Dates
 ) -> list[list[Frame]]:
@@ -56,7 +71,7 @@ def grouped(
         nights.setdefault(dates.night_of(frame), []).append(frame)
     groups: dict[tuple[Hashable, ...], list[Frame]] = {}
     for night, of_night in nights.items():
-        columns = [_keys(c, of_night) for c in camera.criteria if kind in c.frames]
+        columns = [_keys(criterion, of_night) for criterion in criteria_of_frames(kind, camera)]
         if kind == "dark":
             seconds = [frame.facts.dark_exposure_s or 0.0 for frame in of_night]
             times = _clusters(seconds, camera.same_exptime)
@@ -94,7 +109,8 @@ def _base_name(kind: MasterKind, facts: Facts) -> str:
     if kind == "dark":
         return f"MasterDark_{facts.dark_exposure_s:g}s"
     filter_name = re.sub(r"[^A-Za-z0-9+.-]+", "_", facts.filter or "").strip("_")
-    return f"MasterFlat_{filter_name}" if filter_name else "MasterFlat"
+    name = f"Master{kind.capitalize()}"
+    return f"{name}_{filter_name}" if filter_name else name
 
 
 def named(
@@ -142,8 +158,8 @@ def _distinction(master: Master, alike: Sequence[Master], camera: Camera) -> str
     parts = []
     if len({other.layout for other in alike}) > 1:
         parts.append(shape_text(master.layout))
-    for criterion in camera.criteria:
-        if master.kind not in criterion.frames or criterion.fact == "filter":
+    for criterion in criteria_of_frames(master.kind, camera):
+        if criterion.fact == "filter":
             continue
         value = master.facts.value(criterion.fact)
         if value is not None and any(_sets_apart(criterion, value, other) for other in alike):

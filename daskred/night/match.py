@@ -76,10 +76,15 @@ class Shelf:
     options: Options
     bias_will_do: bool = False
     masters: dict[MasterKind, list[Master]] = field(
-        default_factory=lambda: {"bias": [], "dark": [], "flat": []}
+        default_factory=lambda: {"bias": [], "dark": [], "flat": [], "sky": []}
     )
-    _found: dict[Hashable, list[Master]] = field(default_factory=dict)
+    _found: dict[tuple[Hashable, ...], list[Master]] = field(default_factory=dict)
     _criteria: dict[MasterKind, list[Criterion]] = field(default_factory=dict)
+
+    def put(self, kind: MasterKind, masters: list[Master]) -> None:
+        """Put the masters of a kind in the place of those that there were."""
+        self.masters[kind] = masters
+        self._found = {key: found for key, found in self._found.items() if key[0] != kind}
 
     def criteria(self, kind: MasterKind) -> list[Criterion]:
         """Return what masters of a kind must share with the frames that they calibrate."""
@@ -207,6 +212,7 @@ class Shelf:
         same = [flat for flat in flats if flat.facts.filter == name]
         there_was = self.listed(same or flats, target)
         way_out = f"{self._allowing(target, same)}--missing-flat goes without"
+        way_out += ", --sky-flats makes one of the science frames"
         raise RefusedError(f"needs {wanted}; {there_was}; {way_out}")
 
     def dark_correction(self, target: Frame) -> Correction:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -40,6 +40,8 @@ class Night:
         The rules that classified them.
     sources, folder, choices
         What it was opened from, in which folder, and what was settled by hand.
+    no_sky
+        By path, why science frames show no sky that a master could be made of.
 
     Examples
     --------
@@ -59,6 +61,7 @@ class Night:
     sources: tuple[str, ...] = ()
     folder: str = ""
     choices: Choices = field(default_factory=Choices)
+    no_sky: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def raw(self) -> tuple[Frame, ...]:
@@ -93,6 +96,11 @@ class Night:
                 camera=self.camera.telling_apart([card]),
                 **self.choices.arguments,
             )
+
+    def showing_no_sky(self, errors: Iterable[FrameError]) -> Night:
+        """Return the night with further frames of which no master of the sky is made."""
+        further = {error.path: error.reason for error in errors}
+        return replace(self, no_sky={**self.no_sky, **further})
 
     def without(self, errors: Iterable[FrameError]) -> Night:
         """Return the night with further frames left out, since their pixels cannot be used."""

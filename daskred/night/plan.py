@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
+from typing import Literal
 
 from daskred.cameras.rules import Camera
 from daskred.fits.names import split_name
@@ -25,6 +26,7 @@ from daskred.model.plan import (
 from daskred.night.groups import grouped, named
 from daskred.night.match import WINDOW, RefusedError, Shelf, window_in
 from daskred.night.open import Night
+from daskred.night.sky import Sky
 from daskred.night.times import ALL_ONE, dates_of
 from daskred.options import Options
 
@@ -129,7 +131,7 @@ def make_plan(night: Night, options: Options | None = None) -> Plan:
     def leave(frame: Frame, reason: str) -> None:
         left_out.append(LeftOut(frame.path, frame.name, reason, failed=True))
 
-    def groups(kind: MasterKind) -> list[list[Frame]]:
+    def groups(kind: Literal["bias", "dark", "flat"]) -> list[list[Frame]]:
         frames = _of_science_layout(night.select(kind), science_frames, left_out)
         if kind == "dark":
             for frame in frames:
@@ -139,7 +141,7 @@ def make_plan(night: Night, options: Options | None = None) -> Plan:
         return grouped(frames, kind, camera, dates)
 
     def add(kind: MasterKind, inputs: Sequence[Sequence[Input]]) -> None:
-        shelf.masters[kind] = named(kind, inputs, camera, dates)
+        shelf.put(kind, named(kind, inputs, camera, dates))
 
     add("bias", [[Input(frame) for frame in group] for group in groups("bias")])
     dark_groups = []
@@ -160,6 +162,9 @@ def make_plan(night: Night, options: Options | None = None) -> Plan:
         if inputs:
             flat_groups.append(inputs)
     add("flat", flat_groups)
+    sky = Sky(shelf, night.no_sky)
+    if of_sky := sky.flats(science_frames):
+        add("flat", [*flat_groups, *of_sky])
 
     science: list[Science] = []
     products: dict[str, Frame] = {}
@@ -178,12 +183,14 @@ def make_plan(night: Night, options: Options | None = None) -> Plan:
             continue
         science.append(Science(frame, product, replace(correction, window=window)))
 
+    science = sky.correct(science)
     masters = tuple(master for kind in shelf.masters.values() for master in kind)
     left_out.sort(key=lambda entry: entry.name)
     warnings = (
         *_of_single_frames(masters),
         *_unlike(shelf, masters, science),
         *_without_darks(masters, science),
+        *sky.warnings,
     )
     made = (night.frames, masters, tuple(science), tuple(left_out), warnings)
     return Plan(*made, _camera_text(camera))

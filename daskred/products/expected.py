@@ -50,14 +50,18 @@ def expected_products(plan: Plan, options: Options) -> Iterator[Expected]:
     keys: dict[str, str] = {}
 
     uncertain = options.wants_noise
+    # A rejection by noise is told by the bias what of a dark is signal.
+    masters_uncertain = uncertain or options.reject == "noise"
 
-    def data_of(correction: Correction) -> list[Any]:
+    def data_of(correction: Correction, uncertain: bool) -> list[Any]:
         names = [correction.bias, correction.dark, correction.flat]
         if uncertain:
             names.append(correction.zero)
         terms = [(name, keys[name], factor) for name, factor in correction.terms]
         known = [[name and (name, keys[name]) for name in names], correction.dark_scale]
         known += [correction.window] if correction.window else []
+        if sky := correction.sky:
+            known.append([sky, keys[sky], bool(correction.illumination), bool(correction.fringe)])
         return [*known, terms] if terms else known
 
     of_masters = options.that_change("masters")
@@ -74,12 +78,12 @@ def expected_products(plan: Plan, options: Options) -> Iterator[Expected]:
 
     for master in plan.masters:
         keys[master.name] = key_of(
-            [master.name, master.kind, of_flats if master.kind == "flat" else of_masters],
+            [master.name, master.kind, of_flats if master.is_lit else of_masters],
             [
                 [
                     member.frame.basename,
                     *identity_of(member.frame, options.plain_median),
-                    data_of(member.correction),
+                    data_of(member.correction, masters_uncertain),
                 ]
                 for member in master.inputs
             ],
@@ -89,14 +93,18 @@ def expected_products(plan: Plan, options: Options) -> Iterator[Expected]:
             keys[master.name],
             master.name,
             tuple(member.frame for member in master.inputs),
-            masters_of(master.needs, [member.correction for member in master.inputs], uncertain),
+            masters_of(
+                master.needs,
+                [member.correction for member in master.inputs],
+                masters_uncertain,
+            ),
         )
     if options.masters_only:
         return
     for item in plan.science:
         key = key_of(
             [*identity_of(item.frame, plain), item.product, of_science],
-            data_of(item.correction),
+            data_of(item.correction, uncertain),
         )
         frame = item.frame
         masters = masters_of(item.correction.masters, [item.correction], uncertain)

@@ -64,8 +64,8 @@ class CalibratedPixels(Protocol):
     """A frame that is calibrated when its pixels are wanted."""
 
     @property
-    def counts(self) -> Mapping[str, int]:
-        """How many pixels each step that counts them has touched."""
+    def counts(self) -> Mapping[str, float]:
+        """How many pixels each step that counts them has touched, and what else they have found."""
 
     @property
     def grids(self) -> Sequence[tuple[Grid, Grid]]:
@@ -102,7 +102,7 @@ class CalibratedPixels(Protocol):
         """Return the images, and what stands beside them."""
 
 
-def step_cards(recipe: Recipe, reach: Reach, counts: Mapping[str, int]) -> list[str]:
+def step_cards(recipe: Recipe, reach: Reach, counts: Mapping[str, float]) -> list[str]:
     """Return the cards that steps leave, in IRAF's words where it has some."""
     return [
         format_card(keyword, clipped(value) if isinstance(value, str) else value, comment)
@@ -319,7 +319,7 @@ def write_master(
         format_card("COMBINE", combined[0], "per pixel, over frames"),
         *(format_card("REJECT", clipped(text), "values left out") for text in combined[1:]),
     ]
-    if master.kind == "flat":
+    if master.is_lit:
         text = f"{options.normalize}, of each colour" if origin.colours else options.normalize
         cards.append(format_card("NORMALIZ", text, "how levels were measured"))
     if len({member.correction for member in master.inputs}) == 1:  # all had the same subtracted
@@ -347,7 +347,7 @@ def write_master(
         *commentary("COMMENT", f"{n_inputs} frames {combined[0]} combined"),
         *_signature(options.processed_by),
     ]
-    unit = "" if master.kind == "flat" else None
+    unit = "" if master.is_lit else None
     units = lay_out(frames[0].path, template, frames[0], pixels, cards, unit, others=False)
-    units += extension_units(planes, "" if master.kind == "flat" else _unit_of(frames[0]))
+    units += extension_units(planes, "" if master.is_lit else _unit_of(frames[0]))
     return write_atomically(target, units, sync=options.sync)

@@ -42,7 +42,7 @@ def advice_on_rounding(master: Master, options: Options) -> str:
         if a.read_noise_e and a.gain_e_per_adu
     ]
     plain = options.combine in ("median", "lower-median") and not readout.is_above_bias
-    if master.kind == "flat" or not plain or not known or not readout.step_adu or n < 3:
+    if master.is_lit or not plain or not known or not readout.step_adu or n < 3:
         return ""
     noise = min(known)
     rounding = readout.step_adu**2 * ROUNDING_VARIANCE

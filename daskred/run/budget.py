@@ -13,10 +13,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from daskred.arrays.tiles import OBJECT_BYTES
 from daskred.fits.storage import is_remote
 from daskred.fits.unpack import is_packed
+from daskred.kernels.objects import MARGIN
 from daskred.model.errors import RequestError
 from daskred.model.frame import Frame
+from daskred.night.sky import MOST_FRAMES as MOST_SKY_FRAMES
 from daskred.options import Options
 from daskred.steps import whole_steps
 
@@ -108,6 +111,8 @@ class Needs:
         What is held of each pixel of a frame when masters have been made, to measure a detector.
     plain
         Whether masters are plain medians.
+    sky
+        Whether masters are made of science frames.
     """
 
     dtype_bytes: int = 4
@@ -117,6 +122,7 @@ class Needs:
     packing_bytes: int = 0
     measured_bytes: int = 0
     plain: bool = True
+    sky: bool = False
 
 
 # A histogram reads some rows; what is counted, or sorted, is held with its copies.
@@ -137,6 +143,7 @@ def needs_of(options: Options, scaled_darks: bool, measured_bytes: int = 0) -> N
         packing_bytes=4 * itemsize * (options.compress in ("rice", "lossless")),
         measured_bytes=measured_bytes,
         plain=options.plain_median,
+        sky=bool(options.illumination or options.fringe or options.sky_flats),
     )
 
 
@@ -150,8 +157,9 @@ def _of_worker(frames: Sequence[Frame], needs: Needs) -> int:
     n_pixels = _largest(frames)
     itemsize = needs.dtype_bytes
     # A dark and a flat, which becomes a divisor in its place, and a mask while it does; to scale a
-    # dark takes its bias and a result in float64 too.
-    masters = (2 * itemsize + 2 + (itemsize + 8 if needs.scaled_darks else 0)) * n_pixels
+    # dark takes its bias too, or another dark, and a result in float64; a sky has two parts.
+    beside = (2 * itemsize + 8) * needs.scaled_darks + 8 * itemsize * needs.sky
+    masters = (2 * itemsize + 2 + beside) * n_pixels
     # Packed and remote frames are read whole.
     packed = any(is_packed(frame) or is_remote(frame.path) for frame in frames)
     of_frame = 16 * packed + needs.level_bytes + needs.beside_bytes + needs.packing_bytes
@@ -196,6 +204,12 @@ def budget(
         default=0,
     )
     least_tile = widest * most_inputs
+    most_tile = MOST_TILE_BYTES
+    if needs.sky:  # a row with those above and below it that tell where objects are
+        n_sky = min(len(frames), MOST_SKY_FRAMES)
+        row = OBJECT_BYTES * n_sky * max(i.shape[1] for f in frames for i in f.images)
+        least_tile = max(least_tile, (2 * MARGIN + 1) * row)
+        most_tile = 4 * MOST_TILE_BYTES
     base = PROCESS_BYTES + FRAME_BYTES * len(frames)
     least = base + per_worker + least_tile
     if measured := needs.measured_bytes * _largest(frames):
@@ -207,6 +221,6 @@ def budget(
             f" {-(-max(least, measured) // MB)} MB would do"
         )
     fitting = max(1, min(n_workers, (limit - base) // (per_worker + least_tile)))
-    tile = min((limit - base) // fitting - per_worker, MOST_TILE_BYTES)
+    tile = min((limit - base) // fitting - per_worker, most_tile)
     tile = max(tile, least_tile)
     return Budget(base + fitting * (per_worker + tile), fitting, tile)

@@ -24,6 +24,8 @@ def files_of(out: Path, correction: Correction) -> MasterFiles:
         dark=path(correction.dark),
         bias=path(correction.bias),
         flat=path(correction.flat),
+        illumination=path(correction.illumination),
+        fringe=path(correction.fringe),
         scale=correction.dark_scale,
         terms=_weighted_files(out, correction.terms),
         window=correction.window,

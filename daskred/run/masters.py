@@ -6,7 +6,8 @@ others.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -39,12 +40,13 @@ from daskred.engine.executor import Executor
 from daskred.engine.progress import Progress
 from daskred.fits.raster import Raster
 from daskred.kernels.level import Light
-from daskred.model.errors import FrameError, FramesError
+from daskred.model.errors import FrameError, FramesError, NoSkyError
 from daskred.model.frame import Frame
 from daskred.model.plan import Correction, Master
 from daskred.options import Options
 from daskred.products.write import shared_headers
 from daskred.run.combined import Combined
+from daskred.run.sky import check_sky
 from daskred.run.unpack import unpacked
 from daskred.run.witness import check_inputs
 
@@ -89,20 +91,23 @@ class Combiner:
             Naming frames that cannot be used.
         """
         frames = [member.frame for member in master.inputs]
-        with unpacked(frames, self.folder, self.guard, self.executor, self.progress) as plain:
+        with (
+            _losing_none(master),
+            unpacked(frames, self.folder, self.guard, self.executor, self.progress) as plain,
+        ):
             looks = self._looks(plain, meanwhile)
             lights: list[Light] = []
             if wants_levels(master.kind, self.options):
                 lights = self._lights(master, plain, looks, meanwhile)
             levels = [light.level for light in lights]
             corrections = [member.correction for member in master.inputs]
-            ways = list(dict.fromkeys(corrections)) if master.kind == "flat" else []
+            ways = list(dict.fromkeys(corrections)) if master.is_lit else []
             darks = [self.files(way) for way in ways]
             which = [ways.index(correction) for correction in corrections] if ways else []
             if wants_factors(master.kind, len(frames), self.options):
                 levels = self._refined(plain, looks, darks, which, levels)
             combined = self._tiles(master, plain, looks, darks, which, levels, meanwhile)
-        if master.kind != "flat":
+        if not master.is_lit:
             return combined
         if "lit" in self.options.limits:
             combined.figures["lit"] = min(light.lit for light in lights)
@@ -117,11 +122,15 @@ class Combiner:
             Naming frames that do not, or all where the master has no level.
         """
         for samples in combined.tiles:
-            if samples:
+            if samples and not master.has_objects:  # stars are no reason to leave frames out
                 check_inputs(master, samples, combined.levels, self.options, combined.figures)
-        if master.kind != "flat":
+        if not master.is_lit:
             return combined
-        return replace(combined, level=self._level_of_master(master, combined))
+        with _losing_none(master):
+            combined = replace(combined, level=self._level_of_master(master, combined))
+            if master.has_objects:
+                check_sky(master, combined)
+        return combined
 
     def _per_frame(
         self,
@@ -170,13 +179,13 @@ class Combiner:
         measured: list[Any] = [None] * len(frames)
         for correction, numbers in by_correction.items():
             pairs = [(frames[n], looks[n]) for n in numbers]
-            work = _Measure(self.files(correction), self.options, master.kind == "flat")
+            work = _Measure(self.files(correction), self.options, master.is_lit, master.has_objects)
             title = f"Levels of {master.name}"
             found = self._per_frame(title, pairs, [frames[n] for n in numbers], work, meanwhile)
             for number, result in zip(numbers, found, strict=True):
                 measured[number] = result
         originals = [member.frame for member in master.inputs]
-        return usable_lights(originals, measured, master.kind == "flat", self.options.limits)
+        return usable_lights(originals, measured, master.is_lit, self.options.limits)
 
     def _refined(
         self,
@@ -226,7 +235,8 @@ class Combiner:
 
         try:
             for number in range(len(frames[0].layout)):
-                stack = Stack(frames, number, self.options, sampled=len(frames) > 1)
+                sampled, objects = len(frames) > 1, master.has_objects
+                stack = Stack(frames, number, self.options, sampled, objects)
                 options = tile_options(
                     master.kind, number, originals, self.options, levels, which, noises
                 )
@@ -258,8 +268,9 @@ class Combiner:
         """Make one image of a master; return its rasters, and of its frames sums and samples."""
         _, _, darks, options = reduction
         n_frames, height, width = stack.shape
-        row_bytes = (n_frames * stack.dtype.itemsize + 8 * len(darks)) * width
-        n_rows = rows_per_tile(stack.shape, row_bytes, self.tile_bytes, self.executor.n_parts)
+        row_bytes = (n_frames * stack.value_bytes + 8 * len(darks)) * width
+        tile_bytes = self.tile_bytes - 2 * stack.margin * row_bytes
+        n_rows = rows_per_tile(stack.shape, row_bytes, tile_bytes, self.executor.n_parts)
         n_rows = min(self.options.tile_rows or n_rows, height)
         dtype = options.get("precision", self.options.dtype)
         kinds = [dtype] if self.options.plain_median else [dtype, "uint16", "uint16"]
@@ -292,6 +303,19 @@ class Combiner:
         return level_of_master(images, frame.readout, bayer, self.options, refuse)
 
 
+@contextmanager
+def _losing_none(master: Master) -> Iterator[None]:
+    """Leave science frames what they are, where they cannot go into a master of the sky."""
+    try:
+        yield
+    except (FrameError, FramesError) as error:
+        inputs = {member.frame.path for member in master.inputs}
+        errors = error.errors if isinstance(error, FramesError) else (error,)
+        if master.has_objects and all(each.path in inputs for each in errors):
+            raise NoSkyError(errors) from error
+        raise
+
+
 @dataclass(frozen=True)
 class _Numbered:
     """Work on frames that travel with their numbers."""
@@ -309,6 +333,7 @@ class _Measure:
     files: MasterFiles
     options: Options
     lit: bool
+    is_sky: bool
 
     def __call__(self, frames: Sequence[Any]) -> Any:
-        return measure_frames(frames, self.files, self.options, self.lit)
+        return measure_frames(frames, self.files, self.options, self.lit, self.is_sky)

@@ -19,7 +19,14 @@ from daskred.arrays.calibrated import check_science_options
 from daskred.engine.executor import Executor, Workers, active_client, open_pool
 from daskred.engine.progress import Progress, Silent
 from daskred.fits.parts import part_in
-from daskred.model.errors import FallsApartError, FrameError, FramesError, RequestError, RunError
+from daskred.model.errors import (
+    FallsApartError,
+    FrameError,
+    FramesError,
+    NoSkyError,
+    RequestError,
+    RunError,
+)
 from daskred.model.frame import Kind
 from daskred.model.plan import MASTERS_FOLDER, LeftOut, Plan
 from daskred.model.receipt import Receipt
@@ -315,6 +322,9 @@ def _carried_out(
             masters, science = run.carry_out(plan)
             if options.sync:
                 run.sync_folders()
+        except NoSkyError as error:
+            night = night.showing_no_sky(error.errors)
+            plan = make_plan(night, options)
         except (FrameError, FramesError) as error:
             apart = _told_apart(night, error, lost, told)
             if apart is None:

@@ -135,7 +135,7 @@ class MasterMaker:
             )
         finally:
             combined.remove()
-        if master.kind == "flat" and any(n_bad):
+        if master.is_lit and any(n_bad):
             self.progress.say(
                 f"{master.name}: {sum(n_bad)} pixels are zero or negative;"
                 " the science frames have no value (NaN) there"
@@ -192,7 +192,7 @@ class MasterMaker:
         if first.correction.zero:
             bias = Correction(bias=first.correction.zero)
             zero = calibration_files(self.out, bias, uncertain=True)
-        if master.kind == "flat":
+        if master.is_lit:
             dark = calibration_files(self.out, first.correction, uncertain=True)
         by_scatter = sampled and wants_zero_levels(master.kind, readout, zero is not None)
         noise = MasterNoise(

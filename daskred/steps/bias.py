@@ -8,7 +8,7 @@ from daskred.steps.dark import add_variance, subtract
 from daskred.steps.step import Card, Recipe, Step
 
 
-def _cards(recipe: Recipe, counts: Mapping[str, int]) -> list[Card]:
+def _cards(recipe: Recipe, counts: Mapping[str, float]) -> list[Card]:
     return [
         Card(
             "ZEROCOR",

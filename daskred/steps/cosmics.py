@@ -41,7 +41,7 @@ def _work(whole: Whole, recipe: Recipe) -> dict[str, int]:
     return {"cosmics": int(np.count_nonzero(hit))}
 
 
-def _cards(recipe: Recipe, counts: Mapping[str, int]) -> list[Card]:
+def _cards(recipe: Recipe, counts: Mapping[str, float]) -> list[Card]:
     text = "pixels hit by rays"
     if counts.get(UNSAMPLED):
         text = "not looked for where stars are as sharp as rays"

@@ -23,7 +23,7 @@ def _work(part: Part, recipe: Recipe) -> None:
             part.signal -= share * part.neighbour(number)
 
 
-def _cards(recipe: Recipe, counts: Mapping[str, int]) -> list[Card]:
+def _cards(recipe: Recipe, counts: Mapping[str, float]) -> list[Card]:
     return [Card("XTALKCOR", "matrix", "crosstalk subtracted")]
 
 

@@ -21,7 +21,7 @@ def add_variance(band: Band) -> None:
         band.variance += band.masters.dark_variance
 
 
-def _cards(recipe: Recipe, counts: Mapping[str, int]) -> list[Card]:
+def _cards(recipe: Recipe, counts: Mapping[str, float]) -> list[Card]:
     correction, cards = recipe.correction, []
     if correction.dark:
         scale = ""

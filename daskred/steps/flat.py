@@ -21,7 +21,7 @@ def _add_variance(band: Band) -> None:
         add_flat_variance(band.variance, band.out, band.masters.flat_variance)
 
 
-def _cards(recipe: Recipe, counts: Mapping[str, int]) -> list[Card]:
+def _cards(recipe: Recipe, counts: Mapping[str, float]) -> list[Card]:
     return [
         Card("FLATCOR", f"{recipe.correction.flat}.fits{recipe.correction.section}", "divided by")
     ]

@@ -19,7 +19,7 @@ def _work(part: Part, recipe: Recipe) -> None:
     part.signal *= gain
 
 
-def _cards(recipe: Recipe, counts: Mapping[str, int]) -> list[Card]:
+def _cards(recipe: Recipe, counts: Mapping[str, float]) -> list[Card]:
     gains = " ".join(f"{amplifier.gain_e_per_adu:g}" for amplifier in recipe.readout.amplifiers)
     return [Card("GAINCOR", gains, "electrons per ADU")]
 

@@ -119,7 +119,7 @@ def _work(whole: Whole, recipe: Recipe) -> int:
     return int(np.count_nonzero(filled))
 
 
-def _cards(recipe: Recipe, counts: Mapping[str, int]) -> list[Card]:
+def _cards(recipe: Recipe, counts: Mapping[str, float]) -> list[Card]:
     n_filled = counts.get("interpolation", 0)
     text = f"{n_filled} pixels, linear along the shorter way"
     return [Card("FIXPIX", text, "interpolated")]

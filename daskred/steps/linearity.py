@@ -28,7 +28,7 @@ def _work(part: Part, recipe: Recipe) -> None:
         linear_by_polynomial(part.signal, part.amplifier.linearity)
 
 
-def _cards(recipe: Recipe, counts: Mapping[str, int]) -> list[Card]:
+def _cards(recipe: Recipe, counts: Mapping[str, float]) -> list[Card]:
     return [Card("LINCORR", "by amplifier", "made linear")]
 
 

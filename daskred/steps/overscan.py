@@ -19,7 +19,7 @@ def _work(part: Part, recipe: Recipe) -> None:
         part.signal -= part.levels().astype(part.signal.dtype)
 
 
-def _cards(recipe: Recipe, counts: Mapping[str, int]) -> list[Card]:
+def _cards(recipe: Recipe, counts: Mapping[str, float]) -> list[Card]:
     readout, overscan = recipe.readout, recipe.readout.overscan
     assert overscan
     text: str = overscan.statistic

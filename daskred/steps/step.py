@@ -118,19 +118,22 @@ class Whole:
         Their bits.
     sigma
         One standard deviation of each, or None where nobody wants it.
+    masters
+        What calibrates it; see `daskred.arrays.loaded.LoadedMasters`.
     """
 
     number: int
     value: NDArray[Any]
     mask: NDArray[np.uint8]
     sigma: NDArray[np.float32] | None = None
+    masters: Any = None
 
 
 def _nothing(*_: Any) -> int:
     return 0
 
 
-def _no_cards(recipe: Recipe, counts: Mapping[str, int]) -> list[Card]:
+def _no_cards(recipe: Recipe, counts: Mapping[str, float]) -> list[Card]:
     return []
 
 
@@ -150,7 +153,7 @@ class Step:
         Whether it is done to frames of a recipe.
     work
         Does it, given what it works on and the recipe; returns how many pixels it touched where
-        that is counted, or several numbers by their names.
+        that is counted, or several numbers by their names, as the scale of fringes.
     variance
         Of steps on bands: carries the variance along.
     cards
@@ -168,9 +171,9 @@ class Step:
     place: int
     reach: Reach
     applies: Callable[[Recipe], bool]
-    work: Callable[[Any, Recipe], int | dict[str, int] | None] = _nothing
+    work: Callable[[Any, Recipe], int | Mapping[str, float] | None] = _nothing
     variance: Callable[[Band], None] | None = None
-    cards: Callable[[Recipe, Mapping[str, int]], list[Card]] = _no_cards
+    cards: Callable[[Recipe, Mapping[str, float]], list[Card]] = _no_cards
     bits: int = 0
     pixel_bytes: int = 0
     options: tuple[Option, ...] = field(default=())

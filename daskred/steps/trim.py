@@ -12,7 +12,7 @@ def _applies(recipe: Recipe) -> bool:
     return recipe.readout.is_cut
 
 
-def _cards(recipe: Recipe, counts: Mapping[str, int]) -> list[Card]:
+def _cards(recipe: Recipe, counts: Mapping[str, float]) -> list[Card]:
     sections = " ".join(str(amplifier.data) for amplifier in recipe.readout.amplifiers)
     return [Card("TRIM", sections, "raw section")]
 

@@ -1,0 +1,144 @@
+"""Masters of science frames: what the night sky itself shows, and which frames it corrects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from daskred.cameras.rules import Camera
+from daskred.model.frame import Frame
+from daskred.model.plan import Input, Science
+from daskred.night.groups import grouped, named
+from daskred.night.match import RefusedError, Shelf
+from daskred.options import Options
+
+# Fewer do not tell what is an object, and more gain nothing that one could see.
+LEAST_FRAMES, MOST_FRAMES = 3, 100
+_ALL = "all"
+
+
+def wants(filters: Sequence[str], name: str | None) -> bool:
+    """Whether a correction is asked for of frames of a filter.
+
+    Examples
+    --------
+    >>> wants(["i", "z"], "I"), wants(["all"], None), wants(["I"], "V")
+    (True, True, False)
+    """
+    wanted = [text.casefold() for text in filters]
+    return _ALL in wanted or (name or "").strip().casefold() in wanted
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+
+
+@dataclass
+class Sky:
+    """What science frames show of the sky.
+
+    Parameters
+    ----------
+    shelf
+        The masters of the night, to which those of the sky are added.
+    no_sky
+        Frames, by their paths, that show none, and why.
+
+    Attributes
+    ----------
+    warnings
+        What cannot be had, and why.
+    """
+
+    shelf: Shelf
+    no_sky: Mapping[str, str]
+
+    def __post_init__(self) -> None:
+        self.warnings: list[str] = []
+
+    @property
+    def _options(self) -> Options:
+        return self.shelf.options
+
+    @property
+    def _camera(self) -> Camera:
+        return self.shelf.camera
+
+    def _used(self, group: Sequence[Input], what: str) -> list[Input]:
+        """Return the frames of a group that a master is made of; none where they are too few."""
+        listed = _listed([member.frame.name for member in group])
+        if any(member.correction.window for member in group):
+            self.warnings.append(f"no {what} of windows of the detector: {listed}")
+            return []
+        without: dict[str, list[str]] = {}
+        for member in group:
+            if reason := self.no_sky.get(member.frame.path):
+                without.setdefault(reason.split(": ")[0], []).append(member.frame.name)
+        self.warnings += [
+            f"no part of the {what}: {_listed(names)}: {reason}"
+            for reason, names in without.items()
+        ]
+        used = [member for member in group if member.frame.path not in self.no_sky]
+        if len(used) < LEAST_FRAMES:
+            text = f"{len(used)} frames show the sky, {LEAST_FRAMES} at least are wanted"
+            self.warnings.append(f"no {what}: {text}: {listed}")
+            return []
+        # Evenly through the night, whose sky changes.
+        n_used = min(len(used), MOST_FRAMES)
+        return [used[number * len(used) // n_used] for number in range(n_used)]
+
+    def flats(self, science: Sequence[Frame]) -> list[list[Input]]:
+        """Return the frames of flats that are made of the sky, where there are no others."""
+        if not self._options.sky_flats:
+            return []
+        lacking = [frame for frame in science if not self.shelf.matching("flat", frame)]
+        found = []
+        for group in grouped(lacking, "flat", self._camera, self.shelf.dates):
+            inputs = []
+            for frame in group:
+                try:
+                    inputs.append(Input(frame, self.shelf.dark_correction(frame)))
+                except RefusedError:
+                    continue  # it is told where the frame is to be calibrated
+            if inputs and (used := self._used(inputs, "flat of the sky")):
+                found.append(used)
+        return found
+
+    def correct(self, science: Sequence[Science]) -> list[Science]:
+        """Return science frames with masters of the sky, where they are asked for."""
+        options = self._options
+        asked = (*options.illumination, *options.fringe)
+        by_path = {
+            item.frame.path: item for item in science if wants(asked, item.frame.facts.filter)
+        }
+        if asked and not by_path:
+            filters = ", ".join(dict.fromkeys(asked))
+            self.warnings.append(f"no master of the sky: no science frame is in filter {filters}")
+        groups: dict[tuple[int, str | None], list[Input]] = {}
+        frames = [item.frame for item in by_path.values()]
+        for number, group in enumerate(grouped(frames, "sky", self._camera, self.shelf.dates)):
+            for frame in group:  # of one flat
+                correction = by_path[frame.path].correction
+                groups.setdefault((number, correction.flat), []).append(Input(frame, correction))
+        used = {key: self._used(group, "master of the sky") for key, group in groups.items()}
+        made = [inputs for inputs in used.values() if inputs]
+        self.shelf.put("sky", named("sky", made, self._camera, self.shelf.dates))
+        names = {master.inputs[0].frame.path: master.name for master in self.shelf.masters["sky"]}
+        by_frame = {
+            member.frame.path: names[inputs[0].frame.path]
+            for key, inputs in used.items()
+            if inputs
+            for member in groups[key]
+        }
+        return [self._corrected(item, by_frame.get(item.frame.path)) for item in science]
+
+    def _corrected(self, item: Science, name: str | None) -> Science:
+        if name is None:
+            return item
+        options, of = self._options, item.frame.facts.filter
+        correction = replace(
+            item.correction,
+            illumination=name if wants(options.illumination, of) else None,
+            fringe=name if wants(options.fringe, of) else None,
+        )
+        return replace(item, correction=correction)

@@ -1,0 +1,58 @@
+"""Fringes are subtracted, as bright as each frame has them: the pattern is that of a master sky."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from daskred.model.option import Option
+from daskred.steps.step import Card, Recipe, Step, Whole
+
+_CLEARLY = 3.0  # errors: fainter fringes are left where they are
+SCALE = "fringe scale {number}"
+
+
+def _work(whole: Whole, recipe: Recipe) -> dict[str, float]:
+    import numpy as np
+
+    from daskred.kernels.fringes import fringe_scale
+
+    pattern, sigma = whole.masters.fringe, whole.masters.fringe_sigma
+    scale, error = fringe_scale(whole.value, whole.mask != 0, pattern)
+    if scale < _CLEARLY * error:
+        scale = 0.0
+    whole.value -= (scale * pattern).astype(whole.value.dtype)
+    if whole.sigma is not None and sigma is not None:
+        whole.sigma[...] = np.hypot(whole.sigma, scale * np.nan_to_num(sigma))
+    return {SCALE.format(number=whole.number): scale}
+
+
+def _cards(recipe: Recipe, counts: Mapping[str, float]) -> list[Card]:
+    found = [counts.get(SCALE.format(number=n), 0.0) for n in range(len(recipe.readout.shapes))]
+    if not any(found):
+        return [Card("FRINGCOR", "none to be seen", "fringes subtracted")]
+    scales = ",".join(f"{scale:.6g}" for scale in found)
+    return [Card("FRINGCOR", f"{recipe.correction.fringe}.fits with scale={scales}", "subtracted")]
+
+
+STEP = Step(
+    name="fringe",
+    place=95,
+    reach="frame",
+    applies=lambda recipe: bool(recipe.correction.fringe),
+    work=_work,
+    cards=_cards,
+    pixel_bytes=24,
+    options=(
+        Option(
+            "fringe",
+            "subtract the fringes of frames in a filter, or in all: what the night sky shows when"
+            " all are combined without their stars, scaled to each frame",
+            "science",
+            (),
+            str,
+            changes=("science",),
+            metavar="FILTER",
+            several=True,
+        ),
+    ),
+)

@@ -1,0 +1,37 @@
+"""Pixels are divided by the smooth part of a master of the sky, at once with the master flat."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from daskred.model.option import Option
+from daskred.steps.step import Card, Recipe, Step
+
+
+def _cards(recipe: Recipe, counts: Mapping[str, float]) -> list[Card]:
+    return [
+        Card("ILLUMCOR", f"{recipe.correction.illumination}.fits", "divided by its smooth part")
+    ]
+
+
+# It is a part of what the flat's step divides by, so that each pixel is divided once.
+STEP = Step(
+    name="illumination",
+    place=91,
+    reach="band",
+    applies=lambda recipe: bool(recipe.correction.illumination),
+    cards=_cards,
+    options=(
+        Option(
+            "illumination",
+            "divide frames in a filter, or in all, by the smooth part of what their sky shows when"
+            " all are combined without their stars",
+            "science",
+            (),
+            str,
+            changes=("science",),
+            metavar="FILTER",
+            several=True,
+        ),
+    ),
+)

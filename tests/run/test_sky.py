@@ -1,0 +1,334 @@
+"""Masters of the night sky: fringes, uneven light and flats, against a sky that is known."""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+import daskred
+from daskred import Options, Summary, open_night, reduce_night, verify
+from daskred.kernels.fringes import smooth_light
+from daskred.kernels.objects import MARGIN, objects_in
+
+SHAPE = (160, 192)
+GAIN, READ_NOISE_ADU, BIAS = 1.5, 4.0, 300
+Y, X = np.indices(SHAPE)
+
+
+@dataclass
+class Observatory:
+    """A telescope below a sky of emission lines, which shares no code with what it tests."""
+
+    folder: Path
+    fringes: float = 0.03
+    sky_e: float = 900.0
+    moves: float = 25.0
+    n_science: int = 12
+    has_flats: bool = True
+    rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(7))
+
+    def __post_init__(self) -> None:
+        wave = np.sin(2 * np.pi * (X / 17 + 0.6 * np.sin(Y / 31) + Y / 43))
+        self.pattern = self.fringes * wave
+        self.uneven = 1 + 0.06 * (X / SHAPE[1] - 0.5) + 0.04 * (Y / SHAPE[0] - 0.5)
+        vignetting = 1 - 0.3 * ((X / SHAPE[1] - 0.5) ** 2 + (Y / SHAPE[0] - 0.5) ** 2)
+        self.flat = vignetting * self.rng.normal(1, 0.01, SHAPE)
+        self.truth: dict[str, tuple[float, np.ndarray[Any, Any]]] = {}
+        self.number = 0
+        for exptime_s in (60.0, 2.0):
+            for _ in range(7):
+                self.expose("dark", exptime_s, np.zeros(SHAPE))
+        for _ in range(7 if self.has_flats else 0):
+            self.expose("flat", 2.0, np.full(SHAPE, 30000.0))
+        places = self.rng.uniform(0, 1, (14, 2)) * SHAPE
+        light = 10 ** self.rng.uniform(3, 4.7, 14)
+        for _ in range(self.n_science):
+            moved = self.moves * self.rng.uniform(-1, 1, 2)
+            stars = np.zeros(SHAPE)
+            for (y, x), electrons in zip(places + moved, light, strict=True):
+                profile = np.exp(-((Y - y) ** 2 + (X - x) ** 2) / 2 / 1.5**2)
+                stars += electrons * profile / (2 * np.pi * 1.5**2)
+            sky = self.sky_e * self.rng.uniform(0.7, 1.4)
+            name = self.expose("science", 60.0, sky * self.uneven * (1 + self.pattern) + stars)
+            self.truth[name] = sky / GAIN, stars / GAIN
+
+    def expose(self, kind: str, exptime_s: float, light_e: np.ndarray[Any, Any]) -> str:
+        pixels = BIAS + self.rng.poisson(light_e * self.flat) / GAIN
+        pixels = np.round(pixels + self.rng.normal(0, READ_NOISE_ADU, SHAPE))
+        self.number += 1
+        header = fits.Header()
+        header["IMAGETYP"], header["EXPTIME"], header["FILTER"] = kind, exptime_s, "I"
+        header["GAIN"], header["RDNOISE"] = (GAIN, "e-/ADU"), READ_NOISE_ADU * GAIN
+        header["DATE-OBS"] = f"2026-01-01T0{1 + self.number // 60}:{self.number % 60:02d}:00"
+        name = f"{kind}-{self.number:03d}"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        fits.PrimaryHDU(pixels.astype("u2"), header).writeto(self.folder / f"{name}.fits")
+        return name
+
+    def left(self, out: Path) -> np.ndarray[Any, Any]:
+        """Return by what part of the sky calibrated frames differ from it, stars left out."""
+        frames = []
+        for name, (sky, stars) in self.truth.items():
+            value = fits.getdata(out / f"{name}c.fits").astype("f8")
+            frames.append(np.where(stars < 0.5, value / sky, np.nan))
+        return np.asarray(np.nanmedian(frames, axis=0))
+
+
+def part_of(pattern: np.ndarray[Any, Any], image: np.ndarray[Any, Any]) -> float:
+    """Return how much of a pattern an image has, by least squares."""
+    good = np.isfinite(image)
+    wanted = pattern[good] - pattern[good].mean()
+    return float(np.sum((image[good] - image[good].mean()) * wanted) / np.sum(wanted**2))
+
+
+def reduced(night: Path, out: Path, **options: Any) -> Summary:
+    return reduce_night(open_night(night), out, Options(threads=True, **options))
+
+
+@pytest.fixture(scope="module")
+def observatory(tmp_path_factory: pytest.TempPathFactory) -> Observatory:
+    return Observatory(tmp_path_factory.mktemp("sky") / "night")
+
+
+@pytest.fixture(scope="module")
+def plain(observatory: Observatory) -> Path:
+    out = observatory.folder.parent / "plain"
+    assert not reduced(observatory.folder, out).failed
+    return out
+
+
+@pytest.fixture(scope="module")
+def corrected(observatory: Observatory) -> Path:
+    out = observatory.folder.parent / "corrected"
+    options = {"fringe": ("I",), "illumination": ("i",), "uncertainty": True}
+    summary = reduced(observatory.folder, out, **options)
+    assert not summary.failed
+    assert not summary.plan.warnings
+    return out
+
+
+def test_fringes_and_uneven_light_are_taken_out(
+    observatory: Observatory, plain: Path, corrected: Path
+) -> None:
+    before, after = (observatory.left(out) for out in (plain, corrected))
+    assert part_of(observatory.pattern, before) == pytest.approx(1, abs=0.05)
+    assert abs(part_of(observatory.pattern, after)) < 0.08
+    assert part_of(observatory.uneven, before) == pytest.approx(1, abs=0.05)
+    assert abs(part_of(observatory.uneven, after)) < 0.05
+    header = fits.getheader(corrected / f"{next(iter(observatory.truth))}c.fits")
+    assert header["FRINGCOR"].startswith("MasterSky_I.fits with scale=")
+    assert header["ILLUMCOR"] == "MasterSky_I.fits"
+    scale = float(header["FRINGCOR"].split("=")[1])
+    # As bright as the sky of this frame, but for the noise of the pattern and the flat's level.
+    assert scale == pytest.approx(next(iter(observatory.truth.values()))[0], rel=0.15)
+
+
+def test_either_comes_alone(observatory: Observatory, tmp_path: Path) -> None:
+    for option, taken, left in (
+        ("fringe", observatory.pattern, observatory.uneven),
+        ("illumination", observatory.uneven, observatory.pattern),
+    ):
+        reduced(observatory.folder, tmp_path / option, **{option: ("all",)})
+        found = observatory.left(tmp_path / option)
+        assert abs(part_of(taken, found)) < 0.08
+        assert part_of(left, found) == pytest.approx(1, abs=0.08)
+
+
+def test_the_master_has_no_stars_and_says_what_it_is(
+    observatory: Observatory, corrected: Path
+) -> None:
+    with fits.open(corrected / "masters/MasterSky_I.fits") as hdus:
+        value, sigma = hdus[0].data.astype("f8"), hdus["UNCERT"].data.astype("f8")
+        header = hdus[0].header
+    truth = observatory.uneven * (1 + observatory.pattern)
+    # The flat, and so what is divided by it, is known but for a factor.
+    pulls = (value * (np.median(truth) / np.median(value)) - truth) / sigma
+    assert np.std(pulls) == pytest.approx(1, abs=0.1)
+    assert np.mean(np.abs(pulls) > 4) < 1e-3
+    assert header["NCOMBINE"] == observatory.n_science
+    assert header["IMCMB001"].startswith("science-")
+    assert header["FLATCOR"] == "MasterFlat_I.fits"
+    assert header["DARKCOR"] == "MasterDark_60s.fits"
+    assert "master sky" in str(header["COMMENT"])
+
+
+def test_stars_keep_their_light(observatory: Observatory, plain: Path, corrected: Path) -> None:
+    ratios = []
+    for name, (sky, stars) in observatory.truth.items():
+        where = stars > 30
+        before, after = (
+            fits.getdata(out / f"{name}c.fits").astype("f8") for out in (plain, corrected)
+        )
+        factor = np.median(before[stars < 0.1]) / sky
+        expected = before - factor * sky * observatory.uneven * (1 + observatory.pattern)
+        expected /= observatory.uneven
+        found = after - factor * sky
+        ratios.append(found[where].sum() / expected[where].sum())
+    assert np.mean(ratios) == pytest.approx(1, abs=0.01)
+
+
+def test_uncertainties_stay_right(observatory: Observatory, corrected: Path) -> None:
+    pulls = []
+    for name, (_sky, stars) in observatory.truth.items():
+        with fits.open(corrected / f"{name}c.fits") as hdus:
+            value, sigma = hdus[0].data.astype("f8"), hdus["UNCERT"].data.astype("f8")
+        dark = stars < 0.05
+        pulls.append(np.std((value[dark] - np.median(value[dark])) / sigma[dark]))
+    assert np.mean(pulls) == pytest.approx(1, abs=0.03)
+
+
+@pytest.mark.parametrize("how", [{"tile_rows": 5}, {"tile_rows": 64}, {"workers": 2}])
+def test_bytes_do_not_depend_on_how_the_work_is_cut(
+    observatory: Observatory, corrected: Path, tmp_path: Path, how: dict[str, int]
+) -> None:
+    options = Options(
+        fringe=("I",), illumination=("i",), uncertainty=True, processes="workers" in how, **how
+    )
+    reduce_night(open_night(observatory.folder), tmp_path, options)
+    for path in sorted(corrected.rglob("*.fits")):
+        assert (tmp_path / path.relative_to(corrected)).read_bytes() == path.read_bytes()
+
+
+def test_a_notebook_has_the_same_sky(observatory: Observatory, corrected: Path) -> None:
+    night, options = open_night(observatory.folder), Options(uncertainty=True)
+    dark, short = (
+        daskred.master_dark(night.select("dark", exptime_s=time), options=options)
+        for time in (60, 2)
+    )
+    flat = daskred.master_flat(night.select("flat"), short, options=options)
+    science = night.select("science")
+    sky = daskred.master_sky(science, dark, flat, options=options)
+    with fits.open(corrected / "masters/MasterSky_I.fits") as hdus:
+        np.testing.assert_array_equal(sky.pixels, hdus[0].data)
+        np.testing.assert_array_equal(sky.uncertainty, hdus["UNCERT"].data)
+    calibrated = daskred.calibrate(science, dark, flat, sky=sky, options=options)
+    for frame, labelled in zip(science[:2], calibrated.pixels[:2], strict=True):
+        name = f"{Path(frame.name).stem}c.fits"
+        np.testing.assert_array_equal(labelled, fits.getdata(corrected / name))
+    with pytest.raises(daskred.RequestError, match="need a master of the sky"):
+        daskred.calibrate(science, dark, flat, options=Options(fringe=("I",)))
+    with pytest.raises(daskred.RequestError, match="is no science frame"):
+        daskred.master_sky(night.select("flat"), short)
+
+
+def test_the_same_command_again_makes_nothing(observatory: Observatory, tmp_path: Path) -> None:
+    options = {"fringe": ("I",), "uncertainty": False}
+    reduced(observatory.folder, tmp_path / "out", **options)
+    again = reduced(observatory.folder, tmp_path / "out", **options)
+    assert not any(receipt.made for receipt in (*again.masters, *again.science))
+    assert not verify(tmp_path / "out").findings
+    (tmp_path / "out/masters/MasterSky_I.fits").unlink()
+    remade = reduced(observatory.folder, tmp_path / "out", **options)
+    assert [r.product for r in remade.masters if r.made] == ["masters/MasterSky_I.fits"]
+    other = reduced(observatory.folder, tmp_path / "out")
+    assert all(receipt.made for receipt in other.science)
+
+
+def test_stars_that_never_move_make_no_sky(tmp_path: Path) -> None:
+    fixed = Observatory(tmp_path / "night", moves=0.0, n_science=6)
+    summary = reduced(fixed.folder, tmp_path / "out", fringe=("I",))
+    assert not summary.failed
+    assert len(summary.science) == 6
+    assert any("shows the same stars" in text for text in summary.plan.warnings)
+    assert not (tmp_path / "out/masters/MasterSky_I.fits").exists()
+    name = next(iter(fixed.truth))
+    assert "FRINGCOR" not in fits.getheader(tmp_path / f"out/{name}c.fits")
+
+
+def test_frames_without_sky_stay_science_frames(tmp_path: Path) -> None:
+    night = Observatory(tmp_path / "night", sky_e=3.0, n_science=5)
+    summary = reduced(night.folder, tmp_path / "out", fringe=("I",))
+    assert not summary.failed
+    assert len(summary.science) == 5
+    assert any("has no light" in text for text in summary.plan.warnings)
+
+
+@pytest.mark.parametrize(
+    ("filters", "n_science", "text"),
+    [(("I",), 2, "3 at least are wanted"), (("V",), 3, "no science frame is in filter V")],
+)
+def test_what_cannot_be_had_is_named(
+    tmp_path: Path, filters: tuple[str, ...], n_science: int, text: str
+) -> None:
+    night = Observatory(tmp_path / "night", n_science=n_science)
+    summary = reduced(night.folder, tmp_path / "out", fringe=filters)
+    assert len(summary.science) == n_science
+    assert any(text in warning for warning in summary.plan.warnings)
+
+
+def test_a_sky_without_fringes_is_left_as_it_is(tmp_path: Path) -> None:
+    night = Observatory(tmp_path / "night", fringes=0.0, n_science=6)
+    reduced(night.folder, tmp_path / "plain")
+    reduced(night.folder, tmp_path / "out", fringe=("I",))
+    for name in night.truth:
+        plain, same = (
+            fits.open(tmp_path / folder / f"{name}c.fits") for folder in ("plain", "out")
+        )
+        with plain, same:
+            np.testing.assert_array_equal(plain[0].data, same[0].data)
+            assert same[0].header["FRINGCOR"] == "none to be seen"
+
+
+def test_a_science_frame_that_cannot_be_read_is_named_and_the_rest_goes_on(
+    observatory: Observatory, tmp_path: Path
+) -> None:
+    shutil.copytree(observatory.folder, tmp_path / "night")
+    name = list(observatory.truth)[3]
+    path = tmp_path / f"night/{name}.fits.gz"
+    whole = tmp_path / f"night/{name}.fits"
+    packed = bytearray(gzip.compress(whole.read_bytes()))
+    packed[len(packed) // 2] ^= 255  # its header can be read
+    path.write_bytes(packed)
+    whole.unlink()
+    summary = reduced(tmp_path / "night", tmp_path / "out", fringe=("I",))
+    assert [entry.name for entry in summary.failed] == [path.name]
+    assert len(summary.science) == observatory.n_science - 1
+    assert fits.getheader(tmp_path / "out/masters/MasterSky_I.fits")["NCOMBINE"] == 11
+
+
+def test_flats_of_the_sky(tmp_path: Path) -> None:
+    night = Observatory(tmp_path / "night", fringes=0.0, has_flats=False)
+    lost = reduced(night.folder, tmp_path / "out")
+    assert len(lost.failed) == night.n_science
+    assert all("--sky-flats" in entry.reason for entry in lost.failed)
+    summary = reduced(night.folder, tmp_path / "out", sky_flats=True, uncertainty=True)
+    assert not summary.failed
+    with fits.open(tmp_path / "out/masters/MasterFlat_I.fits") as hdus:
+        value, sigma = hdus[0].data.astype("f8"), hdus["UNCERT"].data.astype("f8")
+    truth = night.flat * night.uneven
+    pulls = (value * (np.median(truth) / np.median(value)) - truth) / sigma
+    assert np.std(pulls) == pytest.approx(1, abs=0.1)
+    assert np.mean(np.abs(pulls) > 4) < 1e-3
+
+
+def test_a_flat_that_is_there_is_preferred(observatory: Observatory, tmp_path: Path) -> None:
+    reduced(observatory.folder, tmp_path, sky_flats=True, masters_only=True)
+    header = fits.getheader(tmp_path / "masters/MasterFlat_I.fits")
+    assert header["IMCMB001"].startswith("flat-")
+
+
+def test_objects_are_the_same_in_any_band_of_rows() -> None:
+    sky = np.random.default_rng(3).normal(1, 0.05, (5, 90, 40)).astype("f4")
+    sky[2, 40:44, 10:14] += 0.3
+    levels = [100.0, 120.0, 90.0, 100.0, 200.0]
+    whole = objects_in(sky.copy(), levels)
+    for start, stop in ((30, 45), (0, 10), (80, 90)):
+        first, last = max(start - MARGIN, 0), min(stop + MARGIN, 90)
+        band = objects_in(sky[:, first:last].copy(), levels)
+        part = band[:, start - first : stop - first]
+        np.testing.assert_array_equal(part, whole[:, start:stop])
+
+
+def test_smooth_light_follows_slopes_to_the_edges_and_passes_over_gaps() -> None:
+    light = 1 + 0.1 * Y / SHAPE[0] - 0.05 * X / SHAPE[1]
+    image = light + np.random.default_rng(2).normal(0, 0.01, SHAPE)
+    image[30:60, 40:90] = np.nan
+    found = smooth_light(image)
+    assert np.abs(found - light).max() < 0.006
