@@ -366,3 +366,25 @@ def test_noise_is_told_by_the_bias_of_this_very_run(tmp_path: Path) -> None:
             reduce_night(open_night(night), tmp_path / out, options)
             found[structure_adu, out] = fits.getdata(tmp_path / out / "masters/MasterDark_60s.fits")
         np.testing.assert_array_equal(*(found[structure_adu, out] for out in ("same", out)))
+
+
+def test_darks_are_made_anew_when_the_bias_changes_that_tells_their_noise(
+    telescope: Telescope, tmp_path: Path
+) -> None:
+    for _ in range(3):
+        telescope.expose("bias", 0.0)
+        telescope.expose("dark", 60.0)
+
+    def made(**options: Any) -> list[str]:
+        chosen = Options(masters_only=True, threads=True, **options)
+        summary = reduce_night(open_night(telescope.folder), tmp_path / "out", chosen)
+        return [receipt.source for receipt in summary.masters if receipt.made]
+
+    made(combine="mean", reject="noise")
+    with fits.open(telescope.folder / "bias-0001.fits", mode="update") as hdus:
+        hdus[0].data[-1, -1] += 1
+    assert made(combine="mean", reject="noise") == ["MasterBias", "MasterDark_60s"]
+    made(combine="mean", reject="sigma")
+    with fits.open(telescope.folder / "bias-0001.fits", mode="update") as hdus:
+        hdus[0].data[-1, -1] += 1
+    assert made(combine="mean", reject="sigma") == ["MasterBias"]

@@ -66,8 +66,8 @@ class LoadedMasters:
     makes noise; None where that is zero. Where a dark alone is subtracted, and tells it, that level
     for each amplifier. And of how many frames what is subtracted is known to be the median.
 
-    The divisor holds the smooth part of a master of the sky too, where one is used; its fringes,
-    and by how much these are wrong, stand apart, as large as each frame shows them.
+    The divisor holds the smooth part of a master of the sky too, where one is used; its fringes
+    stand apart, since each frame shows them as bright as it has them.
     """
 
     dark: NDArray[Any] | None
@@ -78,7 +78,6 @@ class LoadedMasters:
     n_frames: int = 1
     levels: tuple[float, ...] = ()
     fringe: NDArray[Any] | None = None
-    fringe_sigma: NDArray[Any] | None = None
 
     @cached_property
     def sampled(self) -> SampledDark | None:
@@ -108,11 +107,7 @@ class LoadedMasters:
 
 
 def with_sky(
-    masters: LoadedMasters,
-    sky: NDArray[Any],
-    sigma: NDArray[Any] | None,
-    illumination: bool,
-    fringe: bool,
+    masters: LoadedMasters, sky: NDArray[Any], illumination: bool, fringe: bool
 ) -> LoadedMasters:
     """Return masters of an image with what a master of the sky tells.
 
@@ -120,12 +115,12 @@ def with_sky(
     ----------
     masters
         Its dark and flat.
-    sky, sigma
-        The master of the sky, and its uncertainty where that is known.
+    sky
+        The master of the sky.
     illumination, fringe
         Whether its smooth part, and its fringes, are used.
     """
-    from daskred.kernels.fringes import SMOOTHED, fringe_pattern, smooth_light  # few runs need them
+    from daskred.kernels.fringes import fringe_pattern, smooth_light  # few runs need them
 
     smooth = smooth_light(sky)
     if illumination:
@@ -137,9 +132,5 @@ def with_sky(
         )
     if fringe:
         over = smooth if illumination else np.ones_like(smooth)
-        masters = replace(
-            masters,
-            fringe=fringe_pattern(sky / over, smooth / over),
-            fringe_sigma=None if sigma is None else sigma / over / SMOOTHED,
-        )
+        masters = replace(masters, fringe=fringe_pattern(sky / over, smooth / over))
     return masters

@@ -215,12 +215,11 @@ def _load(files: MasterFiles, n_images: int, sigmas: bool) -> tuple[LoadedMaster
         flat = plane_of(files.flat, number)
         sky = plane_of(files.sky, number)
         dark = files.subtracted(partial(plane_of, number=number))
-        dark_variance = flat_sigma = sky_sigma = zero = None
+        dark_variance = flat_sigma = zero = None
         if sigmas:
             uncertainty = partial(plane_of, number=number, plane="UNCERT")
             dark_variance = files.subtracted(uncertainty, variance=True)
             flat_sigma = plane_of(files.flat, number, "UNCERT")
-            sky_sigma = plane_of(files.sky, number, "UNCERT")
             # Where nothing but the dark itself stands for it, no signal is known.
             zero = None if files.zero == files.dark else plane_of(files.zero, number)
             if files.zero_terms:
@@ -237,7 +236,7 @@ def _load(files: MasterFiles, n_images: int, sigmas: bool) -> tuple[LoadedMaster
         )
         if sky is not None:
             parts = bool(files.illumination), bool(files.fringe)
-            masters = with_sky(masters, sky, sky_sigma, *parts)
+            masters = with_sky(masters, sky, *parts)
         loaded.append(masters)
     return tuple(loaded)
 
@@ -284,8 +283,8 @@ class MasterArrays:
         The level above which a pixel's signal makes noise, where it is known.
     levels
         Where there is none, that level of each amplifier, as the dark tells it.
-    sky, sky_sigma
-        What the sky shows, and its uncertainty where that is known.
+    sky
+        What the sky shows.
     illumination, fringe
         Whether its smooth part, and its fringes, are used.
     """
@@ -298,7 +297,6 @@ class MasterArrays:
     levels: tuple[float, ...] = ()
     contents: tuple[str, ...] = ()
     sky: Mapping[int, NDArray[Any]] = field(default_factory=dict)
-    sky_sigma: Mapping[int, NDArray[Any]] = field(default_factory=dict)
     illumination: bool = False
     fringe: bool = False
     _ready: dict[tuple[int, bool], tuple[LoadedMasters, ...]] = field(
@@ -332,9 +330,7 @@ class MasterArrays:
             )
             if number not in self.sky:
                 return masters
-            sky_sigma = self.sky_sigma.get(number) if sigmas else None
-            parts = self.illumination, self.fringe
-            return with_sky(masters, self.sky[number], sky_sigma, *parts)
+            return with_sky(masters, self.sky[number], self.illumination, self.fringe)
 
         return tuple(map(of_image, range(n_images)))
 

@@ -65,7 +65,7 @@ def _masters(numbers: Sequence[int], parts: tuple[bool, bool], *planes: Any) -> 
     for place, plane in enumerate(planes):
         if plane is not None:
             found[place % _PLANES][numbers[place // _PLANES]] = plane
-    dark, dark_sigma, flat, flat_sigma, zero, told, sky, sky_sigma = found
+    dark, dark_sigma, flat, flat_sigma, zero, told, sky = found
     levels = {number: tuple(levels.tolist()) for number, levels in told.items()}
     # Of each image a dark of its own tells the levels of its amplifiers.
     known = tuple(
@@ -81,13 +81,12 @@ def _masters(numbers: Sequence[int], parts: tuple[bool, bool], *planes: Any) -> 
         zero,
         known,
         sky=sky,
-        sky_sigma=sky_sigma,
         illumination=illumination,
         fringe=fringe,
     )
 
 
-_PLANES = 8
+_PLANES = 7
 
 
 class Given(NamedTuple):
@@ -120,7 +119,6 @@ def masters_node(
             plane_of(given.bias),
             plane_of(given.dark, LEVELS),
             plane_of(given.sky),
-            plane_of(given.sky, "uncertainty"),
         )
     ]
     key: Key = ("masters", token_of(list(masters), parts, *map(str, nodes)))

@@ -16,6 +16,8 @@ NAMES = (
     *NIGHT,
     *DETECTOR,
     *(option.name for option in TABLE if option.group == "matching"),
+    "illumination",  # which need masters of their own
+    "fringe",
 )
 
 

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 Pixels = NDArray[np.floating[Any]]
 _BLOCK = 32
-_EVERY = 2  # pixels of a block are enough
+_ENOUGH = 32  # pixels along a side of a block, of which every other is taken
+_EVERY = 2
 _CLIP_SIGMA = 3.0
 _FEW = 8
 
@@ -107,13 +108,14 @@ def mesh_of(
     """
     y, x = Axis(value.shape[0], block), Axis(value.shape[1], block)
     meshes = np.empty((2, y.n_blocks, x.n_blocks))
+    every = max(_EVERY, block // _ENOUGH)
     columns = slice(x.first, x.start(x.n_blocks))
     for number in range(y.n_blocks):
-        rows = slice(y.start(number), y.start(number + 1), _EVERY)
+        rows = slice(y.start(number), y.start(number + 1), every)
         strip = value[rows, columns]
         if flagged is not None:
             strip = np.where(flagged[rows, columns], np.nan, strip)
-        cut = strip.reshape(len(strip), x.n_blocks, x.length)[:, :, ::_EVERY]
+        cut = strip.reshape(len(strip), x.n_blocks, x.length)[:, :, ::every]
         blocks = np.ascontiguousarray(cut.transpose(1, 0, 2)).reshape(x.n_blocks, -1)
         meshes[0, number], meshes[1, number] = _of_blocks(blocks)
     return meshes[0], meshes[1], y, x

@@ -25,7 +25,7 @@ _REAL = 2.0  # times the power that noise gives a pattern
 _ROUNDS = 8
 _FEW_PIXELS = 1000
 _REACH = 1  # pixels on either side, whose mean is a pixel of a pattern
-SMOOTHED = 2 * _REACH + 1  # by so much its noise is less
+_SMOOTHED = 2 * _REACH + 1  # by so much its noise is less
 
 
 def smooth_light(image: Pixels, flagged: NDArray[np.bool_] | None = None) -> Pixels:
@@ -92,7 +92,7 @@ def fringe_pattern(sky: Pixels, smooth: Pixels) -> Pixels:
     steps = (fine[:, 1:] - fine[:, :-1])[known[:, 1:] & known[:, :-1]]
     if not steps.size:
         return np.zeros_like(pattern)
-    by_noise = (SIGMA_OF_MAD * float(medians(np.abs(steps)))) ** 2 / 2 / SMOOTHED**2
+    by_noise = (SIGMA_OF_MAD * float(medians(np.abs(steps)))) ** 2 / 2 / _SMOOTHED**2
     power = SIGMA_OF_MAD**2 * float(medians(np.abs(pattern[known]))) ** 2
     return pattern if power > _REAL * by_noise else np.zeros_like(pattern)
 
@@ -104,8 +104,8 @@ def _mean_around(fine: Pixels, known: NDArray[np.bool_]) -> Pixels:
     height, width = fine.shape
     total = np.zeros(fine.shape, fine.dtype)
     n = np.zeros(fine.shape, "u1")
-    for y in range(SMOOTHED):
-        for x in range(SMOOTHED):
+    for y in range(_SMOOTHED):
+        for x in range(_SMOOTHED):
             total += padded[y : y + height, x : x + width]
             n += counted[y : y + height, x : x + width]
     return np.asarray(total / np.maximum(n, 1).astype(fine.dtype))

@@ -12,17 +12,15 @@ SCALE = "fringe scale {number}"
 
 
 def _work(whole: Whole, recipe: Recipe) -> dict[str, float]:
-    import numpy as np
-
     from daskred.kernels.fringes import fringe_scale
 
-    pattern, sigma = whole.masters.fringe, whole.masters.fringe_sigma
+    pattern = whole.masters.fringe
     scale, error = fringe_scale(whole.value, whole.mask != 0, pattern)
     if scale < _CLEARLY * error:
         scale = 0.0
+    # Its uncertainty stays what it is: the noise that a frame has left in the pattern is taken from
+    # it again, which is as much as the noise of the others adds.
     whole.value -= (scale * pattern).astype(whole.value.dtype)
-    if whole.sigma is not None and sigma is not None:
-        whole.sigma[...] = np.hypot(whole.sigma, scale * np.nan_to_num(sigma))
     return {SCALE.format(number=whole.number): scale}
 
 
