@@ -94,10 +94,24 @@ def print_characterization(found: Characterization) -> None:
         ("read noise (ADU)", "read_noise_adu", "{:.3f}"),
         ("  uncertainty", "read_noise_error_adu", "{:.3f}"),
         ("read noise (electrons)", "read_noise_e", "{:.2f}"),
+        ("noise that a row shares (ADU)", "row_noise_adu", "{:.3f}"),
+        ("  uncertainty", "row_noise_error_adu", "{:.3f}"),
+        ("wave along rows (ADU)", "interference_adu", "{:.3f}"),
+        ("  its period (pixels)", "interference_period_pixels", "{:.2f}"),
+        ("bias, from pixel to pixel (ADU)", "bias_pixels_adu", "{:.3f}"),
+        ("  from row to row", "bias_rows_adu", "{:.3f}"),
+        ("  from column to column", "bias_columns_adu", "{:.3f}"),
         ("gain (electrons per ADU)", "gain_e_per_adu", "{:.4f}"),
         ("  uncertainty", "gain_error", "{:.4f}"),
-        ("  of variance and signal along a", "gain_model", "{}"),
+        ("  of variance and signal by", "gain_model", "{}"),
         ("variance lags, parts for each electron", "bend_per_e", "{:.2g}"),
+        ("  shared with the next pixel of a row", "next_in_row_per_e", "{:.2g}"),
+        ("  shared with the next one of a column", "next_in_column_per_e", "{:.2g}"),
+        ("  uncertainty of either", "next_error_per_e", "{:.1g}"),
+        ("left behind in a transfer along rows", "serial_cti", "{:.2g}"),
+        ("  uncertainty", "serial_cti_error", "{:.1g}"),
+        ("left behind in a transfer along columns", "parallel_cti", "{:.2g}"),
+        ("  uncertainty", "parallel_cti_error", "{:.1g}"),
         ("highest signal of a flat (ADU)", "highest_signal_adu", "{:.0f}"),
         ("full well (ADU)", "full_well_adu", "{:.0f}"),
         ("dark current (ADU per second)", "dark_adu_per_s", "{:.4f}"),
@@ -109,6 +123,8 @@ def print_characterization(found: Characterization) -> None:
     )
     for title, name, style in rows:
         values = [getattr(amplifier, name) for amplifier in found.amplifiers]
+        if all(value is None for value in values):
+            continue  # what is missing is told below
         table.add_row(title, *("-" if v is None else style.format(v) for v in values))
     lines = [dict(amplifier.linearity) for amplifier in found.amplifiers]
     for time_s in sorted({time_s for line in lines for time_s in line}):

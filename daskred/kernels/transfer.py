@@ -17,6 +17,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from daskred.kernels.covariances import Covariances, covariances_of, lag_of
 from daskred.kernels.pairs import clipped_variance, smooth_ratio
 from daskred.kernels.robust import scaled_mad
 
@@ -31,6 +32,7 @@ _BINS = 20
 _BEHIND = 0.75  # of the largest ratio of variance and signal: charge flows over
 _FEW = 4
 _MOST_SENSE = 1.0  # of bend times signal
+_CLEARLY = 4.0  # deviations: by so much neighbours share something
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,16 +47,20 @@ class TransferPoints:
         Of single pixels, ADU squared.
     freedom
         Of how many independent values each variance is.
+    shared
+        What neighbouring pixels of the pair have in common; None where too few tell it.
     """
 
     signal: Pixels
     variance: Pixels
     freedom: Pixels = field(default_factory=lambda: np.empty(0))
+    shared: Covariances | None = None
 
     def below(self, limit: float) -> TransferPoints:
         """Return those whose signal is below a limit."""
         low = self.signal < limit
-        return TransferPoints(self.signal[low], self.variance[low], self.freedom[low])
+        shared = self.shared if self.shared and self.shared.signal < limit else None
+        return TransferPoints(self.signal[low], self.variance[low], self.freedom[low], shared)
 
 
 def transfer_points(first: Pixels, second: Pixels) -> TransferPoints:
@@ -88,7 +94,8 @@ def transfer_points(first: Pixels, second: Pixels) -> TransferPoints:
             part = 1 + float(np.mean(ratio[where]))
             found.append((float(np.mean(lit[known])), variance.value / part, variance.freedom))
     signal, variances, freedom = np.array(found).reshape(-1, 3).T
-    return TransferPoints(signal, variances, freedom)
+    shared = covariances_of(difference, (first + ratio * second) / 2)
+    return TransferPoints(signal, variances, freedom, shared)
 
 
 @dataclass(frozen=True)
@@ -102,9 +109,10 @@ class Gain:
     full_well_adu
         The signal at which the variance falls behind; None where it does not.
     model
-        ``curve``, of flats of several levels; ``line``, where they have one, which cannot tell how
-        the curve bends: then the error counts that the variance may lag behind by 15 % at full
-        scale, as it does in thick detectors.
+        ``curve``, of flats of several levels. Where they have one, ``covariances``: the variance
+        and what neighbours have in common together; or ``line``, where these show nothing, and so
+        do not tell how the curve bends: then the error counts that the variance may lag behind by
+        15 % at full scale, as it does in thick detectors.
     bend
         By what part the variance lags behind for each electron (``a00`` of Astier et al. 2019,
         negative); None for a line.
@@ -113,7 +121,7 @@ class Gain:
     e_per_adu: float
     error: float
     full_well_adu: float | None
-    model: Literal["line", "curve"] = "line"
+    model: Literal["line", "curve", "covariances"] = "line"
     bend: float | None = None
 
 
@@ -121,7 +129,8 @@ def fit_gain(points: Sequence[TransferPoints], read_noise_adu: float) -> Gain | 
     """Return the gain that the points tell, or None where they tell none.
 
     Where flats have several levels the curve is that of Astier et al. (2019, A&A 629, A36,
-    equation 16), without the covariances of neighbours; else it is a straight line.
+    equation 16), of variances alone; of one level it is a straight line, corrected by what
+    neighbouring pixels have in common where that is clearly something.
 
     Parameters
     ----------
@@ -157,6 +166,16 @@ def fit_gain(points: Sequence[TransferPoints], read_noise_adu: float) -> Gain | 
     if curved:
         return Gain(gain, gain * error / slope, full_well, "curve", bend / gain)
     unknown = _MOST_BENT * high / _FULL_SCALE
+    pairs = [pair.shared for pair in points if pair.shared]
+    if pairs and (full_well is None or max(pair.signal for pair in pairs) < full_well):
+        lag = lag_of(pairs, read_noise_adu**2, gain)
+        # Where neighbours share nothing, something else may still bend the curve.
+        if lag.error < unknown and lag.part > _CLEARLY * lag.error_by_noise:
+            gain *= 1 - lag.part
+            whole = math.hypot(error / slope, lag.error / (1 - lag.part))
+            return Gain(
+                gain, gain * whole, full_well, "covariances", -lag.part / (lag.signal_adu * gain)
+            )
     return Gain(gain, gain * math.hypot(error / slope, unknown), full_well)
 
 

@@ -6,14 +6,19 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from daskred.engine.progress import Progress, Silent
+from daskred.kernels.covariances import shared_per_e
+from daskred.kernels.patterns import Structure
 from daskred.kernels.response import response_of
 from daskred.kernels.robust import ROUNDING_VARIANCE, robust_limits
 from daskred.kernels.transfer import Gain, TransferPoints, fit_gain, transfer_points
+from daskred.measure.bias_structure import bias_structures
+from daskred.measure.charge_transfer import Transfer, charge_transfer
 from daskred.measure.dark_model import dark_model
 from daskred.measure.read_noise import MOST_PAIRS, ReadNoise, parts_of, read_noises
 from daskred.measure.results import (
@@ -103,12 +108,15 @@ def characterize(
     noises = read_noises(plan, readout, missing, progress)
     points, levels = _transfer(plan, readout, measured, missing, progress)
     rates = dark_model(plan, readout, measured, missing, options.sync)
+    structures = bias_structures(plan, readout, measured, noises)
+    transfers = charge_transfer(plan, readout.amplifiers, progress)
     numbers = []
     for which, amplifier in enumerate(readout.amplifiers):
         name = amplifier.name or "image"
         noise = noises[which] if noises else None
         gain = _gain(points[name], noise, amplifier, readout) if points.get(name) else None
-        numbers.append(_numbers(name, noise, gain, points.get(name, []), levels.get(name, [])))
+        own = _numbers(name, noise, gain, points.get(name, []), levels.get(name, []))
+        numbers.append(replace(own, **_beside(structures[which], transfers[which])))
         if rates:
             numbers[-1] = _with_dark(numbers[-1], rates[amplifier.target][amplifier.place.slices])
         if points.get(name) and gain is None:
@@ -197,15 +205,24 @@ def _numbers(
     if len(times) >= _FEW_TIMES:
         means = [float(np.mean([level for t, level in known if t == time])) for time in times]
         response = response_of(times, means)
+    pairs = [pair.shared for pair in points if pair.shared]
+    shared = shared_per_e(pairs, value) if value and pairs else (None, None, None)
     return AmplifierNumbers(
         name=name,
         read_noise_adu=noise.adu if noise else None,
         read_noise_e=noise.adu * value if noise and value else None,
         read_noise_error_adu=noise.error_adu if noise else None,
+        row_noise_adu=noise.rows.adu if noise and noise.rows else None,
+        row_noise_error_adu=noise.rows.error_adu if noise and noise.rows else None,
+        interference_adu=noise.wave.amplitude_adu if noise and noise.wave else None,
+        interference_period_pixels=noise.wave.period_pixels if noise and noise.wave else None,
         gain_e_per_adu=value,
         gain_error=gain.error if gain else None,
         gain_model=gain.model if gain else None,
         bend_per_e=gain.bend if gain else None,
+        next_in_row_per_e=shared[0],
+        next_in_column_per_e=shared[1],
+        next_error_per_e=shared[2],
         highest_signal_adu=max(
             (float(p.signal.max()) for p in points if p.signal.size), default=None
         ),
@@ -213,6 +230,17 @@ def _numbers(
         linearity=tuple(zip(times, response.deviations, strict=True)) if response else (),
         shutter_delay_s=response.shutter_delay_s if response else None,
     )
+
+
+def _beside(structure: Structure | None, transfer: Transfer) -> dict[str, Any]:
+    """Return what disturbs images beside noise, by the names of numbers."""
+    found: dict[str, Any] = {}
+    if structure:
+        found |= {f"bias_{name}_adu": value for name, value in structure._asdict().items()}
+    for name, measured in transfer._asdict().items():
+        if measured:
+            found |= {f"{name}_cti": measured.part, f"{name}_cti_error": measured.error}
+    return found
 
 
 def _with_dark(numbers: AmplifierNumbers, rate: NDArray[np.float64]) -> AmplifierNumbers:

@@ -13,6 +13,14 @@ from daskred.arrays.masterfiles import MasterFiles, read_images
 from daskred.arrays.prepared import read_frame
 from daskred.engine.progress import Progress
 from daskred.kernels.pairs import Variance, clipped_variance, unrounded_noise
+from daskred.kernels.patterns import (
+    Disturbance,
+    Interference,
+    RowNoise,
+    disturbance_of,
+    interference_in,
+    row_noise,
+)
 from daskred.measure.results import EXACT
 from daskred.model.frame import Frame
 from daskred.model.plan import Master, Plan
@@ -27,10 +35,22 @@ _SHARED = 1.5
 
 
 class ReadNoise(NamedTuple):
-    """The noise of a pixel without signal, and one standard deviation of it, ADU."""
+    """The noise of a pixel without signal.
+
+    Parameters
+    ----------
+    adu, error_adu
+        Of single pixels, and one standard deviation of it.
+    rows
+        What the pixels of a row share beside it; None of overscans.
+    wave
+        The strongest wave along rows; None where there is none.
+    """
 
     adu: float
     error_adu: float
+    rows: RowNoise | None = None
+    wave: Interference | None = None
 
 
 def parts_of(frame: Frame, readout: Readout, files: MasterFiles | None = None) -> list[Any]:
@@ -83,16 +103,40 @@ def _of_pairs(master: Master, readout: Readout, progress: Progress) -> list[Read
     frames = [member.frame for member in master.inputs][: MOST_PAIRS + 1]
     progress.begin("Read noise", len(frames) - 1, "pairs")
     found: list[list[Variance]] = [[] for _ in readout.amplifiers]
+    disturbed: list[list[Disturbance]] = [[] for _ in readout.amplifiers]
     before = parts_of(frames[0], readout)
     for frame in frames[1:]:
         parts = parts_of(frame, readout)
-        for variances, first, second in zip(found, before, parts, strict=True):
-            variances.append(clipped_variance(first - second))
+        for which, (first, second) in enumerate(zip(before, parts, strict=True)):
+            difference = first - second
+            found[which].append(clipped_variance(difference))
+            if (variance := found[which][-1].value) > 0:
+                disturbed[which].append(disturbance_of(difference, variance))
         before = parts
         progress.advance(1)
     progress.end()
     shared = _SHARED if len(frames) > 2 else 1.0
-    return [_noise(variances, readout.step_adu, shared) for variances in found]
+    noises = [_noise(variances, readout.step_adu, shared) for variances in found]
+    return [
+        _with_disturbance(noise, variances, disturbances, amplifier.place.shape[1])
+        for noise, variances, disturbances, amplifier in zip(
+            noises, found, disturbed, readout.amplifiers, strict=True
+        )
+    ]
+
+
+def _with_disturbance(
+    noise: ReadNoise | None,
+    variances: Sequence[Variance],
+    disturbances: Sequence[Disturbance],
+    n_columns: int,
+) -> ReadNoise | None:
+    """Return a noise with what rows share, and the strongest wave along them."""
+    if noise is None or not disturbances:
+        return noise
+    variance = float(np.nanmean([one.value for one in variances]))
+    rows = row_noise(disturbances, variance, n_columns)
+    return noise._replace(rows=rows, wave=interference_in(disturbances, n_columns))
 
 
 def _of_overscans(

@@ -38,12 +38,25 @@ class AmplifierNumbers:
         shortest darks), without what rounding to whole numbers adds.
     read_noise_error_adu
         One standard deviation of it.
+    row_noise_adu, row_noise_error_adu
+        What the pixels of a row of one frame share beside it, as slow noise makes it.
+    interference_adu, interference_period_pixels
+        Amplitude and period of the strongest wave along rows of bias frames.
+    bias_pixels_adu, bias_rows_adu, bias_columns_adu
+        Structure of the master bias, without its noise: standard deviations from pixel to pixel,
+        from row to row and from column to column.
     gain_e_per_adu, gain_error
         From pairs of flats; see `daskred.kernels.transfer.Gain`.
     gain_model
-        ``curve`` or ``line``.
+        ``curve``, ``covariances`` or ``line``.
     bend_per_e
-        By what part the variance lags behind for each electron of signal; of curves.
+        By what part the variance lags behind for each electron of signal; not of lines.
+    next_in_row_per_e, next_in_column_per_e, next_error_per_e
+        What part of its variance a pixel shares with the next one, for each electron of signal, and
+        one standard deviation of either.
+    serial_cti, serial_cti_error, parallel_cti, parallel_cti_error
+        What part of the charge is left behind in each transfer along rows, and along columns, from
+        the overscans next to flats.
     highest_signal_adu, full_well_adu
         Of all flats; and where the variance falls behind the signal.
     dark_adu_per_s, dark_e_per_s
@@ -61,10 +74,24 @@ class AmplifierNumbers:
     read_noise_adu: float | None = None
     read_noise_e: float | None = None
     read_noise_error_adu: float | None = None
+    row_noise_adu: float | None = None
+    row_noise_error_adu: float | None = None
+    interference_adu: float | None = None
+    interference_period_pixels: float | None = None
+    bias_pixels_adu: float | None = None
+    bias_rows_adu: float | None = None
+    bias_columns_adu: float | None = None
     gain_e_per_adu: float | None = None
     gain_error: float | None = None
     gain_model: str | None = None
     bend_per_e: float | None = None
+    next_in_row_per_e: float | None = None
+    next_in_column_per_e: float | None = None
+    next_error_per_e: float | None = None
+    serial_cti: float | None = None
+    serial_cti_error: float | None = None
+    parallel_cti: float | None = None
+    parallel_cti_error: float | None = None
     highest_signal_adu: float | None = None
     full_well_adu: float | None = None
     dark_adu_per_s: float | None = None
