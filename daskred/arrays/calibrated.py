@@ -253,7 +253,7 @@ class Calibrated:
         own = recipe.options.photon_noise == "pixel"
         background = None if own else Background(whole.value, whole.mask != 0)
         height = len(whole.value)
-        n_rows = band_rows(whole.value.shape)
+        n_rows = max(1, band_rows(whole.value.shape) // 2)  # several planes share the cache
         for start in range(0, height, n_rows):
             rows = slice(start, min(start + n_rows, height))
             light = whole.value[rows]
@@ -290,9 +290,10 @@ def _variance(band: Band, recipe: Recipe, number: int, first_row: int) -> NDArra
 
     light, masters = band.out, band.masters
     above = scratch("signal above bias", light.shape, light.dtype)
-    above[...] = light
-    if masters.divisor is not None:
-        above *= masters.divisor
+    if masters.divisor is None:
+        above[...] = light
+    else:
+        np.multiply(light, masters.divisor, out=above)
     # Where nobody tells the level without dark current, that is left out.
     told = len(masters.levels) == len(recipe.readout.amplifiers)
     if masters.dark is not None and told:

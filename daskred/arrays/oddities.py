@@ -55,13 +55,18 @@ def pile_in(keep: Kept) -> tuple[float | None, float]:
     return max(level for _, (level, _) in piles), n_piled / sum(raw.size for raw in amplifiers)
 
 
+def _limit(top: Any) -> float:
+    """Return above which values are near the largest one."""
+    return float(top) - max(_NEAR, _NEAR * float(top) / 1000)
+
+
 def piles_of(path: str, image: Image, sections: Sequence[Section]) -> list[float | None]:
     """Return for sections of a raw image the level at which their pixels pile up, or None.
 
     Parameters
     ----------
     path, image
-        The image, which is read twice.
+        The image, which is read.
     sections
         Parts of it that are read out each by an amplifier of its own.
 
@@ -70,24 +75,27 @@ def piles_of(path: str, image: Image, sections: Sequence[Section]) -> list[float
     FrameError
         When it cannot be read.
     """
-    ends: list[list[tuple[Any, Any]]] = [[] for _ in sections]
-    for start, band in _bands(path, image):
-        for number, part in _parts(sections, start, band):
-            ends[number].append((part.min(), part.max()))
-    lows = [min((low for low, _ in found), default=0) for found in ends]
-    tops = [max((high for _, high in found), default=0) for found in ends]
+    if image.largest is None:
+        return [None] * len(sections)
+    ends: list[list[Any]] = [[] for _ in sections]
     near: list[list[NDArray[Any]]] = [[] for _ in sections]
     for start, band in _bands(path, image):
         for number, part in _parts(sections, start, band):
-            top = float(tops[number])
-            near[number].append(part[part > top - max(_NEAR, _NEAR * top / 1000)])
+            top = part.max()
+            ends[number] += [part.min(), top]
+            # What is near the largest value of all is near that of the first rows.
+            limit = _limit(max(ends[number]))
+            if top > limit:
+                near[number].append(part[part > limit])
     piles: list[float | None] = []
-    for low, top, parts in zip(lows, tops, near, strict=True):
-        if image.largest is None or not parts or float(top) >= image.largest:
+    for found, parts in zip(ends, near, strict=True):
+        if not found or float(max(found)) >= image.largest:
             piles.append(None)
             continue
         # The largest values, and one that is not.
-        pile = piled_up(np.concatenate([*parts, np.array([low], image.dtype)]))
+        largest = np.concatenate(parts)
+        largest = largest[largest > _limit(max(found))]
+        pile = piled_up(np.append(largest, np.array([min(found)], image.dtype)))
         piles.append(pile[0] if pile else None)
     return piles
 

@@ -7,10 +7,12 @@ of each block and its neighbours the median; and straight lines between the cent
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from daskred.kernels.scratch import scratch
 
 Pixels = NDArray[np.floating[Any]]
 _BLOCK = 32
@@ -121,6 +123,37 @@ def mesh_of(
     return meshes[0], meshes[1], y, x
 
 
+@dataclass(frozen=True, eq=False)
+class _Lines:
+    """Straight lines down the columns of an image, from one row of blocks to the next.
+
+    Parameters
+    ----------
+    values, changes
+        At the centre of each row of blocks, and from there to the next one, shape ``(block, x)``.
+    """
+
+    values: Pixels
+    changes: Pixels
+
+    @classmethod
+    def of(cls, mesh: NDArray[np.float64], dtype: np.dtype[Any]) -> Self:
+        values = mesh.astype(dtype)
+        return cls(values, np.append(np.diff(values, axis=0), values[-1:] * 0, axis=0))
+
+    def rows(self, axis: Axis, start: int, stop: int, out: Pixels) -> Pixels:
+        """Write some rows of the image."""
+        places = axis.places(np.arange(start, stop))
+        blocks = np.minimum(places.astype(np.intp), axis.n_blocks - 1)
+        shares = (places - blocks).astype(out.dtype)[:, np.newaxis]
+        for block in range(blocks[0], blocks[-1] + 1):
+            first, last = np.searchsorted(blocks, [block, block + 1]).tolist()
+            rows = out[first:last]
+            np.multiply(shares[first:last], self.changes[block], out=rows)
+            rows += self.values[block]
+        return out
+
+
 class Background:
     """The level between the stars of an image.
 
@@ -137,11 +170,11 @@ class Background:
         level, sigma = map(smoothed, meshes)
         places = self._x.places(np.arange(value.shape[1]))
         centres = np.arange(self._x.n_blocks)
-        wide = [
-            np.array([np.interp(places, centres, row) for row in mesh]).astype(value.dtype)
+        # Of each row of blocks what lies there, and how it changes to the next one.
+        self._level, self._most = (
+            _Lines.of(np.array([np.interp(places, centres, row) for row in mesh]), value.dtype)
             for mesh in (level, level + _CLIP_SIGMA * sigma)
-        ]
-        self._level, self._most = wide
+        )
 
     def expected(self, value: Pixels, start: int, stop: int) -> Pixels:
         """Return what light rows hold as far as is known: a star's its own, others the level.
@@ -156,6 +189,11 @@ class Background:
         start, stop
             The first row that is asked for, and that behind the last.
 
+        Returns
+        -------
+        array
+            In memory that the next rows overwrite.
+
         Examples
         --------
         >>> sky = np.random.default_rng(1).normal(10, 2, (64, 64))
@@ -165,22 +203,24 @@ class Background:
         (500.0, [10.0, 10.0])
         """
         first, last = max(start - 1, 0), min(stop + 1, len(value))
-        rows, value = np.arange(first, last), value[first:last]
-        places = self._y.places(rows)
-        before = np.minimum(places.astype(np.intp), self._y.n_blocks - 1)
-        behind = np.minimum(before + 1, self._y.n_blocks - 1)
-        share = (places - before).astype(value.dtype)[:, np.newaxis]
+        value = value[first:last]
         level, most = (
-            mesh[before] + share * (mesh[behind] - mesh[before])
-            for mesh in (self._level, self._most)
+            lines.rows(
+                self._y, first, last, scratch(f"background {name}", value.shape, value.dtype)
+            )
+            for name, lines in (("level of light", self._level), ("limit of light", self._most))
         )
         # A pixel without a value is not within its noise, and keeps having none.
-        star = ~(np.isfinite(value) & (value <= most))
-        near = star.copy()
+        star = np.less_equal(value, most, out=scratch("star", value.shape, "?"))
+        star &= np.greater(value, -np.inf, out=scratch("no star", value.shape, "?"))
+        np.logical_not(star, out=star)
+        near = scratch("near a star", value.shape, "?")
+        near[...] = star
         near[:, 1:] |= star[:, :-1]
         near[:, :-1] |= star[:, 1:]
         star[...] = near
         star[1:] |= near[:-1]
         star[:-1] |= near[1:]
-        np.copyto(level, value, where=star)
-        return np.asarray(level[start - first : stop - first])
+        places = np.flatnonzero(star)
+        level.reshape(-1)[places] = value[np.divmod(places, value.shape[1])]
+        return level[start - first : stop - first]
