@@ -213,6 +213,16 @@ TABLE: tuple[Option, ...] = (
         "matching",
     ),
     Option(
+        "sky_frames",
+        "make masters of the sky of these frames alone, as of a field that has no nebula:"
+        " 'blank/*' (all science frames)",
+        "matching",
+        (),
+        str,
+        metavar="PATTERN",
+        several=True,
+    ),
+    Option(
         "scale_dark_up",
         "scale a shorter dark up by exposure time, where there is a bias",
         "matching",

@@ -18,7 +18,9 @@ from daskred.arrays.tiles import Stack
 from daskred.engine.task import Task
 from daskred.kernels.factors import FEW_FRAMES, relative_factors
 from daskred.kernels.flat import write_lit
+from daskred.kernels.median import median_over_frames
 from daskred.kernels.robust import any_floats, medians
+from daskred.kernels.slopes import Plane, plane_of
 from daskred.model.plan import MasterKind, is_lit
 
 if TYPE_CHECKING:
@@ -90,6 +92,56 @@ def factors_of(
     FramesError
         Naming all frames that cannot be read.
     """
+    return relative_factors(_lit_bands(stacks, looks, darks, which, levels)[0], numbers)
+
+
+@any_floats
+def planes_of_sky(
+    stacks: Sequence[Stack],
+    looks: Sequence[Look | None],
+    darks: Sequence[Masters],
+    which: Sequence[int],
+    levels: Sequence[float],
+) -> list[list[Plane]]:
+    """Return by what planes the light of frames of the sky differs from what all have in common.
+
+    Parameters
+    ----------
+    stacks, looks, darks, which, levels
+        As of `factors_of`.
+
+    Returns
+    -------
+    list of list of Plane
+        For each image one for each frame.
+    """
+    flats, bands = _lit_bands(stacks, looks, darks, which, levels)
+    common = median_over_frames(flats)
+    planes = [[Plane()] * len(levels) for _ in stacks]
+    start = 0
+    by_image: dict[int, list[NDArray[np.float64]]] = {}
+    for number, rows in bands:
+        height, width = stacks[number].shape[1:]
+        y, x = np.mgrid[rows, 0:width].reshape(2, -1)
+        places = [(y + 0.5) / height - 0.5, (x + 0.5) / width - 0.5]
+        stop = start + y.size
+        by_image.setdefault(number, []).append(np.stack([np.arange(start, stop), *places]))
+        start = stop
+    for number, parts in by_image.items():
+        where, y, x = np.concatenate(parts, axis=1)
+        pixels = where.astype(np.intp)
+        planes[number] = [plane_of(flat[pixels] / common[pixels], y, x) for flat in flats]
+    return planes
+
+
+def _lit_bands(
+    stacks: Sequence[Stack],
+    looks: Sequence[Look | None],
+    darks: Sequence[Masters],
+    which: Sequence[int],
+    levels: Sequence[float],
+) -> tuple[NDArray[np.float32], list[tuple[int, slice]]]:
+    """Return some bands of rows of frames, each less its dark and over its level, and which."""
     bands = rows_of_factors([stack.shape[1:] for stack in stacks], len(levels))
     lengths = [(rows.stop - rows.start) * stacks[number].shape[2] for number, rows in bands]
     flats = np.empty((len(levels), sum(lengths)), "f4")
@@ -101,7 +153,7 @@ def factors_of(
         shape = (stack.shape[1], stack.shape[2])
         planes = [dark.rows(number, shape, rows) for dark in darks]
         _write(flats[:, start:stop], block, planes, which, levels)
-    return relative_factors(flats, numbers)
+    return flats, bands
 
 
 @any_floats

@@ -120,17 +120,17 @@ def with_sky(
     illumination, fringe
         Whether its smooth part, and its fringes, are used.
     """
-    from daskred.kernels.fringes import fringe_pattern, smooth_light  # few runs need them
+    from daskred.kernels import fringes  # few runs need them
 
-    smooth = smooth_light(sky)
+    smooth = fringes.smooth_light(sky)
+    over = fringes.illumination(smooth) if illumination else np.ones_like(smooth)
     if illumination:
         divisor, variance = masters.divisor, masters.flat_variance
         masters = replace(
             masters,
-            divisor=smooth if divisor is None else divisor * smooth,
-            flat_variance=None if variance is None else variance * np.square(smooth),
+            divisor=over if divisor is None else divisor * over,
+            flat_variance=None if variance is None else variance * np.square(over),
         )
     if fringe:
-        over = smooth if illumination else np.ones_like(smooth)
-        masters = replace(masters, fringe=fringe_pattern(sky / over, smooth / over))
+        masters = replace(masters, fringe=fringes.fringe_pattern(sky / over, smooth / over))
     return masters

@@ -27,7 +27,7 @@ from daskred.fits.pixels import bands_of, read_rows
 from daskred.kernels.calibrate import divisor, effective_dark, effective_sigma, sum_of_terms
 from daskred.model.frame import Image
 from daskred.products.extensions import is_extension
-from daskred.products.provenance import LEVEL_CARD
+from daskred.products.provenance import KEY_CARD, LEVEL_CARD
 
 _loading = threading.Lock()
 _loaded: dict[tuple[MasterFiles, int, bool], tuple[LoadedMasters, ...]] = {}  # the last ones
@@ -176,7 +176,8 @@ def data_images(path: str, plane: str = "") -> list[Image]:
     hdus = read_hdus(path)
     if plane:
         return planes_of(path, hdus, plane)
-    return [image for image in images_of(path, hdus) if not is_extension(image.name)]
+    is_ours = KEY_CARD in hdus[0].header
+    return [image for image in images_of(path, hdus, is_ours) if not is_extension(image.name)]
 
 
 def read_images(path: str, plane: str = "") -> list[NDArray[Any]]:

@@ -81,10 +81,13 @@ class MasterLevel:
         return np.asarray(np.divide(band, self.of(number, first_row, band.shape), dtype="f8"))
 
 
-def is_bayer(frame: Frame, options: Options) -> bool:
-    """Whether the pixels of a colour sensor are divided by levels of their own."""
+def is_bayer(frame: Frame, options: Options, is_sky: bool = False) -> bool:
+    """Whether the pixels of a colour sensor are divided by levels of their own.
+
+    What the sky shows always is, where headers tell colours, which would pass for fringes.
+    """
     told = str(frame.facts.value("bayer") or "none").strip().lower()
-    if options.normalize_bayer is None:
+    if options.normalize_bayer is None or is_sky:
         return not told.startswith(_NO_COLOURS)
     return bool(options.normalize_bayer)
 

@@ -42,7 +42,8 @@ if TYPE_CHECKING:
 _WORTH_OPENING = 2**17
 _MOST_JOINED = 4
 # What a value of a frame with objects takes: raw, over its level, flagged, and without them.
-OBJECT_BYTES = 12
+OBJECT_BYTES = 20
+_SHORT = 2  # bytes of integers that float32 holds
 
 
 class Tile(NamedTuple):
@@ -91,8 +92,9 @@ class Stack:
     ----------
     shape, dtype
         ``(frame, y, x)``, and the type that holds every frame's pixels.
-    margin, value_bytes
-        How many rows are read above and below a band; and what memory a value takes meanwhile.
+    margin, without_objects, value_bytes
+        How many rows above and below a band tell where objects are; the type of pixels without
+        these; and what memory a value takes meanwhile.
     """
 
     def __init__(
@@ -122,9 +124,10 @@ class Stack:
         ]
         prepared = [np.dtype(options.dtype)] if len(plain) < len(frames) else []
         self.dtype = np.result_type(*set(plain), *prepared)
-        # Rows above and below a band that tell where objects are, and the bytes of a value.
         self.has_objects = has_objects
         self.margin = MARGIN if has_objects else 0
+        # What is no short integer may need all that float64 holds.
+        self.without_objects = np.dtype("f4" if self.dtype.itemsize <= _SHORT else "f8")
         self.value_bytes = OBJECT_BYTES if has_objects else self.dtype.itemsize
         self.places = places_of(frames[0].layout[number][1], len(frames)) if sampled else None
         self._first_row = sum(shape[0] for _, shape in frames[0].layout[:number])
@@ -223,23 +226,35 @@ def _without_objects(
     looks: Sequence[Look | None],
     darks: Sequence[Masters],
     options: dict[str, Any],
-) -> tuple[NDArray[np.float32], list[int]]:
-    """Read a band of all frames, NaN where objects are, and return the frames' sums with it."""
-    first, last = max(rows.start - stack.margin, 0), min(rows.stop + stack.margin, stack.shape[1])
-    wide = np.empty((stack.shape[0], last - first, stack.shape[2]), "f4")
-    # Rows above and below come first: the memory of a band is that of the next.
-    for part in (slice(first, rows.start), slice(rows.stop, last), rows):
+) -> tuple[NDArray[Any], list[int]]:
+    """Read a band of all frames, NaN where objects are, and return the frames' sums with it.
+
+    Each is brought to the light that all have in common by its plane, above its dark.
+    """
+    _, height, width = stack.shape
+    first, last = max(rows.start - stack.margin, 0), min(rows.stop + stack.margin, height)
+    wide = np.empty((stack.shape[0], last - first, width), "f4")
+    frames = list(zip(options["which"], options["levels"], options["planes"], strict=True))
+
+    def read(part: slice) -> tuple[NDArray[Any], list[int], NDArray[np.float64]]:
         block, sums = stack.band(part, looks)
-        planes = _rows_of_darks(stack, part, number, darks)
+        dark = _rows_of_darks(stack, part, number, darks)
         lit = wide[:, part.start - first : part.stop - first]
-        for out, raw, which, level in zip(
-            lit, block, options["which"], options["levels"], strict=True
-        ):
-            write_lit(raw.reshape(-1), planes[which].reshape(-1), level, out.reshape(-1))
+        for out, raw, (which, level, plane) in zip(lit, block, frames, strict=True):
+            write_lit(raw.reshape(-1), dark[which].reshape(-1), level, out.reshape(-1))
+            out /= plane.factors(part.start, len(out), (height, width))
+        return block, sums, dark
+
+    # The rows themselves come last: the memory of a band is that of the one before.
+    read(slice(first, rows.start))
+    read(slice(rows.stop, last))
+    block, sums, dark = read(rows)
     found = objects_in(wide, options["levels"])[:, rows.start - first : rows.stop - first]
-    del wide
-    own = block.astype("f4")  # exact
-    own[found] = np.nan
+    own = np.empty(block.shape, stack.without_objects)
+    for out, raw, objects, (which, _, plane) in zip(own, block, found, frames, strict=True):
+        light = (raw - dark[which]) / plane.factors(rows.start, len(out), (height, width))
+        out[...] = light + dark[which]
+        out[objects] = np.nan
     return own, sums
 
 
@@ -276,6 +291,7 @@ def reduce_band(
     else:
         block, sums = stack.band(rows, looks)
     dark = _rows_of_darks(stack, rows, number, darks) if darks else None
+    options = {name: value for name, value in options.items() if name != "planes"}
     value, *beside = _reduced(reduce, [block] if dark is None else [block, dark], rows, options)
     arrays = (value if over is None else value / over, *beside)
     if not stack.places:

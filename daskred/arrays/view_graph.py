@@ -40,13 +40,13 @@ from daskred.arrays.view_nodes import (
     AMPLIFIER,
     LEVELS,
     Labelled,
+    MastersOf,
     by_image,
     check_noise,
     check_shapes,
     masters_node,
     name_of,
 )
-from daskred.arrays.view_nodes import Given as GivenMasters
 from daskred.arrays.view_tasks import (
     as_list,
     level_of_tiles,
@@ -58,6 +58,7 @@ from daskred.arrays.view_tasks import (
     noise_of_master,
     options_of_tiles,
     plane_of_master,
+    planes_of,
     reduce_block,
     refined,
     refined_of_arrays,
@@ -69,6 +70,7 @@ from daskred.model.errors import RequestError
 from daskred.model.frame import Frame
 from daskred.model.plan import MasterKind, is_lit
 from daskred.model.readout import Readout
+from daskred.night.sky import LEAST_FRAMES
 from daskred.options import BY_NAME, Options
 
 if TYPE_CHECKING:
@@ -184,6 +186,9 @@ def master_of_frames(
             raise RequestError("master_sky needs frames, not an array: give night.select(...)")
         return _master_of_array(kind, given, options, dark, loose)
     frames = given
+    if kind == "sky" and len(frames) < LEAST_FRAMES:
+        text = f"master_sky: {len(frames)} frames do not tell stars from sky"
+        raise RequestError(f"{text}, {LEAST_FRAMES} at least are wanted")
     number = number_of(frames, image)
     readout, lit, is_sky = frames[0].readout, is_lit(kind), kind == "sky"
     n_pixels = sum(shape[0] * shape[1] for _, shape in frames[0].layout)
@@ -219,7 +224,7 @@ def master_of_frames(
         )
     masters = masters_node(
         {
-            place: GivenMasters(darks_of.get(place), flats_of.get(place))
+            place: MastersOf(darks_of.get(place), flats_of.get(place))
             for place in sorted({*darks_of, *flats_of})
         },
         layer,
@@ -227,7 +232,7 @@ def master_of_frames(
     )
     zeros = None
     if zeros_of:
-        of_images = {place: GivenMasters(zero) for place, zero in zeros_of.items()}
+        of_images = {place: MastersOf(zero) for place, zero in zeros_of.items()}
         zeros = masters_node(of_images, layer, graph.needs)
     more, looks = looks_layer(frames, token)
     layer |= more
@@ -235,7 +240,7 @@ def master_of_frames(
     if wants_levels(kind, options):
         for place, block in enumerate(frame_blocks(frames)):
             measured.append(("levels", token, place))
-            work = partial(measure_block, frames[block], options, (lit, is_sky), block)
+            work = partial(measure_block, frames[block], options, lit, is_sky, block)
             layer[measured[-1]] = (work, looks, masters)
     darks: Any = ()
     if lit:
@@ -247,12 +252,18 @@ def master_of_frames(
         stacks = [Stack(frames, image, options) for image in range(len(frames[0].layout))]
         layer["refined", token] = (partial(refined, stacks), levels, looks, darks)
         levels = ("refined", token)
+    planes: list[Key] = []
+    if is_sky:
+        stacks = [Stack(frames, image, options) for image in range(len(frames[0].layout))]
+        planes.append(("planes", token))
+        layer[planes[0]] = (partial(planes_of, stacks), levels, looks, darks)
     sampled = options.uncertainty and len(frames) > 1
     all_tiles: list[list[tuple[slice, Key]]] = []
     # A flat's own level is that of all its images.
     for image in range(len(frames[0].layout)) if lit else (number,):
         known: Key = ("options", token, image)
-        layer[known] = (partial(options_of_tiles, kind, image, frames, options), zeros, levels)
+        known_of = partial(options_of_tiles, kind, image, frames, options)
+        layer[known] = (known_of, zeros, levels, *planes)
         stack = Stack(frames, image, options, sampled=sampled, has_objects=is_sky)
         all_tiles.append([])
         for rows in cut_into_rows(stack):
@@ -265,9 +276,9 @@ def master_of_frames(
         graph.level = ("level", token)
         n_bands = [len(tiles) for tiles in all_tiles]
         paths = [frame.path for frame in frames]
-        colours = is_bayer(frames[0], options)
+        colours = is_bayer(frames[0], options, is_sky)
         level_work = partial(
-            level_of_tiles, readout, colours, options, graph.precision, paths, n_bands
+            level_of_tiles, readout, colours, is_sky, options, graph.precision, paths, n_bands
         )
         layer[graph.level] = (level_work, *(key for tiles in all_tiles for _, key in tiles))
     if options.uncertainty:
@@ -319,7 +330,7 @@ def _master_of_array(
     )
     layer, token = graph.layer, graph.token
     graph.needs.append(tiled)
-    masters = masters_node({0: GivenMasters(dark)}, layer, graph.needs)
+    masters = masters_node({0: MastersOf(dark)}, layer, graph.needs)
     measured: list[Key] = []
     if flat:
         by_frame = data.rechunk({0: "auto", 1: -1, 2: -1})
@@ -353,7 +364,7 @@ def _master_of_array(
         paths = [f"{n_frames} frames of an array"]
         colours = bool(options.normalize_bayer)
         level_work = partial(
-            level_of_tiles, readout, colours, options, graph.precision, paths, n_bands
+            level_of_tiles, readout, colours, False, options, graph.precision, paths, n_bands
         )
         layer[graph.level] = (level_work, *(key for _, key in graph.tiles))
     return graph.labelled()

@@ -59,7 +59,7 @@ def as_node(plane: Any, layer: Layer, needs: list[da.Array]) -> Any:
     return (plane.name, *(0,) * plane.ndim)
 
 
-def _masters(numbers: Sequence[int], parts: tuple[bool, bool], *planes: Any) -> MasterArrays:
+def _masters(numbers: Sequence[int], parts: Sequence[str], *planes: Any) -> MasterArrays:
     """Return masters of some images, of each the planes that `masters_node` names."""
     found: list[dict[int, NDArray[Any]]] = [{} for _ in range(_PLANES)]
     for place, plane in enumerate(planes):
@@ -72,7 +72,6 @@ def _masters(numbers: Sequence[int], parts: tuple[bool, bool], *planes: Any) -> 
         next((level for level in of_amplifier if not math.isnan(level)), math.nan)
         for of_amplifier in zip(*levels.values(), strict=True)
     )
-    illumination, fringe = parts
     return MasterArrays(
         dark,
         flat,
@@ -81,15 +80,15 @@ def _masters(numbers: Sequence[int], parts: tuple[bool, bool], *planes: Any) -> 
         zero,
         known,
         sky=sky,
-        illumination=illumination,
-        fringe=fringe,
+        illumination="illumination" in parts,
+        fringe="fringe" in parts,
     )
 
 
 _PLANES = 7
 
 
-class Given(NamedTuple):
+class MastersOf(NamedTuple):
     """The masters of one image that a notebook gives."""
 
     dark: Labelled | None = None
@@ -99,14 +98,14 @@ class Given(NamedTuple):
 
 
 def masters_node(
-    masters: Mapping[int, Given],
+    masters: Mapping[int, MastersOf],
     layer: Layer,
     needs: list[da.Array],
-    parts: tuple[bool, bool] = (False, False),
+    parts: Sequence[str] = (),
 ) -> Key:
     """Add the masters of images to a graph; return their key.
 
-    Of the sky some parts are used: what is smooth, and fringes.
+    Of the sky some parts are used: ``illumination``, ``fringe``.
     """
     nodes = [
         as_node(plane, layer, needs)

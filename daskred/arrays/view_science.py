@@ -24,7 +24,7 @@ from daskred.arrays.view import (
     token_of,
 )
 from daskred.arrays.view_guard import check_master, check_raw
-from daskred.arrays.view_nodes import Given, Labelled, check_noise, check_shapes, masters_node
+from daskred.arrays.view_nodes import Labelled, MastersOf, check_noise, check_shapes, masters_node
 from daskred.engine.task import Key
 from daskred.fits.storage import state_of
 from daskred.model.errors import RequestError
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 CALIBRATED = "calibrated"
+_OF_SKY = ("illumination", "fringe")
 
 
 def _calibrate_block(
@@ -90,7 +91,7 @@ def calibrate(
     sky
         What the sky shows, as `master_sky` has it: frames are divided by its smooth part, and its
         fringes are subtracted; one of them alone where only ``illumination`` or ``fringe`` is among
-        the options.
+        the options, whatever filters it names.
     options
         What is wanted beside the pixels, and which further steps are taken.
     dtype
@@ -135,7 +136,7 @@ def calibrate(
             f"frames have the dimensions (frame, y, x) and are not ({text}), or none"
         )
     number = image_of(science)
-    given = Given(dark, flat, bias, sky)
+    given = MastersOf(dark, flat, bias, sky)
     masters = {name: m for name, m in given._asdict().items() if m is not None}
     if sky is None and (options.illumination or options.fringe):
         raise RequestError("illumination and fringes need a master of the sky: calibrate(sky=...)")
@@ -145,16 +146,15 @@ def calibrate(
     for name, master in masters.items():
         check_master(name, master, science, options)
     names = {n: _name_of(n, m) for n, m in masters.items() if n not in ("bias", "sky")}
+    parts = [part for part in _OF_SKY if getattr(options, part)] or list(_OF_SKY)
     if sky is not None:
-        parts = [part for part in ("illumination", "fringe") if getattr(options, part)]
-        names |= dict.fromkeys(parts or ["illumination", "fringe"], _name_of("sky", sky))
+        names |= dict.fromkeys(parts, _name_of("sky", sky))
     opened = sources_of(science, number)
     layer: Layer = {}
     needs = list(opened.needs)
     if not opened.are_frames and (options.uncertainty or options.cosmics != "no"):
         raise RequestError("uncertainties and cosmic rays need frames, not an array")
-    used = "illumination" in names, "fringe" in names
-    node = masters_node({number: given}, layer, needs, used)
+    node = masters_node({number: given}, layer, needs, parts)
     correction = Correction(
         dark=names.get("dark"),
         flat=names.get("flat"),

@@ -9,16 +9,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daskred.arrays.agreement import checked_noise
-from daskred.arrays.factors import factors_of, factors_of_pixels, refined_levels
+from daskred.arrays.factors import (
+    factors_of,
+    factors_of_pixels,
+    planes_of_sky,
+    refined_levels,
+)
 from daskred.arrays.frames import measure_frames, measure_source
 from daskred.arrays.masterfiles import MasterArrays
 from daskred.arrays.masters import noises_of, tile_options, usable_lights
 from daskred.arrays.noise import CombinedBand, MasterNoise
 from daskred.arrays.normalised import MasterLevel, level_of_master, rows_of_level
+from daskred.arrays.sky import SAME_STARS, shows_stars
 from daskred.arrays.sources import ArraySource
 from daskred.arrays.tiles import Stack, Tile
 from daskred.arrays.zero import wants_zero_levels, zero_levels
 from daskred.kernels.reject import Method, Rejection
+from daskred.kernels.slopes import Plane
 from daskred.model.errors import FrameError, FramesError
 from daskred.model.frame import Frame
 from daskred.model.mask import NO_DATA
@@ -30,13 +37,16 @@ from daskred.options import Options
 def measure_block(
     frames: Sequence[Frame],
     options: Options,
-    lit: tuple[bool, bool],
+    lit: bool,
+    is_sky: bool,
     which: slice,
     looks: Any,
     masters: MasterArrays,
 ) -> list[Any]:
     """Return how bright some frames are, of all whose looks are given."""
-    return measure_frames(list(zip(frames, looks[which], strict=True)), masters, options, *lit)
+    return measure_frames(
+        list(zip(frames, looks[which], strict=True)), masters, options, lit, is_sky
+    )
 
 
 def measure_arrays(
@@ -74,6 +84,13 @@ def refined(
     return refined_levels(levels, factors_of(stacks, looks, darks, which, levels))
 
 
+def planes_of(
+    stacks: Sequence[Stack], levels: Sequence[float], looks: Any, darks: Any
+) -> list[list[Plane]]:
+    """Return how the light of frames of the sky lies across them; see `daskred.arrays.factors`."""
+    return planes_of_sky(stacks, looks, darks, [0] * len(levels), levels)
+
+
 def refined_of_arrays(
     bands: Sequence[tuple[int, slice]],
     shape: tuple[int, int],
@@ -94,11 +111,13 @@ def options_of_tiles(
     options: Options,
     zero: MasterArrays | None,
     levels: Sequence[float],
+    planes: Sequence[Sequence[Plane]] = (),
 ) -> dict[str, Any]:
     """Return what the reduction of a tile has to know, of frames whose levels are known."""
     noises = noises_of(kind, frames, zero) if options.reject == "noise" else []
     which = [0] * len(frames) if is_lit(kind) else []
-    return tile_options(kind, number, frames, options, levels, which, noises)
+    known = tile_options(kind, number, frames, options, levels, which, noises)
+    return {**known, "planes": planes[number]} if planes else known
 
 
 def as_list(*parts: Any) -> list[Any]:
@@ -109,6 +128,7 @@ def as_list(*parts: Any) -> list[Any]:
 def level_of_tiles(
     readout: Readout,
     bayer: bool,
+    is_sky: bool,
     options: Options,
     precision: str,
     paths: Sequence[str],
@@ -124,9 +144,14 @@ def level_of_tiles(
         )
         first += n
     step = rows_of_level(readout, bayer, options)
-    text = "the master flat cannot be normalised"
+    text = "the master cannot be normalised"
     refuse = FramesError(tuple(FrameError(path, text) for path in paths))
-    return level_of_master([image[::step] for image in images], readout, bayer, options, refuse)
+    level = level_of_master([image[::step] for image in images], readout, bayer, options, refuse)
+    if is_sky:
+        bands = (level.divide(image, number, 0) for number, image in enumerate(images))
+        if shows_stars(bands):
+            raise FramesError(tuple(FrameError(path, SAME_STARS) for path in paths))
+    return level
 
 
 def rounded(precision: str, stack: Stack, tile: Tile) -> Tile:

@@ -34,12 +34,19 @@ _BESIDE = re.compile(
 _MUCH_SMALLER = 8
 
 
-def images_of(path: str, hdus: Sequence[Hdu]) -> tuple[Image, ...]:
+def images_of(path: str, hdus: Sequence[Hdu], all_of_detectors: bool = False) -> tuple[Image, ...]:
     """Return the images of a file's detectors; what lies beside them is no image of the frame.
 
     Axes of length one are none. Beside the detectors lie tables, spectra, thumbnails, masks, and
     the images of guiders: told by their names, by axes, by fewer bits and far fewer pixels than
     others have, and in a file that begins with an image by another shape than that one.
+
+    Parameters
+    ----------
+    path, hdus
+        The file, and its units.
+    all_of_detectors
+        Whether no other images lie there, as in a master, whose images may be of unlike size.
 
     Raises
     ------
@@ -57,7 +64,7 @@ def images_of(path: str, hdus: Sequence[Hdu]) -> tuple[Image, ...]:
     if not flat:
         raise FrameError(path, "has no image: no header announces two-dimensional pixels")
     images: list[Image] = []
-    for hdu in _of_detectors(path, flat):
+    for hdu in flat if all_of_detectors else _of_detectors(path, flat):
         taken = {image.name for image in images}
         images.append(_image(path, hdu, _axes(path, hdu.header), taken))
     return tuple(images)

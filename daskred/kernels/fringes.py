@@ -23,7 +23,10 @@ _FIT_PIXELS = 2**20  # tell how bright fringes are
 _CLIP_SIGMA = 3.0
 _REAL = 2.0  # times the power that noise gives a pattern
 _ROUNDS = 8
-_FEW_PIXELS = 1000
+_FEW_PIXELS = 100
+_LEAST = 1e-5  # of the sky: what is fainter is rounding
+_STEEP = 0.2  # of the fainter of two blocks: a straight line does not go on beyond them
+_DIM = 0.2  # of the light: where there is less, nothing tells how even it is
 _REACH = 1  # pixels on either side, whose mean is a pixel of a pattern
 _SMOOTHED = 2 * _REACH + 1  # by so much its noise is less
 
@@ -61,7 +64,20 @@ def _lines(mesh: NDArray[np.float64], places: NDArray[np.float64], axis: int) ->
     before = np.clip(places.astype(np.intp), 0, last - 1)
     share = np.expand_dims(places - before, 1 - axis)
     first, second = (np.take(mesh, before + n, axis) for n in (0, 1))
-    return np.asarray(first + share * (second - first))
+    change = second - first
+    steep = np.abs(change) > _STEEP * np.minimum(np.abs(first), np.abs(second))
+    return np.asarray(first + np.where(steep, np.clip(share, 0, 1), share) * change)
+
+
+def illumination(smooth: Pixels) -> Pixels:
+    """Return what frames are divided by, of the smooth part of a master of the sky.
+
+    Examples
+    --------
+    >>> illumination(np.array([0.9, 0.01, -1.0])).tolist()
+    [0.9, 0.2, 0.2]
+    """
+    return np.maximum(smooth, smooth.dtype.type(_DIM))
 
 
 def fringe_pattern(sky: Pixels, smooth: Pixels) -> Pixels:
@@ -94,7 +110,7 @@ def fringe_pattern(sky: Pixels, smooth: Pixels) -> Pixels:
         return np.zeros_like(pattern)
     by_noise = (SIGMA_OF_MAD * float(medians(np.abs(steps)))) ** 2 / 2 / _SMOOTHED**2
     power = SIGMA_OF_MAD**2 * float(medians(np.abs(pattern[known]))) ** 2
-    return pattern if power > _REAL * by_noise else np.zeros_like(pattern)
+    return pattern if power > max(_REAL * by_noise, _LEAST**2) else np.zeros_like(pattern)
 
 
 def _mean_around(fine: Pixels, known: NDArray[np.bool_]) -> Pixels:

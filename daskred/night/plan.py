@@ -183,7 +183,7 @@ def make_plan(night: Night, options: Options | None = None) -> Plan:
             continue
         science.append(Science(frame, product, replace(correction, window=window)))
 
-    science = sky.correct(science)
+    science = sky.correct(science, science_frames)
     masters = tuple(master for kind in shelf.masters.values() for master in kind)
     left_out.sort(key=lambda entry: entry.name)
     warnings = (

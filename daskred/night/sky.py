@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from fnmatch import fnmatch
 
 from daskred.cameras.rules import Camera
 from daskred.model.frame import Frame
@@ -25,7 +26,7 @@ def wants(filters: Sequence[str], name: str | None) -> bool:
     >>> wants(["i", "z"], "I"), wants(["all"], None), wants(["I"], "V")
     (True, True, False)
     """
-    wanted = [text.casefold() for text in filters]
+    wanted = [text.strip().casefold() for text in filters]
     return _ALL in wanted or (name or "").strip().casefold() in wanted
 
 
@@ -70,22 +71,25 @@ class Sky:
         if any(member.correction.window for member in group):
             self.warnings.append(f"no {what} of windows of the detector: {listed}")
             return []
+        chosen = [member for member in group if self._is_chosen(member.frame)]
         without: dict[str, list[str]] = {}
-        for member in group:
+        for member in chosen:
             if reason := self.no_sky.get(member.frame.path):
                 without.setdefault(reason.split(": ")[0], []).append(member.frame.name)
-        self.warnings += [
-            f"no part of the {what}: {_listed(names)}: {reason}"
-            for reason, names in without.items()
-        ]
-        used = [member for member in group if member.frame.path not in self.no_sky]
+        reasons = [f"{_listed(names)} {reason}" for reason, names in without.items()]
+        used = [member for member in chosen if member.frame.path not in self.no_sky]
         if len(used) < LEAST_FRAMES:
-            text = f"{len(used)} frames show the sky, {LEAST_FRAMES} at least are wanted"
-            self.warnings.append(f"no {what}: {text}: {listed}")
+            reasons.append(f"{len(used)} frames are left, {LEAST_FRAMES} at least are wanted")
+            self.warnings.append(f"no {what} of {listed}: {'; '.join(reasons)}")
             return []
+        self.warnings += [f"{what}: is made without {reason}" for reason in reasons]
         # Evenly through the night, whose sky changes.
         n_used = min(len(used), MOST_FRAMES)
         return [used[number * len(used) // n_used] for number in range(n_used)]
+
+    def _is_chosen(self, frame: Frame) -> bool:
+        patterns = self._options.sky_frames
+        return not patterns or any(fnmatch(frame.name, pattern) for pattern in patterns)
 
     def flats(self, science: Sequence[Frame]) -> list[list[Input]]:
         """Return the frames of flats that are made of the sky, where there are no others."""
@@ -97,26 +101,36 @@ class Sky:
             inputs = []
             for frame in group:
                 try:
-                    inputs.append(Input(frame, self.shelf.dark_correction(frame)))
+                    correction = self.shelf.dark_correction(frame)
+                    window = self.shelf.window(frame, correction.masters)
                 except RefusedError:
                     continue  # it is told where the frame is to be calibrated
+                inputs.append(Input(frame, replace(correction, window=window)))
             if inputs and (used := self._used(inputs, "flat of the sky")):
                 found.append(used)
         return found
 
-    def correct(self, science: Sequence[Science]) -> list[Science]:
-        """Return science frames with masters of the sky, where they are asked for."""
+    def correct(self, science: Sequence[Science], frames: Sequence[Frame]) -> list[Science]:
+        """Return science frames with masters of the sky, where they are asked for.
+
+        Parameters
+        ----------
+        science
+            Those that are calibrated.
+        frames
+            All of the night.
+        """
         options = self._options
         asked = (*options.illumination, *options.fringe)
         by_path = {
             item.frame.path: item for item in science if wants(asked, item.frame.facts.filter)
         }
-        if asked and not by_path:
+        if asked and not any(wants(asked, frame.facts.filter) for frame in frames):
             filters = ", ".join(dict.fromkeys(asked))
             self.warnings.append(f"no master of the sky: no science frame is in filter {filters}")
         groups: dict[tuple[int, str | None], list[Input]] = {}
-        frames = [item.frame for item in by_path.values()]
-        for number, group in enumerate(grouped(frames, "sky", self._camera, self.shelf.dates)):
+        wanted = [item.frame for item in by_path.values()]
+        for number, group in enumerate(grouped(wanted, "sky", self._camera, self.shelf.dates)):
             for frame in group:  # of one flat
                 correction = by_path[frame.path].correction
                 groups.setdefault((number, correction.flat), []).append(Input(frame, correction))

@@ -78,7 +78,12 @@ def expected_products(plan: Plan, options: Options) -> Iterator[Expected]:
 
     for master in plan.masters:
         keys[master.name] = key_of(
-            [master.name, master.kind, of_flats if master.is_lit else of_masters],
+            [
+                master.name,
+                master.kind,
+                of_flats if master.is_lit else of_masters,
+                *(["without objects"] if master.has_objects else []),
+            ],
             [
                 [
                     member.frame.basename,

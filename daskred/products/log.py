@@ -13,14 +13,14 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from daskred.engine.progress import Progress
-from daskred.model.errors import RequestError
+from daskred.model.errors import FrameError, RequestError
 from daskred.model.plan import LeftOut
 from daskred.model.receipt import Receipt
 
@@ -178,6 +178,11 @@ class LoggedProgress:
     def say(self, message: str) -> None:
         """Tell the user."""
         self._progress.say(message)
+
+    def no_sky(self, errors: Iterable[FrameError]) -> None:
+        """Tell of science frames that can be no part of a master of the sky."""
+        for error in errors:
+            self._log.write("no sky", path=error.path, reason=error.reason)
 
     def tell_apart(self, card: str, paths: Sequence[str]) -> None:
         """Tell that frames turned out to be of two sorts, which a card tells apart."""

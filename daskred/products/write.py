@@ -270,6 +270,13 @@ def _scatter_card(scatter: float) -> list[str]:
     return [format_card("SCATTER", float(f"{scatter:.4g}"), text)]
 
 
+def _shared_step_cards(master: Master, recipe: Recipe) -> list[str]:
+    """Return the cards of what was done alike to all inputs of a master."""
+    corrections = dict.fromkeys(member.correction for member in master.inputs)
+    found = [step_cards(replace(recipe, correction=c), "band", {}) for c in corrections]
+    return [card for card in found[0] if all(card in cards for cards in found)]
+
+
 def write_master(
     target: Path,
     master: Master,
@@ -308,6 +315,8 @@ def write_master(
     frames = [member.frame for member in master.inputs]
     n_inputs = len(frames)
     title = "master " + master.kind
+    if master.kind == "flat" and master.has_objects:
+        title = "master flat of the night sky"
     cards = _prepared_cards(frames[0], recipe)
     if master.kind == "dark":
         exptime_s = master.facts.dark_exposure_s
@@ -322,8 +331,7 @@ def write_master(
     if master.is_lit:
         text = f"{options.normalize}, of each colour" if origin.colours else options.normalize
         cards.append(format_card("NORMALIZ", text, "how levels were measured"))
-    if len({member.correction for member in master.inputs}) == 1:  # all had the same subtracted
-        cards += step_cards(recipe, "band", {})
+    cards += _shared_step_cards(master, recipe)
     if span := span_of(frames):
         cards += [
             format_card("DATE-BEG", date_text(span[0]), "the first exposure began"),

@@ -207,7 +207,7 @@ def budget(
     most_tile = MOST_TILE_BYTES
     if needs.sky:  # a row with those above and below it that tell where objects are
         n_sky = min(len(frames), MOST_SKY_FRAMES)
-        row = OBJECT_BYTES * n_sky * max(i.shape[1] for f in frames for i in f.images)
+        row = OBJECT_BYTES * n_sky * max((i.shape[1] for f in frames for i in f.images), default=0)
         least_tile = max(least_tile, (2 * MARGIN + 1) * row)
         most_tile = 4 * MOST_TILE_BYTES
     base = PROCESS_BYTES + FRAME_BYTES * len(frames)

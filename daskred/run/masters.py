@@ -13,7 +13,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from daskred.arrays.factors import factor_tasks, factors_of, refined_levels, wants_factors
+from daskred.arrays.factors import (
+    factor_tasks,
+    factors_of,
+    planes_of_sky,
+    refined_levels,
+    wants_factors,
+)
 from daskred.arrays.frames import (
     TASK_PIXELS,
     frame_tasks,
@@ -38,8 +44,10 @@ from daskred.arrays.normalised import MasterLevel, is_bayer, level_of_master, ro
 from daskred.arrays.tiles import Stack, Tile, rows_per_tile, written_tiles
 from daskred.engine.executor import Executor
 from daskred.engine.progress import Progress
+from daskred.engine.task import Task
 from daskred.fits.raster import Raster
 from daskred.kernels.level import Light
+from daskred.kernels.slopes import Plane
 from daskred.model.errors import FrameError, FramesError, NoSkyError
 from daskred.model.frame import Frame
 from daskred.model.plan import Correction, Master
@@ -49,6 +57,9 @@ from daskred.run.combined import Combined
 from daskred.run.sky import check_sky
 from daskred.run.unpack import unpacked
 from daskred.run.witness import check_inputs
+
+# Looks at frames; what is subtracted, and which of it from each; and their levels.
+_Known = tuple[Sequence[Look | None], Sequence[MasterFiles], Sequence[int], Sequence[float]]
 
 
 @dataclass(frozen=True)
@@ -106,10 +117,12 @@ class Combiner:
             which = [ways.index(correction) for correction in corrections] if ways else []
             if wants_factors(master.kind, len(frames), self.options):
                 levels = self._refined(plain, looks, darks, which, levels)
-            combined = self._tiles(master, plain, looks, darks, which, levels, meanwhile)
+            known = looks, darks, which, levels
+            planes = self._planes(plain, known) if master.has_objects else []
+            combined = self._tiles(master, plain, known, planes, meanwhile)
         if not master.is_lit:
             return combined
-        if "lit" in self.options.limits:
+        if "lit" in self.options.limits and not master.has_objects:
             combined.figures["lit"] = min(light.lit for light in lights)
         return replace(combined, levels=tuple(levels))
 
@@ -205,6 +218,13 @@ class Combiner:
                 factors[number] = factor
         return refined_levels(levels, factors)
 
+    def _planes(self, frames: Sequence[Frame], known: _Known) -> list[list[Plane]]:
+        """Measure how the light of frames of the sky lies across them, for each image."""
+        stacks = [Stack(frames, n, self.options) for n in range(len(frames[0].layout))]
+        key = ("planes", frames[0].path)
+        graph = {key: (partial(planes_of_sky, stacks, *known),)}
+        return next(found for _, found in self.executor.run([Task(key, graph)]))
+
     def _noises(self, master: Master) -> list[AmplifierNoise]:
         if self.options.reject != "noise":
             return []
@@ -216,13 +236,12 @@ class Combiner:
         self,
         master: Master,
         frames: Sequence[Frame],
-        looks: Sequence[Look | None],
-        darks: Sequence[MasterFiles],
-        which: Sequence[int],
-        levels: Sequence[float],
+        known: _Known,
+        planes: Sequence[Sequence[Plane]],
         meanwhile: Callable[[], object],
     ) -> Combined:
         """Combine all images of frames, band by band; find out what their headers share."""
+        looks, darks, which, levels = known
         noises = self._noises(master)
         originals = [member.frame for member in master.inputs]
         weights = weights_of(originals, levels, self.options)
@@ -240,6 +259,8 @@ class Combiner:
                 options = tile_options(
                     master.kind, number, originals, self.options, levels, which, noises
                 )
+                if planes:
+                    options["planes"] = planes[number]
                 reduction = (reduce, list(looks), darks, options)
                 wanted = None if number else beside
                 rasters, sums, samples = self._image(master, number, stack, wanted, reduction)
@@ -295,7 +316,7 @@ class Combiner:
     def _level_of_master(self, master: Master, combined: Combined) -> MasterLevel:
         """Return what a master flat is divided by."""
         frame = master.inputs[0].frame
-        bayer = is_bayer(frame, self.options)
+        bayer = is_bayer(frame, self.options, master.kind == "sky")
         step = rows_of_level(frame.readout, bayer, self.options)
         text = f"{master.name} cannot be normalised"
         refuse = FramesError(tuple(FrameError(member.frame.path, text) for member in master.inputs))

@@ -323,6 +323,7 @@ def _carried_out(
             if options.sync:
                 run.sync_folders()
         except NoSkyError as error:
+            told.no_sky(error.errors)
             night = night.showing_no_sky(error.errors)
             plan = make_plan(night, options)
         except (FrameError, FramesError) as error:

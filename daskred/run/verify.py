@@ -211,6 +211,11 @@ def _planned(
             for record in later
             if record["event"] == "left out" and record["failed"]
         }
+        no_sky = [
+            FrameError(record["path"], record["reason"])
+            for record in later
+            if record["event"] == "no sky"
+        ]
     except (KeyError, TypeError, ValueError, RequestError) as error:
         text = f"{out / LOG_NAME}: the last run was one of another version of daskred; run again"
         raise RequestError(text) from error
@@ -225,6 +230,7 @@ def _planned(
         raise RequestError(text) from error
     usable = {frame.path for frame in night.raw}
     night = night.without(error for path, error in lost.items() if path in usable)
+    night = night.showing_no_sky(error for error in no_sky if error.path in usable)
     return make_plan(night, options), options
 
 

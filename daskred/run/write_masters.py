@@ -135,7 +135,7 @@ class MasterMaker:
             )
         finally:
             combined.remove()
-        if master.is_lit and any(n_bad):
+        if master.kind == "flat" and any(n_bad):
             self.progress.say(
                 f"{master.name}: {sum(n_bad)} pixels are zero or negative;"
                 " the science frames have no value (NaN) there"

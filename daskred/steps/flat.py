@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from daskred.steps.step import Band, Card, Recipe, Step
 
 
-def _work(band: Band, recipe: Recipe) -> None:
+def divide(band: Band, recipe: Recipe) -> None:
+    """Divide pixels by what masters tell of the response."""
     from daskred.kernels.calibrate import divide_by_flat
 
     divide_by_flat(band.pixels, band.masters.divisor, band.out)
@@ -32,7 +33,7 @@ STEP = Step(
     place=90,
     reach="band",
     applies=lambda recipe: bool(recipe.correction.flat),
-    work=_work,
+    work=divide,
     variance=_add_variance,
     cards=_cards,
 )

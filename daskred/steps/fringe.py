@@ -25,11 +25,21 @@ def _work(whole: Whole, recipe: Recipe) -> dict[str, float]:
 
 
 def _cards(recipe: Recipe, counts: Mapping[str, float]) -> list[Card]:
-    found = [counts.get(SCALE.format(number=n), 0.0) for n in range(len(recipe.readout.shapes))]
-    if not any(found):
-        return [Card("FRINGCOR", "none to be seen", "fringes subtracted")]
-    scales = ",".join(f"{scale:.6g}" for scale in found)
-    return [Card("FRINGCOR", f"{recipe.correction.fringe}.fits with scale={scales}", "subtracted")]
+    name = f"{recipe.correction.fringe}.fits"
+    known = {n: counts.get(SCALE.format(number=n)) for n in range(len(recipe.readout.shapes))}
+    scales = {n: scale for n, scale in known.items() if scale is not None}
+    if not scales:  # as of pixels that a notebook has worked on
+        return [Card("FRINGCOR", name, "fringes subtracted")]
+    if not any(scales.values()):
+        return [Card("FRINGCOR", f"{name}: none to be seen", "fringes")]
+    if len(known) == 1:
+        return [Card("FRINGCOR", f"{name} with scale={scales[0]:.6g}", "fringes subtracted")]
+    cards = [Card("FRINGCOR", name, "fringes subtracted")]
+    cards += [
+        Card(f"FRNGS{n + 1:03d}", float(f"{scale:.6g}"), "scale of fringes of an image")
+        for n, scale in scales.items()
+    ]
+    return cards
 
 
 STEP = Step(

@@ -83,3 +83,29 @@ def test_masters_of_the_same_window_come_first(night: NightMaker) -> None:
     (science,) = plan.science
     dark = plan.master(science.correction.dark or "")
     assert [member.frame.name for member in dark.inputs] == ["own0.fits", "own1.fits"]
+
+
+def test_detectors_of_very_unlike_size_keep_all_their_masters(tmp_path: Path) -> None:
+    rng, shapes = np.random.default_rng(1), ((96, 128), (64, 80), (40, 33))
+    night = tmp_path / "night"
+    night.mkdir()
+    for number, (kind, light) in enumerate([("dark", 0)] * 3 + [("flat", 20000)] * 3):
+        hdus = fits.HDUList([fits.PrimaryHDU()])
+        header = hdus[0].header
+        header["IMAGETYP"], header["EXPTIME"], header["FILTER"] = kind, 5.0, "V"
+        header["DATE-OBS"] = f"2026-01-01T01:00:{number:02d}"
+        for height, width in shapes:  # raw, with overscans, they are less unlike
+            pixels = np.round(500 + rng.normal(0, 5, (height, width + 10)))
+            pixels[:, :width] += np.round(light + rng.normal(0, 50, (height, width)))
+            image = fits.ImageHDU(pixels.astype("u2"))
+            image.header["TRIMSEC"] = f"[1:{width},1:{height}]"
+            image.header["BIASSEC"] = f"[{width + 1}:{width + 10},1:{height}]"
+            hdus.append(image)
+        hdus.writeto(night / f"{kind}-{number}.fits")
+    summary = reduce_night(
+        open_night(night), tmp_path / "out", Options(threads=True, masters_only=True)
+    )
+    assert not summary.failed
+    with fits.open(tmp_path / "out/masters/MasterFlat_V.fits") as hdus:
+        assert [hdu.shape for hdu in hdus[1:]] == list(shapes)
+        assert all(0.9 < np.median(hdu.data) < 1.1 for hdu in hdus[1:])
