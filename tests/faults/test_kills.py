@@ -30,7 +30,7 @@ from tests.conftest import NightMaker, tree
 from tests.faults.sweep import zipped
 
 # `DASKRED_KILLS=400 pytest tests/faults/test_kills.py` kills more often.
-N_KILLS = int(os.environ.get("DASKRED_KILLS", "24"))
+N_KILLS = int(os.environ.get("DASKRED_KILLS", "12"))
 
 
 def product_paths(out: Path) -> list[Path]:

@@ -63,16 +63,18 @@ def test_all_processes_together_stay_below_the_limit(
 
 
 @pytest.mark.parametrize(
-    ("words", "n_each"),
+    ("words", "n_each", "side"),
     [
-        (("reduce", "--normalize", "exact-mode", "--dtype", "float64", "--masters-only"), 2),
-        (("reduce", "--compress", "lossless"), 2),
-        (("mask",), 5),
+        (("reduce", "--normalize", "exact-mode", "--dtype", "float64", "--masters-only"), 2, 2048),
+        (("reduce", "--compress", "lossless"), 2, 2048),
+        (("mask",), 5, 1400),
     ],
 )
-def test_the_least_that_would_do_does(tmp_path: Path, words: tuple[str, ...], n_each: int) -> None:
+def test_the_least_that_would_do_does(
+    tmp_path: Path, words: tuple[str, ...], n_each: int, side: int
+) -> None:
     night = tmp_path / "night"
-    simulate(night, shape=(2048, 2048), n_darks=n_each, n_flats=n_each, n_science=1)
+    simulate(night, shape=(side, side), n_darks=n_each, n_flats=n_each, n_science=1)
     command = python("-m", "daskred.cli", words[0], str(night), "-o", str(tmp_path / "out"))
     least = least_memory([*command, *words[1:]])
     assert not (tmp_path / "out").exists()
