@@ -6,6 +6,7 @@ it, so that help is there at once. It offers `main`.
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 from collections.abc import Sequence
@@ -29,3 +30,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     finally:
         for number, handler in before.items():
             signal.signal(number, signal.SIG_IGN if arguments is None else handler)
+        if arguments is None:
+            # Memory ends with the program; to look for garbage once more takes 0.03 s.
+            gc.freeze()

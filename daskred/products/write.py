@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from daskred.fits.hdus import Hdu, read_hdus
+from daskred.fits.hdus import Hdu, read_cards, read_hdus
 from daskred.fits.header import (
     Header,
     clipped,
@@ -223,11 +223,16 @@ def shared_headers(frames: Sequence[Frame]) -> list[Hdu]:
     """
     first = _by_role(frames[0])
     kept = {role: hdu.header.entries for role, hdu in first.items()}
+    (only, entries), *more = kept.items()
+    simple = not more and not first[only].packing and all(len(entry) == 1 for entry in entries)
     for frame in frames[1:]:  # one after the other: any number of frames fits into memory
+        if simple and (cards := read_cards(frame.path, first[only])) is not None:
+            kept[only] = [entry for entry in kept[only] if entry[0] in cards]
+            continue
         for role, hdu in _by_role(frame).items():
             if role in kept:
-                entries = set(hdu.header.entries)
-                kept[role] = [entry for entry in kept[role] if entry in entries]
+                theirs = set(hdu.header.entries)
+                kept[role] = [entry for entry in kept[role] if entry in theirs]
     return [
         replace(hdu, header=Header(tuple(card for entry in kept[role] for card in entry)))
         for role, hdu in first.items()
