@@ -15,8 +15,7 @@ from daskred import Options, open_night, reduce_night
 # All that is done for the checks alone, none of it within another.
 WORK = {
     "samples of science frames": (
-        ("daskred.arrays.samples", "Samples", "add_raw"),
-        ("daskred.arrays.samples", "Samples", "add_calibrated"),
+        ("daskred.arrays.samples", "Samples", "add"),
         ("daskred.arrays.written", "", "ask"),
     ),
     "samples of masters": (

@@ -233,7 +233,6 @@ class Calibrated:
             else:
                 out = whole.value[rows]
             band = Band(pixels, out, masters.rows(rows))
-            self.samples.add_raw(number, start, pixels, masters)
             if whole is not None and saturated is not None:
                 band.mask = whole.mask[rows]
                 np.multiply(saturated, np.uint8(SATURATED), out=band.mask)
@@ -241,7 +240,7 @@ class Calibrated:
                 self._count(step.name, step.work(band, recipe))
             if band.pixels is not out:
                 out[...] = band.pixels
-            self.samples.add_calibrated(number, start, out)
+            self.samples.add(number, start, pixels, out, masters)
             yield rows, band
 
     def _find_uncertainty(self, whole: Whole, sigma: NDArray[np.float32]) -> None:

@@ -42,29 +42,30 @@ class Samples:
         self.strips: list[NDArray[np.float32]] = []
         self._found: list[NDArray[Any]] = []  # of the image whose bands come
 
-    def add_raw(
-        self, number: int, first_row: int, band: NDArray[Any], masters: LoadedMasters
+    def add(
+        self,
+        number: int,
+        first_row: int,
+        raw: NDArray[Any],
+        calibrated: NDArray[Any],
+        masters: LoadedMasters,
     ) -> None:
-        """Take from a band of an image before it is calibrated; bands come in their order."""
+        """Take from a band of an image, before and after; bands come in their order."""
         shape, dark = self.shapes[number], masters.sampled
         picked = dark.picked if dark else picked_sample(shape)
-        self._found.append(picked.of(band, first_row))
-        if first_row + len(band) == shape[0]:
+        self._found.append(picked.of(raw, first_row))
+        self.calibrated.append(picked_sample(shape).of(calibrated, first_row))
+        strips = strips_of(shape, len(self.shapes))
+        if not first_row:
+            self.strips.append(np.empty(strips.shape, "f4"))
+        strips.copy(calibrated, first_row, self.strips[number])
+        if first_row + len(raw) == shape[0]:
             sample, *hot = picked.apart(self._found)
             self._found = []
             self.raw.append(sample)
             if dark:
                 self.hot_pixels.append(above(*hot))
                 self.darks.append(dark)
-
-    def add_calibrated(self, number: int, first_row: int, band: NDArray[Any]) -> None:
-        """Take from a band of an image as it comes out; bands come in their order."""
-        shape = self.shapes[number]
-        self.calibrated.append(picked_sample(shape).of(band, first_row))
-        strips = strips_of(shape, len(self.shapes))
-        if not first_row:
-            self.strips.append(np.empty(strips.shape, "f4"))
-        strips.copy(band, first_row, self.strips[number])
 
     @property
     def is_whole(self) -> bool:

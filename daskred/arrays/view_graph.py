@@ -165,6 +165,8 @@ def master_of_frames(
 ) -> Labelled:
     """Return a master of frames, lazily, with all that options ask for.
 
+    Its parameters are many since each master that the frames need is one.
+
     Frames must belong together, unless they are combined loosely: as any stack of images.
     """
     import xarray as xr

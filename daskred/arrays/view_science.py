@@ -76,6 +76,8 @@ def calibrate(
 ) -> Labelled:
     """Return calibrated frames, ``(raw - dark) / flat``, lazily.
 
+    Its parameters are many since each master is one.
+
     Parameters
     ----------
     science

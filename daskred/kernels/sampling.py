@@ -187,14 +187,16 @@ class Picked:
         self._width = shape[1]
         # How many lie before each row.
         self._before = np.searchsorted(rows, np.arange(shape[0] + 1)).tolist()
+        self._within: dict[tuple[int, int], NDArray[np.intp]] = {}  # bands: of all frames the same
 
     def of(self, band: NDArray[Any], first_row: int) -> NDArray[Any]:
         """Return those that a band of rows has."""
-        start, stop = self._before[first_row], self._before[first_row + len(band)]
-        flat = band.reshape(-1)
-        if start == stop:
-            return flat[:0]
-        return np.asarray(flat.take(self._places[start:stop] - first_row * self._width))
+        places = self._within.get((first_row, len(band)))
+        if places is None:
+            start, stop = self._before[first_row], self._before[first_row + len(band)]
+            places = self._places[start:stop] - first_row * self._width
+            self._within[first_row, len(band)] = places
+        return band.reshape(-1).take(places)
 
     def apart(self, found: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
         """Return the pixels of each set, of what all bands of an image have."""
