@@ -20,6 +20,7 @@ NAMES = {
     "clip": "sigma clipping of 61 frames: daskred, ccdproc",
     "beside": "a night with mask and uncertainties beside the same without",
     "amplifiers": "a night of two amplifiers with overscans beside a plain one",
+    "packed": "nights of packed frames beside unpacking them first",
     "safe": "what it costs to make products safe from a power cut",
     "witness": "what the checks of pixels cost, as parts of a whole run",
     "notebook": "the lines of a notebook beside the command, on threads: time and memory",

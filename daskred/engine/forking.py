@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
+_expendable = False
 
 
 def can_fork() -> bool:
@@ -64,8 +65,15 @@ def held_back() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def is_expendable() -> bool:
+    """Whether this process was forked to work for another, which does without it if it crashes."""
+    return _expendable
+
+
 def become_child(parent: int) -> None:
     """Leave signals of the terminal to the parent, and end when it does."""
+    global _expendable
+    _expendable = True
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD_BACK)

@@ -12,6 +12,7 @@ import errno
 import mmap
 import os
 import pickle
+import select
 import signal
 import subprocess
 import sys
@@ -28,6 +29,7 @@ from numpy.typing import NDArray
 from daskred.engine.forking import can_fork, end_with_parent
 
 _SECONDS = 120.0
+_MOMENT_S = 1.0
 _FAILED = 3
 # What is wanted of the machine, and not of the file.
 _SHORT = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ENOSPC}
@@ -37,6 +39,18 @@ _SPARE_BYTES = 2**29
 _SPARE_TIMES = 8
 
 Work = Callable[[], NDArray[Any]]
+
+
+def tried(work: Callable[[], NDArray[Any] | None]) -> NDArray[Any] | None:
+    """Return what work returns, done here; what it raises is told as `isolated` tells it."""
+    try:
+        return work()
+    except MemoryError as error:
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)) from error
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in _SHORT:
+            raise
+        raise RuntimeError(str(error) or type(error).__name__) from error
 
 
 def isolated(
@@ -111,7 +125,7 @@ def _forked(work: Work, shape: tuple[int, ...], dtype: np.dtype[Any], room: int)
             os._exit(status)
     os.close(tell)
     try:
-        status = _waited(child)
+        status = _waited(child, told)
         number, _, reason = os.read(told, 2000).decode(errors="replace").partition(" ")
     finally:
         os.close(told)
@@ -143,17 +157,16 @@ def _limit_memory(n_bytes: int) -> None:
             resource.setrlimit(resource.RLIMIT_AS, (limit, most))
 
 
-def _waited(child: int) -> int:
-    """Wait for a process, not for ever; return its status."""
-    deadline = time.monotonic() + _SECONDS
-    pause = 0.0002
+def _waited(child: int, told: int) -> int:
+    """Wait for a process, not for ever; return its status. Its end ends the pipe that it tells."""
     ended = status = 0
     try:
+        select.select([told], [], [], _SECONDS)
+        deadline = time.monotonic() + _MOMENT_S  # it has said why it ends, or has ended
         while not ended and time.monotonic() < deadline:
             ended, status = os.waitpid(child, os.WNOHANG)
             if not ended:
-                time.sleep(pause)
-                pause = min(2 * pause, 0.01)
+                time.sleep(_MOMENT_S / 1000)
     finally:
         if not ended:
             os.kill(child, signal.SIGKILL)
@@ -235,6 +248,8 @@ def serve() -> None:
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)  # nothing that anybody prints may come between answers
+    with suppress(ImportError):  # here, and not in each of those that are forked
+        import astropy.io.fits  # noqa: F401
     while True:
         try:
             work, shape, dtype, room = pickle.load(requests)

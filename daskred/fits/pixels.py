@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from daskred.engine.forking import is_expendable
 from daskred.fits.checksum import sum_of_rows
 from daskred.fits.hdus import check_packing, frame_errors, opened
 from daskred.fits.names import file_of, plane_of
@@ -182,11 +183,16 @@ def read_tiles(path: str, image: Image, start: int, stop: int) -> NDArray[Any]:
             )  # tells best what keeps it from being read
     from astropy.io import fits  # noqa: F401 so that it need not be imported in each child
 
-    from daskred.fits.isolation import isolated  # and few nights are compressed
+    from daskred.fits.isolation import isolated, tried  # and few nights are compressed
 
     work = partial(_section, file, image.hdu, plane_of(path) or 0, slice(start, stop))
     try:
         with frame_errors(path):
+            # Floats that were not packed so lie there by another way, which is not harmless.
+            if is_expendable() and image.bitpix > 0:
+                found = tried(partial(work, harmless=True))
+                if found is not None:
+                    return found
             room = _COPIES * (len(file) if isinstance(file, bytes) else Path(file).stat().st_size)
             return isolated(work, (stop - start, image.shape[1]), image.disk_dtype, room)
     except RuntimeError as error:
@@ -196,12 +202,14 @@ def read_tiles(path: str, image: Image, start: int, stop: int) -> NDArray[Any]:
 # Their decompressors go on behind the end of a stream that is cut short, and make pixels of
 # whatever lies there.
 _CARELESS = ("HCOMPRESS_1",)
+# What may crash on a damaged stream, but writes nothing where it should not.
+_HARMLESS = ("RICE_1", "RICE_ONE")
 _STREAMS = "COMPRESSED_DATA"
 _PADDING = 4096
 _COPIES = 12  # of the file's bytes that there may be at once
 
 
-def _section(content: Any, hdu: int, plane: int, rows: slice) -> NDArray[Any]:
+def _section(content: Any, hdu: int, plane: int, rows: slice, harmless: bool = False) -> Any:
     """Return rows of a compressed image as they were stored.
 
     Where nobody else would notice that a stream is cut short, they are decompressed twice, with
@@ -213,11 +221,16 @@ def _section(content: Any, hdu: int, plane: int, rows: slice) -> NDArray[Any]:
         The file, or its bytes.
     hdu, plane, rows
         Where they lie.
+    harmless
+        Whether this process may crash, but not go on with memory that is overwritten: None of
+        streams whose decompressor has been seen to do that.
     """
     from astropy.io import fits
 
     with warnings.catch_warnings(action="ignore"):  # of cards that are none of our concern
         with fits.open(_stream(content), memmap=False, do_not_scale_image_data=True) as hdus:
+            if harmless and hdus[hdu].compression_type not in _HARMLESS:
+                return None
             if hdus[hdu].compression_type not in _CARELESS:
                 return _rows_of(hdus[hdu], plane, rows)
         with fits.open(_stream(content), memmap=False, disable_image_compression=True) as hdus:
