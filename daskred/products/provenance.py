@@ -17,7 +17,7 @@ from daskred.fits.storage import tried_twice
 from daskred.model.errors import FrameError, UnreadableError
 
 # Raised whenever the same inputs and options would give other pixels or cards.
-ARITHMETIC = 5
+ARITHMETIC = 6
 KEY_CARD = "DASKRED"
 # Of each amplifier the level of a dark without its current.
 LEVEL_CARD = "ZEROL"
