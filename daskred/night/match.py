@@ -212,7 +212,8 @@ class Shelf:
         same = [flat for flat in flats if flat.facts.filter == name]
         there_was = self.listed(same or flats, target)
         way_out = f"{self._allowing(target, same)}--missing-flat goes without"
-        way_out += ", --sky-flats makes one of the science frames"
+        if not self.options.sky_flats:
+            way_out += ", --sky-flats makes one of the science frames"
         raise RefusedError(f"needs {wanted}; {there_was}; {way_out}")
 
     def dark_correction(self, target: Frame) -> Correction:

@@ -76,7 +76,7 @@ class Sky:
         for member in chosen:
             if reason := self.no_sky.get(member.frame.path):
                 without.setdefault(reason.split(": ")[0], []).append(member.frame.name)
-        reasons = [f"{_listed(names)} {reason}" for reason, names in without.items()]
+        reasons = [f"{_listed(names)} ({reason})" for reason, names in without.items()]
         used = [member for member in chosen if member.frame.path not in self.no_sky]
         if len(used) < LEAST_FRAMES:
             reasons.append(f"{len(used)} frames are left, {LEAST_FRAMES} at least are wanted")
