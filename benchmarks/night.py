@@ -66,7 +66,7 @@ PEERS = (
 )
 
 
-def daskred(night: Path, out: Path, *options: str) -> list[str]:
+def daskred(night: Path | str, out: Path, *options: str) -> list[str]:
     """Return the command that reduces a night."""
     return python("-m", "daskred.cli", "reduce", str(night), "-o", str(out), *options)
 

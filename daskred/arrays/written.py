@@ -18,13 +18,14 @@ from daskred.arrays.samples import ask
 from daskred.arrays.sources import source_of
 from daskred.fits.pack import PackingError
 from daskred.fits.parts import Part, place
-from daskred.fits.storage import tried_twice
+from daskred.fits.storage import map_concurrently, tried_twice
 from daskred.fits.write import BegunPart
 from daskred.kernels.robust import any_floats
 from daskred.model.errors import FrameError
 from daskred.model.frame import Frame
 from daskred.model.receipt import Receipt
 from daskred.products.write import CalibratedPixels, begin_calibrated, finish_calibrated
+from daskred.steps import whole_steps
 from daskred.steps.step import Recipe
 
 _TOGETHER = 8  # frames: what their samples hold stays in the cache
@@ -122,13 +123,15 @@ def write_jobs(
 
     What their pixels say is asked of some frames together, when these have been written.
     """
+    options = jobs[0].recipe.options
+    # Images that are whole in memory are so one by one, also where their frames lie far away.
+    whole = options.mask or options.uncertainty or whole_steps(options)
+    paths = [] if whole else [job.frame.path for job in jobs]
     results: list[Written | FrameError] = []
     for start in range(0, len(jobs), _TOGETHER):
         some = slice(start, start + _TOGETHER)
-        begun = [
-            frame if isinstance(frame, FrameError) else _begun(job, frame)
-            for job, frame in zip(jobs[some], calibrated[some], strict=True)
-        ]
+        pairs = list(zip(jobs[some], calibrated[some], strict=True))
+        begun = list(map_concurrently(_begun_or_not, pairs, paths))
         ask([frame.samples for frame in calibrated[some] if isinstance(frame, Calibrated)])
         results += [frame if isinstance(frame, FrameError) else _finished(frame) for frame in begun]
     return results
@@ -142,6 +145,13 @@ class _Begun:
     calibrated: CalibratedPixels
     part: BegunPart
     seconds: float
+
+
+def _begun_or_not(
+    pair: tuple[WriteJob, CalibratedPixels | FrameError],
+) -> _Begun | FrameError:
+    job, frame = pair
+    return frame if isinstance(frame, FrameError) else _begun(job, frame)
 
 
 @any_floats

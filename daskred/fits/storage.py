@@ -22,7 +22,7 @@ _MOMENT_S = 0.2  # before a second try
 # Of requests for one range: networks stumble more often than disks do.
 _TRIES = 3
 # Requests under way at once, since each waits far longer than it works.
-_AT_ONCE = 16
+_AT_ONCE = 32
 # A header and the first pixels of most frames come with one request.
 _HEADER_BYTES = 2**16
 

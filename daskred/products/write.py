@@ -23,6 +23,7 @@ from daskred.fits.header import (
 from daskred.fits.names import plane_of
 from daskred.fits.pack import pack
 from daskred.fits.parts import Part
+from daskred.fits.storage import map_concurrently
 from daskred.fits.write import Bands, BegunPart, begin_part, finish_part, write_atomically
 from daskred.model.checks import CHECKS
 from daskred.model.frame import Frame
@@ -225,11 +226,18 @@ def shared_headers(frames: Sequence[Frame]) -> list[Hdu]:
     kept = {role: hdu.header.entries for role, hdu in first.items()}
     (only, entries), *more = kept.items()
     simple = not more and not first[only].packing and all(len(entry) == 1 for entry in entries)
-    for frame in frames[1:]:  # one after the other: any number of frames fits into memory
-        if simple and (cards := read_cards(frame.path, first[only])) is not None:
-            kept[only] = [entry for entry in kept[only] if entry[0] in cards]
+
+    def read(frame: Frame) -> frozenset[str] | dict[tuple[str, int], Hdu]:
+        cards = read_cards(frame.path, first[only]) if simple else None
+        return _by_role(frame) if cards is None else cards
+
+    paths = [frame.path for frame in frames]
+    # None is kept: any number of frames fits into memory.
+    for found in map_concurrently(read, frames[1:], paths):
+        if isinstance(found, frozenset):
+            kept[only] = [entry for entry in kept[only] if entry[0] in found]
             continue
-        for role, hdu in _by_role(frame).items():
+        for role, hdu in found.items():
             if role in kept:
                 theirs = set(hdu.header.entries)
                 kept[role] = [entry for entry in kept[role] if entry in theirs]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import http.server
 import threading
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,10 +18,12 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+import daskred
 from daskred import Options, RequestError, open_night, reduce_night
 from daskred.cli import main
 from daskred.fits.storage import read_range
 from daskred.night.files import find_files
+from daskred.products.write import shared_headers
 from tests.conftest import NightMaker
 
 
@@ -61,6 +66,22 @@ def serving(handler: Any) -> Iterator[str]:
         finally:
             server.shutdown()
             thread.join()
+
+
+class SlowHandler(RangeHandler):
+    """A web server that is far away, and notes how many requests wait for an answer at once."""
+
+    waiting, most = 0, 0
+    lock = threading.Lock()
+
+    def do_GET(self) -> None:
+        with SlowHandler.lock:
+            SlowHandler.waiting += 1
+            SlowHandler.most = max(SlowHandler.most, SlowHandler.waiting)
+        time.sleep(0.02)
+        super().do_GET()
+        with SlowHandler.lock:
+            SlowHandler.waiting -= 1
 
 
 @pytest.fixture
@@ -264,3 +285,24 @@ def test_a_server_without_ranges_is_refused(
     night = open_night(address)
     assert not night.frames
     assert "range" in night.left_out[0].reason
+
+
+def test_answers_from_afar_are_waited_for_many_at_once(tmp_path: Path, long_night: Path) -> None:
+    paths = sorted(path for path in long_night.rglob("*.fits") if "ktwo" in path.name)[:24]
+    far = serving(partial(SlowHandler, directory=str(long_night), served=[]))
+    address = next(far)
+    frames = [
+        replace(frame, path=f"{address}/{Path(frame.path).relative_to(long_night)}", state="")
+        for frame in open_night(*paths).frames
+    ]
+    for work in (
+        lambda: shared_headers(frames),
+        lambda: daskred.write_frames(
+            daskred.calibrate(daskred.open_frames(frames)), tmp_path / "out"
+        ),
+    ):
+        SlowHandler.most = 0
+        work()
+        assert SlowHandler.most >= 6
+    with contextlib.suppress(StopIteration):
+        next(far)
