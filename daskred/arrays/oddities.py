@@ -89,7 +89,7 @@ def piles_of(path: str, image: Image, sections: Sequence[Section]) -> list[float
                 near[number].append(part[part > limit])
     piles: list[float | None] = []
     for found, parts in zip(ends, near, strict=True):
-        if not found or float(max(found)) >= image.largest:
+        if not parts or float(max(found)) >= image.largest:
             piles.append(None)
             continue
         # The largest values, and one that is not.

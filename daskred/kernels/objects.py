@@ -124,7 +124,10 @@ def pixels_of_stars(band: NDArray[np.float32]) -> int:
     if not known.size:
         return 0
     darkest = -float(np.partition(known, int(_RANK * known.size))[int(_RANK * known.size)])
-    sigma = SIGMA_OF_MAD * float(medians(np.abs(known)))
+    # Neighbours differ by their noise, and hardly by fringes.
+    steps = np.abs(np.diff(away, axis=1))
+    steps = steps[np.isfinite(steps)]
+    sigma = SIGMA_OF_MAD * float(medians(steps)) / 2**0.5 if steps.size else 0.0
     with np.errstate(invalid="ignore"):
         bright = away > max(_BEYOND * darkest, _CERTAIN * sigma)
     padded = np.pad(bright, 1)
