@@ -161,7 +161,9 @@ def _waited(child: int, told: int) -> int:
     """Wait for a process, not for ever; return its status. Its end ends the pipe that it tells."""
     ended = status = 0
     try:
-        select.select([told], [], [], _SECONDS)
+        waiting = select.poll()  # which knows no largest number of a file
+        waiting.register(told)
+        waiting.poll(_SECONDS * 1000)
         deadline = time.monotonic() + _MOMENT_S  # it has said why it ends, or has ended
         while not ended and time.monotonic() < deadline:
             ended, status = os.waitpid(child, os.WNOHANG)

@@ -15,7 +15,6 @@ from daskred.model.readout import Amplifier, Section
 _MOST_FRAMES = 20
 _FEW_PIXELS = 6  # beside those with deferred charge, which tell the level
 _UNSATURATED = 0.8
-_GAP = 16  # pixels at an overscan's begin that headers leave out since they hold deferred charge
 
 
 class Transfer(NamedTuple):
@@ -77,9 +76,10 @@ def _strip(amplifier: Amplifier, where: str) -> _Edge | None:
             section.columns if along_rows else section.rows for section in (strip, amplifier.data)
         )
         wide = span[1] - span[0] >= DEFERRED + _FEW_PIXELS
-        if wide and 0 <= span[0] - data[1] <= _GAP:
+        # What lies between may see light, or be another amplifier's.
+        if wide and span[0] == data[1]:
             return _Edge(strip, along_rows, comes_after=True)
-        if wide and 0 <= data[0] - span[1] <= _GAP:
+        if wide and span[1] == data[0]:
             return _Edge(strip, along_rows, comes_after=False)
     return None
 
