@@ -11,7 +11,7 @@ from daskred import simulate
 
 def warm(folder: Path) -> None:
     """Read every file of a night, so that whoever comes next finds it in the page cache."""
-    for path in folder.rglob("*.fits"):
+    for path in folder.rglob("*.fits*"):
         with path.open("rb", buffering=0) as file:
             while file.read(2**22):
                 pass

@@ -11,7 +11,7 @@ from astropy.io import fits
 
 from benchmarks.harness import Contestant, Result, Settings, compete, python, run_process
 from benchmarks.night import daskred
-from benchmarks.nights import simulated
+from benchmarks.nights import fresh, simulated
 
 _FITSIO = """
 import sys, fitsio
@@ -58,12 +58,6 @@ def _first_unpacked(packed: Path, plain: Path, out: Path) -> None:
     run_process(daskred(plain, out))
 
 
-def _fresh(packed: Path, out: Path) -> None:
-    shutil.rmtree(out, ignore_errors=True)
-    for path in packed.rglob("*.fits*"):
-        path.read_bytes()
-
-
 def run(settings: Settings) -> list[Result]:
     """Time whole runs of nights packed by gzip and by Rice's tiles."""
     side, n_each, n_science = (32, 3, 2) if settings.tiny else (1024, 31, 30)
@@ -72,7 +66,7 @@ def run(settings: Settings) -> list[Result]:
     results = []
     for suffix in (".gz", ".fz"):
         packed = _packed(night, suffix)
-        prepare = partial(_fresh, packed, out)
+        prepare = partial(fresh, packed, out)
         contestants = [
             Contestant("unpacked first", partial(_first_unpacked, packed, night, out), prepare),
             Contestant("packed", partial(run_process, daskred(packed, out)), prepare),

@@ -123,8 +123,9 @@ def with_sky(
     from daskred.kernels import fringes  # few runs need them
 
     smooth = fringes.smooth_light(sky)
-    over = fringes.illumination(smooth) if illumination else np.ones_like(smooth)
     if illumination:
+        over = fringes.illumination(smooth)
+        sky, smooth = sky / over, smooth / over
         divisor, variance = masters.divisor, masters.flat_variance
         masters = replace(
             masters,
@@ -132,5 +133,5 @@ def with_sky(
             flat_variance=None if variance is None else variance * np.square(over),
         )
     if fringe:
-        masters = replace(masters, fringe=fringes.fringe_pattern(sky / over, smooth / over))
+        masters = replace(masters, fringe=fringes.fringe_pattern(sky, smooth))
     return masters

@@ -46,6 +46,11 @@ class CombinedBand(NamedTuple):
     number: int
     first_row: int
 
+    @property
+    def rows(self) -> slice:
+        """Which rows of the image these are."""
+        return slice(self.first_row, self.first_row + len(self.value))
+
     @classmethod
     def of_all(cls, value: Pixels, n_frames: int, number: int = 0, first_row: int = 0) -> Self:
         """Return rows of what all of so many frames combine to, none left out."""
@@ -132,8 +137,7 @@ class MasterNoise:
         """Return what frames of the sky are divided by besides their levels; 1 for all others."""
         if self.kind != "sky" or self.dark is None:
             return 1.0
-        rows = slice(band.first_row, band.first_row + len(band.value))
-        over = self.dark.divisor_rows(band.number, rows)
+        over = self.dark.divisor_rows(band.number, band.rows)
         return 1.0 if over is None else over.astype("f8")
 
     def _level_of(self, band: CombinedBand) -> Any:
@@ -270,8 +274,7 @@ class MasterNoise:
         """Return rows of what masters subtract, or of its variance; zero where there is none."""
         if masters is None:
             return np.zeros_like(band.value)
-        rows = slice(band.first_row, band.first_row + len(band.value))
-        return masters.rows(band.number, self.readout.shapes[band.number], rows, plane)
+        return masters.rows(band.number, self.readout.shapes[band.number], band.rows, plane)
 
 
 def _root(variance: Pixels) -> NDArray[np.float32]:

@@ -226,8 +226,8 @@ def _without_objects(
     looks: Sequence[Look | None],
     darks: Sequence[Masters],
     options: dict[str, Any],
-) -> tuple[NDArray[Any], list[int]]:
-    """Read a band of all frames, NaN where objects are, and return the frames' sums with it.
+) -> tuple[NDArray[Any], list[int], NDArray[np.float64]]:
+    """Read a band of all frames, NaN where objects are; return the sums and the darks with it.
 
     Each is brought to the light that all have in common by its plane, above its dark.
     """
@@ -255,7 +255,7 @@ def _without_objects(
         light = (raw - dark[which]) / plane.factors(rows.start, len(out), (height, width))
         out[...] = light + dark[which]
         out[objects] = np.nan
-    return own, sums
+    return own, sums, dark
 
 
 @any_floats
@@ -284,14 +284,15 @@ def reduce_band(
     options
         As ``reduce`` has them.
     """
-    over = None
+    over = dark = None
     if stack.has_objects:
-        block, sums = _without_objects(stack, rows, number, looks, darks, options)
+        block, sums, dark = _without_objects(stack, rows, number, looks, darks, options)
         over = darks[0].divisor_rows(number, rows)
+        options = {name: value for name, value in options.items() if name != "planes"}
     else:
         block, sums = stack.band(rows, looks)
-    dark = _rows_of_darks(stack, rows, number, darks) if darks else None
-    options = {name: value for name, value in options.items() if name != "planes"}
+        if darks:
+            dark = _rows_of_darks(stack, rows, number, darks)
     value, *beside = _reduced(reduce, [block] if dark is None else [block, dark], rows, options)
     arrays = (value if over is None else value / over, *beside)
     if not stack.places:

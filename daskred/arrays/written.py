@@ -131,7 +131,7 @@ def write_jobs(
     for start in range(0, len(jobs), _TOGETHER):
         some = slice(start, start + _TOGETHER)
         pairs = list(zip(jobs[some], calibrated[some], strict=True))
-        begun = list(map_concurrently(_begun_or_not, pairs, paths))
+        begun = list(map_concurrently(_begun, pairs, paths))
         ask([frame.samples for frame in calibrated[some] if isinstance(frame, Calibrated)])
         results += [frame if isinstance(frame, FrameError) else _finished(frame) for frame in begun]
     return results
@@ -147,15 +147,11 @@ class _Begun:
     seconds: float
 
 
-def _begun_or_not(
-    pair: tuple[WriteJob, CalibratedPixels | FrameError],
-) -> _Begun | FrameError:
-    job, frame = pair
-    return frame if isinstance(frame, FrameError) else _begun(job, frame)
-
-
 @any_floats
-def _begun(job: WriteJob, calibrated: CalibratedPixels) -> _Begun | FrameError:
+def _begun(pair: tuple[WriteJob, CalibratedPixels | FrameError]) -> _Begun | FrameError:
+    job, calibrated = pair
+    if isinstance(calibrated, FrameError):
+        return calibrated
     start = time.monotonic()
     try:
         _check_name(job.target)

@@ -124,7 +124,7 @@ def print_characterization(found: Characterization) -> None:
     for title, name, style in rows:
         values = [getattr(amplifier, name) for amplifier in found.amplifiers]
         if all(value is None for value in values):
-            continue  # what is missing is told below
+            continue  # nothing tells it
         table.add_row(title, *("-" if v is None else style.format(v) for v in values))
     lines = [dict(amplifier.linearity) for amplifier in found.amplifiers]
     for time_s in sorted({time_s for line in lines for time_s in line}):

@@ -231,34 +231,6 @@ def read_first_header(path: str) -> Header:
     return found[0]
 
 
-def read_cards(path: str, like: Hdu) -> frozenset[str] | None:
-    """Return the cards of a file that has one unit, as long as another: quickly, and unchecked.
-
-    Parameters
-    ----------
-    path
-        The file, whose header has been read before, and is sound.
-    like
-        The only unit of another file that is not packed.
-
-    Returns
-    -------
-    frozenset of str
-        None of a file that is not like that one.
-    """
-    with frame_errors(path), open_file(path) as file:
-        if size_of(file) != like.end:
-            return None
-        data = file.read(like.data_start)
-    cards = [data[place : place + CARD] for place in range(0, len(data), CARD)]
-    if len(data) < like.data_start or not data.startswith(b"SIMPLE  =") or _END not in cards:
-        return None
-    n_cards = cards.index(_END)
-    if n_cards * CARD < like.data_start - BLOCK:
-        return None  # a shorter header, and something behind
-    return frozenset(card.decode("latin-1") for card in cards[:n_cards])
-
-
 def read_unit(path: str, hdu: Hdu) -> bytes:
     """Read a whole header-data unit as it stands in the file, padding included."""
     with opened(path) as (file, _):

@@ -48,7 +48,7 @@ def tried(work: Callable[[], NDArray[Any] | None]) -> NDArray[Any] | None:
     except MemoryError as error:
         raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)) from error
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in _SHORT:
+        if _number_of(error):
             raise
         raise RuntimeError(str(error) or type(error).__name__) from error
 

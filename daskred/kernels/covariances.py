@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from daskred.kernels.robust import SIGMA_OF_MAD, medians
+from daskred.kernels.robust import scaled_mad
 
 Pixels = NDArray[np.float64]
 _MOST_LAG = 3  # pixels
@@ -74,7 +74,7 @@ def covariances_of(difference: Pixels, light: Pixels) -> Covariances | None:
         return None
     # Over the root of the light, so that pixels of all levels count alike.
     noise = np.where(lit, difference, 0.0) / np.sqrt(np.where(lit, light, 1.0))
-    sigma = SIGMA_OF_MAD * float(medians(np.abs(noise[lit])))
+    sigma = scaled_mad(noise[lit], 0.0)
     good = lit & (np.abs(noise) < _CLIP_SIGMA * sigma)
     noise = np.where(good, noise - noise[good].mean(), 0.0)
     n_good = int(np.count_nonzero(good))

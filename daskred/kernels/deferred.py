@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from daskred.kernels.robust import SIGMA_OF_MAD, medians
+from daskred.kernels.robust import medians, scaled_mad
 
 Pixels = NDArray[np.float64]
 DEFERRED = 2  # pixels behind the last one hold what was left behind
@@ -56,7 +56,7 @@ def inefficiency_of(last: Pixels, behind: Pixels, n_transfers: int) -> Inefficie
     late = (behind[:, :DEFERRED] - level[:, np.newaxis]).sum(axis=1)[known]
     light = float(medians(signal[known]))
     middle = float(medians(late))
-    sigma = SIGMA_OF_MAD * float(medians(np.abs(late - middle)))
+    sigma = scaled_mad(late, middle)
     near = late[np.abs(late - middle) <= _CLIP_SIGMA * max(sigma, 1e-30)]
     if not light > 0 or not near.size:
         return None

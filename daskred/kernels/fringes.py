@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daskred.kernels.background import Pixels, mesh_of, smoothed
-from daskred.kernels.robust import SIGMA_OF_MAD, medians
+from daskred.kernels.robust import noise_of_neighbours, scaled_mad
 
 _N_BLOCKS = 16  # along the shorter side: much wider than fringes
 _LEAST_BLOCK = 32
@@ -31,7 +31,9 @@ _REACH = 1  # pixels on either side, whose mean is a pixel of a pattern
 _SMOOTHED = 2 * _REACH + 1  # by so much its noise is less
 
 
-def smooth_light(image: Pixels, flagged: NDArray[np.bool_] | None = None) -> Pixels:
+def smooth_light(
+    image: Pixels, flagged: NDArray[np.bool_] | None = None, rows: slice = slice(None)
+) -> Pixels:
     """Return the smooth part of an image: straight lines between the levels of blocks.
 
     Parameters
@@ -40,6 +42,8 @@ def smooth_light(image: Pixels, flagged: NDArray[np.bool_] | None = None) -> Pix
         Shape ``(y, x)``; NaN are pixels without a value.
     flagged
         Pixels that do not count; None for none.
+    rows
+        Which rows of it are wanted.
 
     Examples
     --------
@@ -51,7 +55,7 @@ def smooth_light(image: Pixels, flagged: NDArray[np.bool_] | None = None) -> Pix
     block = max(_LEAST_BLOCK, min(image.shape) // _N_BLOCKS)
     mesh, _, y, x = mesh_of(image, flagged, block)
     mesh = np.where(np.isfinite(mesh), mesh, smoothed(mesh))
-    down = _lines(mesh, y.places(np.arange(image.shape[0]), beyond=True), 0)
+    down = _lines(mesh, y.places(np.arange(image.shape[0])[rows], beyond=True), 0)
     wide = _lines(down, x.places(np.arange(image.shape[1]), beyond=True), 1)
     return np.asarray(wide.astype(image.dtype))
 
@@ -104,12 +108,11 @@ def fringe_pattern(sky: Pixels, smooth: Pixels) -> Pixels:
     fine = sky - smooth
     known = np.isfinite(fine)
     pattern = _mean_around(fine, known)
-    # Neighbours differ by their noise, and hardly by fringes.
-    steps = (fine[:, 1:] - fine[:, :-1])[known[:, 1:] & known[:, :-1]]
-    if not steps.size:
+    noise = noise_of_neighbours(fine)
+    if noise is None:
         return np.zeros_like(pattern)
-    by_noise = (SIGMA_OF_MAD * float(medians(np.abs(steps)))) ** 2 / 2 / _SMOOTHED**2
-    power = SIGMA_OF_MAD**2 * float(medians(np.abs(pattern[known]))) ** 2
+    by_noise = (noise / _SMOOTHED) ** 2
+    power = scaled_mad(pattern[known], 0.0) ** 2
     return pattern if power > max(_REAL * by_noise, _LEAST**2) else np.zeros_like(pattern)
 
 
@@ -158,7 +161,7 @@ def fringe_scale(image: Pixels, flagged: NDArray[np.bool_], pattern: Pixels) -> 
     """
     step = max(1, image.size // _FIT_PIXELS)
     rows = slice(step // 2, None, step)
-    fine = (image[rows] - smooth_light(image, flagged)[rows]).reshape(-1)
+    fine = (image[rows] - smooth_light(image, flagged, rows)).reshape(-1)
     fringes = pattern[rows].reshape(-1)
     good = np.isfinite(fine) & (fringes != 0) & ~flagged[rows].reshape(-1)
     fine, fringes = fine[good].astype("f8"), fringes[good].astype("f8")
@@ -172,7 +175,7 @@ def fringe_scale(image: Pixels, flagged: NDArray[np.bool_], pattern: Pixels) -> 
             return 0.0, math.inf
         scale = float(np.sum(fine[near] * fringes[near])) / power
         left = np.abs(fine - scale * fringes)
-        sigma = SIGMA_OF_MAD * float(medians(left))
+        sigma = scaled_mad(left, 0.0)
         now = left <= _CLIP_SIGMA * sigma
         if (now == near).all():
             break

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daskred.kernels.median import median_over_frames
-from daskred.kernels.robust import SIGMA_OF_MAD, medians
+from daskred.kernels.robust import SIGMA_OF_MAD, medians, noise_of_neighbours
 
 _NEAR = 2  # pixels: the light of so many on either side is added up
 _BRIGHT, _ALONE = 3.0, 6.0  # sigma, of such a sum and of one pixel
@@ -124,10 +124,7 @@ def pixels_of_stars(band: NDArray[np.float32]) -> int:
     if not known.size:
         return 0
     darkest = -float(np.partition(known, int(_RANK * known.size))[int(_RANK * known.size)])
-    # Neighbours differ by their noise, and hardly by fringes.
-    steps = np.abs(np.diff(away, axis=1))
-    steps = steps[np.isfinite(steps)]
-    sigma = SIGMA_OF_MAD * float(medians(steps)) / 2**0.5 if steps.size else 0.0
+    sigma = noise_of_neighbours(away) or 0.0
     with np.errstate(invalid="ignore"):
         bright = away > max(_BEYOND * darkest, _CERTAIN * sigma)
     padded = np.pad(bright, 1)

@@ -18,7 +18,7 @@ _NEIGHBOURS = 15  # frequencies on either side that tell how strong noise is
 
 
 class Disturbance(NamedTuple):
-    """What a pair of bias frames, or several, differ by beside the noise of single pixels.
+    """What a pair of bias frames differ by beside the noise of single pixels.
 
     Parameters
     ----------

@@ -31,6 +31,27 @@ def scaled_mad(values: NDArray[Any], middle: float | None = None) -> float:
     return SIGMA_OF_MAD * float(np.median(np.abs(values - centre)))
 
 
+def noise_of_neighbours(values: NDArray[Any]) -> float | None:
+    """Return the noise of single pixels, by what neighbours in a row differ; None where none do.
+
+    Their noise makes them differ, and hardly what is wider than a pixel, as fringes.
+
+    Parameters
+    ----------
+    values
+        Shape ``(y, x)``; NaN where there is none.
+
+    Examples
+    --------
+    >>> noise = np.random.default_rng(1).normal(0, 2, (100, 100))
+    >>> round(noise_of_neighbours(noise + 50 * np.sin(np.arange(100) / 100)), 1)
+    2.0
+    """
+    steps = values[:, 1:] - values[:, :-1]
+    steps = steps[np.isfinite(steps)]
+    return scaled_mad(steps, 0.0) / math.sqrt(2) if steps.size else None
+
+
 def robust_sigma(values: NDArray[Any], few: int = _FEW) -> tuple[float, float]:
     """Return the median of finite values, and their robust standard deviation.
 

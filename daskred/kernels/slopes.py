@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from daskred.kernels.robust import SIGMA_OF_MAD, medians
+from daskred.kernels.robust import scaled_mad
 
 _ROUNDS = 8
 _CLIP_SIGMA = 2.5
@@ -75,7 +75,7 @@ def plane_of(ratio: NDArray[np.float64], y: NDArray[np.float64], x: NDArray[np.f
         some = terms[near]
         plane = np.linalg.lstsq(some.T @ some, some.T @ (ratio[near] - 1), rcond=None)[0]
         away = ratio - 1 - terms @ plane
-        sigma = SIGMA_OF_MAD * float(medians(np.abs(away[near])))
+        sigma = scaled_mad(away[near], 0.0)
         now = known & (np.abs(away) <= _CLIP_SIGMA * sigma)
         if (now == near).all():
             break

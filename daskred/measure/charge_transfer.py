@@ -38,18 +38,18 @@ def charge_transfer(
     progress
         Told how far it is.
     """
-    strips = [(_strip(a, "beside"), _strip(a, "above")) for a in amplifiers]
+    edges = [(_edge(a, turned=False), _edge(a, turned=True)) for a in amplifiers]
     flats = [m.frame for master in plan.masters if master.kind == "flat" for m in master.inputs]
-    if not flats or not any(strip for pair in strips for strip in pair):
+    if not flats or not any(edge for pair in edges for edge in pair):
         return [Transfer(None, None) for _ in amplifiers]
     found: list[tuple[list[Inefficiency], list[Inefficiency]]] = [([], []) for _ in amplifiers]
     flats = flats[:_MOST_FRAMES]
     progress.begin("Charge transfer", len(flats), "flats")
     for frame in flats:
         images = read_images(frame.path)
-        for amplifier, pair, lists in zip(amplifiers, strips, found, strict=True):
-            for strip, measured in zip(pair, lists, strict=True):
-                one = _of_edge(images[amplifier.image], amplifier, strip) if strip else None
+        for amplifier, pair, lists in zip(amplifiers, edges, found, strict=True):
+            for edge, measured in zip(pair, lists, strict=True):
+                one = _of_edge(images[amplifier.image], amplifier, edge) if edge else None
                 if one:
                     measured.append(one)
         progress.advance(1)
@@ -61,38 +61,31 @@ def charge_transfer(
 
 
 class _Edge(NamedTuple):
-    """An overscan next to pixels that see light."""
+    """Pixels that see light, and an overscan beside them; rows and columns exchanged if turned."""
 
+    data: Section
     strip: Section
-    along_rows: bool
-    comes_after: bool
+    turned: bool
 
 
-def _strip(amplifier: Amplifier, where: str) -> _Edge | None:
+def _edge(amplifier: Amplifier, turned: bool) -> _Edge | None:
     """Return the overscan that comes next to the last pixels of an amplifier; None for none."""
-    along_rows = where == "beside"
-    for strip in getattr(amplifier, where):
-        span, data = (
-            section.columns if along_rows else section.rows for section in (strip, amplifier.data)
-        )
-        wide = span[1] - span[0] >= DEFERRED + _FEW_PIXELS
+    sections = (amplifier.data, *(amplifier.above if turned else amplifier.beside))
+    data, *strips = (Section(s.columns, s.rows) if turned else s for s in sections)
+    for strip in strips:
+        begin, end = strip.columns
         # What lies between may see light, or be another amplifier's.
-        if wide and span[0] == data[1]:
-            return _Edge(strip, along_rows, comes_after=True)
-        if wide and span[1] == data[0]:
-            return _Edge(strip, along_rows, comes_after=False)
+        touches = begin == data.columns[1] or end == data.columns[0]
+        if touches and end - begin >= DEFERRED + _FEW_PIXELS:
+            return _Edge(data, strip, turned)
     return None
 
 
 def _of_edge(image: Any, amplifier: Amplifier, edge: _Edge) -> Inefficiency | None:
     """Return what one flat tells, turned so that lines run towards the overscan."""
-    data, strip = amplifier.data, edge.strip
-    if not edge.along_rows:
-        image = image.T
-        data, strip = (Section(s.columns, s.rows) for s in (data, strip))
-    lines = image[slice(*data.rows)].astype("f8")
-    (first, stop), (begin, end) = data.columns, strip.columns
-    if edge.comes_after:
+    lines = (image.T if edge.turned else image)[slice(*edge.data.rows)].astype("f8")
+    (first, stop), (begin, end) = edge.data.columns, edge.strip.columns
+    if begin == stop:
         last, behind = lines[:, stop - 1], lines[:, stop:end]
     else:
         last, behind = lines[:, first], lines[:, begin:first][:, ::-1]

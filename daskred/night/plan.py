@@ -23,6 +23,7 @@ from daskred.model.plan import (
     Science,
     shape_text,
 )
+from daskred.model.text import and_more
 from daskred.night.groups import grouped, named
 from daskred.night.match import WINDOW, RefusedError, Shelf, window_in
 from daskred.night.open import Night
@@ -263,5 +264,4 @@ def _unlike(shelf: Shelf, masters: Sequence[Master], science: Sequence[Science])
 
 
 def _named(frames: Sequence[Frame]) -> str:
-    more = f" and {len(frames) - 1} more" if len(frames) > 1 else ""
-    return f"calibrates {frames[0].name}{more}"
+    return f"calibrates {and_more([frame.name for frame in frames])}"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 
 from daskred.cameras.rules import Camera
 from daskred.model.frame import Frame
 from daskred.model.plan import Input, Science
+from daskred.model.text import and_more
 from daskred.night.groups import grouped, named
 from daskred.night.match import RefusedError, Shelf
 from daskred.options import Options
@@ -30,10 +31,6 @@ def wants(filters: Sequence[str], name: str | None) -> bool:
     return _ALL in wanted or (name or "").strip().casefold() in wanted
 
 
-def _listed(names: Sequence[str]) -> str:
-    return names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")
-
-
 @dataclass
 class Sky:
     """What science frames show of the sky.
@@ -44,18 +41,13 @@ class Sky:
         The masters of the night, to which those of the sky are added.
     no_sky
         Frames, by their paths, that show none, and why.
-
-    Attributes
-    ----------
     warnings
         What cannot be had, and why.
     """
 
     shelf: Shelf
     no_sky: Mapping[str, str]
-
-    def __post_init__(self) -> None:
-        self.warnings: list[str] = []
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def _options(self) -> Options:
@@ -67,7 +59,7 @@ class Sky:
 
     def _used(self, group: Sequence[Input], what: str) -> list[Input]:
         """Return the frames of a group that a master is made of; none where they are too few."""
-        listed = _listed([member.frame.name for member in group])
+        listed = and_more([member.frame.name for member in group])
         if any(member.correction.window for member in group):
             self.warnings.append(f"no {what} of windows of the detector: {listed}")
             return []
@@ -76,7 +68,7 @@ class Sky:
         for member in chosen:
             if reason := self.no_sky.get(member.frame.path):
                 without.setdefault(reason.split(": ")[0], []).append(member.frame.name)
-        reasons = [f"{_listed(names)} ({reason})" for reason, names in without.items()]
+        reasons = [f"{and_more(names)} ({reason})" for reason, names in without.items()]
         used = [member for member in chosen if member.frame.path not in self.no_sky]
         if len(used) < LEAST_FRAMES:
             reasons.append(f"{len(used)} frames are left, {LEAST_FRAMES} at least are wanted")

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from daskred.fits.hdus import Hdu, read_cards, read_hdus
+from daskred.fits.hdus import Hdu, read_hdus
 from daskred.fits.header import (
     Header,
     clipped,
@@ -224,19 +224,9 @@ def shared_headers(frames: Sequence[Frame]) -> list[Hdu]:
     """
     first = _by_role(frames[0])
     kept = {role: hdu.header.entries for role, hdu in first.items()}
-    (only, entries), *more = kept.items()
-    simple = not more and not first[only].packing and all(len(entry) == 1 for entry in entries)
-
-    def read(frame: Frame) -> frozenset[str] | dict[tuple[str, int], Hdu]:
-        cards = read_cards(frame.path, first[only]) if simple else None
-        return _by_role(frame) if cards is None else cards
-
     paths = [frame.path for frame in frames]
     # None is kept: any number of frames fits into memory.
-    for found in map_concurrently(read, frames[1:], paths):
-        if isinstance(found, frozenset):
-            kept[only] = [entry for entry in kept[only] if entry[0] in found]
-            continue
+    for found in map_concurrently(_by_role, frames[1:], paths):
         for role, hdu in found.items():
             if role in kept:
                 theirs = set(hdu.header.entries)

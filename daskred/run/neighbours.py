@@ -13,6 +13,7 @@ from daskred.kernels.robust import medians
 from daskred.model.frame import Frame
 from daskred.model.plan import Science
 from daskred.model.receipt import Receipt
+from daskred.model.text import and_more
 from daskred.night.times import mjd_of
 from daskred.options import Options
 from daskred.steps.cosmics import UNSAMPLED
@@ -71,7 +72,7 @@ def _unsampled(science: Sequence[Science], receipts: Sequence[Receipt]) -> Itera
     ]
     if names:
         text = "where stars are too sharp to be told from cosmic rays, none were looked for"
-        yield f"{_named(names)}: {text}; --cosmics-objlim looks for them"
+        yield f"{and_more(names)}: {text}; --cosmics-objlim looks for them"
 
 
 def _piles(groups: Iterable[Sequence[_Made]], limits: Mapping[str, float]) -> Iterator[str]:
@@ -82,11 +83,7 @@ def _piles(groups: Iterable[Sequence[_Made]], limits: Mapping[str, float]) -> It
         if level > limits.get("clipped", math.inf):
             piles.setdefault(level, []).append(made.frame.name)
     for level, names in piles.items():
-        yield f"{_named(names)}: pixels pile up at {level:g} ADU, which is taken for saturation"
-
-
-def _named(names: Sequence[str]) -> str:
-    return f"{names[0]} and {len(names) - 1} more" if names[1:] else names[0]
+        yield f"{and_more(names)}: pixels pile up at {level:g} ADU, which is taken for saturation"
 
 
 def _median(values: Sequence[float]) -> float:

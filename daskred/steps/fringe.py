@@ -8,7 +8,7 @@ from daskred.model.option import Option
 from daskred.steps.step import Card, Recipe, Step, Whole
 
 _CLEARLY = 3.0  # errors: fainter fringes are left where they are
-SCALE = "fringe scale {number}"
+_SCALE = "fringe scale {number}"
 
 
 def _work(whole: Whole, recipe: Recipe) -> dict[str, float]:
@@ -18,15 +18,16 @@ def _work(whole: Whole, recipe: Recipe) -> dict[str, float]:
     scale, error = fringe_scale(whole.value, whole.mask != 0, pattern)
     if scale < _CLEARLY * error:
         scale = 0.0
-    # Its uncertainty stays what it is: the noise that a frame has left in the pattern is taken from
-    # it again, which is as much as the noise of the others adds.
-    whole.value -= (scale * pattern).astype(whole.value.dtype)
-    return {SCALE.format(number=whole.number): scale}
+    if scale:
+        # Its uncertainty stays what it is: the noise that a frame has left in the pattern is taken
+        # from it again, which is as much as the noise of the others adds.
+        whole.value -= scale * pattern
+    return {_SCALE.format(number=whole.number): scale}
 
 
 def _cards(recipe: Recipe, counts: Mapping[str, float]) -> list[Card]:
     name = f"{recipe.correction.fringe}.fits"
-    known = {n: counts.get(SCALE.format(number=n)) for n in range(len(recipe.readout.shapes))}
+    known = {n: counts.get(_SCALE.format(number=n)) for n in range(len(recipe.readout.shapes))}
     scales = {n: scale for n, scale in known.items() if scale is not None}
     if not scales:  # as of pixels that a notebook has worked on
         return [Card("FRINGCOR", name, "fringes subtracted")]
