@@ -131,7 +131,7 @@ def write_jobs(
     for start in range(0, len(jobs), _TOGETHER):
         some = slice(start, start + _TOGETHER)
         pairs = list(zip(jobs[some], calibrated[some], strict=True))
-        begun = list(map_concurrently(_begun, pairs, paths))
+        begun = list(map_concurrently(lambda pair: _begun(*pair), pairs, paths))
         ask([frame.samples for frame in calibrated[some] if isinstance(frame, Calibrated)])
         results += [frame if isinstance(frame, FrameError) else _finished(frame) for frame in begun]
     return results
@@ -148,8 +148,7 @@ class _Begun:
 
 
 @any_floats
-def _begun(pair: tuple[WriteJob, CalibratedPixels | FrameError]) -> _Begun | FrameError:
-    job, calibrated = pair
+def _begun(job: WriteJob, calibrated: CalibratedPixels | FrameError) -> _Begun | FrameError:
     if isinstance(calibrated, FrameError):
         return calibrated
     start = time.monotonic()
