@@ -23,7 +23,7 @@ from daskred.arrays.loaded import LoadedMasters, with_sky
 from daskred.fits.hdus import read_first_header, read_hdus
 from daskred.fits.header import Header
 from daskred.fits.images import images_of, planes_of
-from daskred.fits.pixels import bands_of, read_rows
+from daskred.fits.pixels import read_image, read_rows
 from daskred.kernels.calibrate import divisor, effective_dark, effective_sigma, sum_of_terms
 from daskred.model.frame import Image
 from daskred.products.extensions import is_extension
@@ -182,15 +182,7 @@ def data_images(path: str, plane: str = "") -> list[Image]:
 
 def read_images(path: str, plane: str = "") -> list[NDArray[Any]]:
     """Read the images of a file whole; which, as of `data_images`."""
-    pixels = []
-    for image in data_images(path, plane):
-        out = np.empty(image.shape, image.dtype)
-        start = 0
-        for band in bands_of(path, image):
-            out[start : start + len(band)] = band
-            start += len(band)
-        pixels.append(out)
-    return pixels
+    return [read_image(path, image) for image in data_images(path, plane)]
 
 
 def part_of(plane: NDArray[Any], window: tuple[int, int, int, int] | None) -> NDArray[Any]:

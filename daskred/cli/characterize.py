@@ -7,7 +7,7 @@ from pathlib import Path
 
 from daskred.cli.measured import add_measured, open_measured, told_failed
 
-TEXT = "Measure a detector: gain, read noise, dark current, hot pixels, linearity."
+TEXT = "Measure a detector: gain, read noise, dark current, linearity, charge transfer and more."
 EXAMPLE = "daskred characterize NIGHT -o OUT"
 
 

@@ -140,6 +140,22 @@ def bands_of(path: str, image: Image, every: int = 1) -> Iterator[NDArray[Any]]:
         yield band
 
 
+def read_image(path: str, image: Image) -> NDArray[Any]:
+    """Read an image whole.
+
+    Raises
+    ------
+    FrameError
+        As `read_rows`.
+    """
+    pixels = np.empty(image.shape, image.dtype)
+    start = 0
+    for band in bands_of(path, image):
+        pixels[start : start + len(band)] = band
+        start += len(band)
+    return pixels
+
+
 def pixel_sum(path: str, images: Sequence[Image]) -> int:
     """Return the sum of all pixels of a frame, its images' rows being numbered through.
 

@@ -76,6 +76,20 @@ def clipped_variance(difference: Pixels) -> Variance:
     return Variance(variance, freedom)
 
 
+def shared_variance(n_pairs: int) -> float:
+    """Return the variance of a mean over pairs of which each shares a frame with the next.
+
+    It is over that of as many others: the squares of two differences of Gaussian values that share
+    one are correlated by a quarter.
+
+    Examples
+    --------
+    >>> shared_variance(1), shared_variance(2)
+    (1.0, 1.25)
+    """
+    return 1 + (n_pairs - 1) / (2 * n_pairs)
+
+
 def _rounding_of_pair(sigma: float) -> float:
     """Return what rounding adds to the mean square of the difference of two values.
 

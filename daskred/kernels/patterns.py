@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from daskred.kernels.pairs import shared_variance
 from daskred.kernels.robust import medians, robust_sigma, scaled_mad
 
 Pixels = NDArray[np.float64]
 _CLIP_SIGMA = 5.0
 _CERTAIN = 7.0  # deviations: one in many thousand frequencies is no chance then
 _NEIGHBOURS = 15  # frequencies on either side that tell how strong noise is
+FEWEST_COLUMNS = 4 * _NEIGHBOURS + 4  # that have so many frequencies
 
 
 class Disturbance(NamedTuple):
@@ -60,8 +62,12 @@ def disturbance_of(difference: Pixels, variance: float) -> Disturbance:
     values = np.where(near, values, middles)
     means = values.mean(axis=1)
     n_columns = values.shape[1]
+    values -= means[:, np.newaxis]
+    # Frames of unlike slope are no wave.
+    x = np.linspace(-1, 1, n_columns)
+    values -= np.polyval(np.polyfit(x, values.mean(axis=0), min(2, n_columns - 1)), x)
     row_variance = scaled_mad(means) ** 2 - variance / n_columns
-    spectrum = np.abs(np.fft.rfft(values - means[:, np.newaxis], axis=1)) ** 2 / n_columns
+    spectrum = np.abs(np.fft.rfft(values, axis=1)) ** 2 / n_columns
     return Disturbance(row_variance, spectrum.mean(axis=0), len(values))
 
 
@@ -78,7 +84,7 @@ def row_noise(found: Sequence[Disturbance], variance: float, n_columns: int) -> 
     Parameters
     ----------
     found
-        Of each pair.
+        Of each pair, of frames that follow each other.
     variance
         Of single pixels of their differences.
     n_columns
@@ -87,7 +93,8 @@ def row_noise(found: Sequence[Disturbance], variance: float, n_columns: int) -> 
     mean = float(np.mean([one.row_variance for one in found]))
     n_rows = sum(one.n_rows for one in found)
     # A variance by median deviations is as good as an ordinary one of 0.37 times as many values.
-    error = (mean + variance / n_columns) * math.sqrt(2 / (0.37 * n_rows))
+    shares = shared_variance(len(found))
+    error = (mean + variance / n_columns) * math.sqrt(2 * shares / (0.37 * n_rows))
     shared = math.sqrt(max(mean, 0.0) / 2)
     # Where there is hardly any, its root is as uncertain as the root of the error.
     return RowNoise(shared, min(error / 4 / max(shared, 1e-30), math.sqrt(error / 2)))
@@ -114,7 +121,7 @@ def interference_in(found: Sequence[Disturbance], n_columns: int) -> Interferenc
     """
     power = np.mean([one.power for one in found], axis=0)[1:]  # without the rows' means
     n_rows = sum(one.n_rows for one in found)
-    if power.size <= 2 * _NEIGHBOURS:
+    if n_columns < FEWEST_COLUMNS:
         return None
     padded = np.pad(power, _NEIGHBOURS, mode="reflect")
     windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * _NEIGHBOURS + 1)
@@ -122,18 +129,23 @@ def interference_in(found: Sequence[Disturbance], n_columns: int) -> Interferenc
     # A mean over rows of powers that are distributed exponentially.
     chance = usual / math.sqrt(n_rows)
     excess = (power - usual) / np.maximum(chance, 1e-30)
+    # A wave stands out on both sides; slow noise grows towards the longest periods.
+    sides = np.pad(power, 1, constant_values=(np.inf, -np.inf))
+    excess[(power < sides[:-2]) | (power < sides[2:])] = 0.0
     strongest = int(np.argmax(excess))
     if not excess[strongest] > _CERTAIN:
         return None
     # A wave that lies between two frequencies is in both.
     beside = slice(max(strongest - 1, 0), strongest + 2)
     total = float(np.sum((power - usual)[beside]))
-    amplitude = math.sqrt(4 * total / n_columns / 2)
+    # All of a wave is in one frequency, or half, the other half being that of the negative one.
+    is_last = 2 * (strongest + 1) == n_columns
+    amplitude = math.sqrt((2 if is_last else 4) * total / n_columns / 2)
     return Interference(amplitude, n_columns / (strongest + 1))
 
 
 class Structure(NamedTuple):
-    """What a master bias differs by from place to place, ADU: standard deviations.
+    """What a bias differs by from place to place, ADU: standard deviations.
 
     Parameters
     ----------
@@ -146,37 +158,42 @@ class Structure(NamedTuple):
     columns: float
 
 
-def structure_of(bias: Pixels, variance: float) -> Structure:
-    """Return the structure of a bias, without its noise.
+def structure_of(first: Pixels, second: Pixels) -> Structure:
+    """Return the structure of a bias, of two means over frames that are not the same.
+
+    It is what both have; noise, also that of rows, each has for itself.
 
     Parameters
     ----------
-    bias
-        Shape ``(y, x)``.
-    variance
-        Of the noise of its pixels.
+    first, second
+        Shape ``(y, x)``; NaN where there is none.
 
     Examples
     --------
     >>> rng = np.random.default_rng(1)
-    >>> bias = rng.normal(0, 3, 1000) + rng.normal(0, 1, (300, 1000))
-    >>> [round(value) for value in structure_of(bias, 1.0)]
+    >>> columns = rng.normal(0, 3, 1000)
+    >>> halves = [columns + rng.normal(0, 1, (300, 1000)) for _ in range(2)]
+    >>> [round(value) for value in structure_of(*halves)]
     [0, 0, 3]
     """
+    parts = zip(*(_parts(half) for half in (first, second)), strict=True)
+    return Structure(*(_common(one, other) for one, other in parts))
+
+
+def _parts(bias: Pixels) -> tuple[Pixels, Pixels, Pixels]:
+    """Return what is left of a bias without its rows and columns, and these."""
     known = np.where(np.isfinite(bias), bias, np.nanmedian(bias))
     rows, columns = (np.median(known, axis=axis) for axis in (1, 0))
-    left = known - rows[:, np.newaxis] - columns + np.median(known)
-    found = [
-        _beyond(left, variance),
-        _beyond(rows, math.pi / 2 * variance / bias.shape[1]),
-        _beyond(columns, math.pi / 2 * variance / bias.shape[0]),
-    ]
-    return Structure(*found)
+    return known - rows[:, np.newaxis] - columns + np.median(known), rows, columns
 
 
-def _beyond(values: NDArray[Any], variance: float) -> float:
-    """Return the deviation of values beyond what noise explains."""
-    away = values.reshape(-1) - float(medians(values.reshape(-1)))
-    # Medians of whole numbers have a coarse median deviation, which only says what is far.
-    near = away[np.abs(away) <= _CLIP_SIGMA * robust_sigma(away)[1]]
-    return math.sqrt(max(float(np.var(near)) - variance, 0.0)) if near.size else 0.0
+def _common(first: Pixels, second: Pixels) -> float:
+    """Return the deviation of what two sets of values have in common, without outliers."""
+    away = [values.reshape(-1) - float(medians(values.reshape(-1))) for values in (first, second)]
+    near = np.ones(away[0].shape, bool)
+    for values in away:
+        near &= np.abs(values) <= _CLIP_SIGMA * robust_sigma(values)[1]
+    if np.count_nonzero(near) < 2:
+        return 0.0
+    one, other = (values[near] for values in away)
+    return math.sqrt(max(float(np.mean((one - one.mean()) * (other - other.mean()))), 0.0))

@@ -1,46 +1,56 @@
-"""What the master bias differs by from place to place."""
+"""What the bias differs by from place to place."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from pathlib import Path
+from typing import Any
 
-from daskred.arrays.masterfiles import read_images
+import numpy as np
+
+from daskred.engine.progress import Progress
 from daskred.kernels.patterns import Structure, structure_of
-from daskred.kernels.robust import ROUNDING_VARIANCE
-from daskred.measure.read_noise import ReadNoise
+from daskred.measure.read_noise import parts_of
 from daskred.model.plan import Plan
 from daskred.model.readout import Readout
-from daskred.products.names import master_path
+
+_FEW_FRAMES = 4
+_MOST_FRAMES = 60
 
 
 def bias_structures(
-    plan: Plan, readout: Readout, out: Path, noises: Sequence[ReadNoise | None]
+    plan: Plan, readout: Readout, missing: list[str], progress: Progress
 ) -> list[Structure | None]:
-    """Return the structure of the master bias under each amplifier; None where there is none.
+    """Return the structure of the bias under each amplifier; None where there is none.
 
     Parameters
     ----------
-    plan, readout
-        Of the detector.
-    out
-        The folder of its masters.
-    noises
-        The read noise of each amplifier, which the structure is without.
+    plan
+        Its bias frames are measured, less their overscans: those with even numbers against those
+        with odd ones, so that noise is in none of it.
+    readout
+        Tells the amplifiers.
+    missing
+        What cannot be measured is added.
+    progress
+        Told how far it is.
     """
-    bias = next((m for m in plan.masters if m.kind == "bias" and len(m.inputs) > 2), None)
-    if bias is None or not any(noises):
+    biases = [master for master in plan.masters if master.kind == "bias"]
+    most = max((len(master.inputs) for master in biases), default=0)
+    if most < _FEW_FRAMES:
+        missing.append(f"structure of the bias: needs {_FEW_FRAMES} bias frames")
         return [None] * len(readout.amplifiers)
-    images = read_images(str(master_path(out, bias.name)))
-    found: list[Structure | None] = []
-    for amplifier, noise in zip(readout.amplifiers, noises, strict=True):
-        if noise is None:
-            found.append(None)
-            continue
-        pixels = images[amplifier.target][amplifier.place.slices].astype("f8")
-        # Of a median of whole numbers, which most masters are; a mean would have less.
-        variance = math.pi / 2 * noise.adu**2 / len(bias.inputs)
-        variance += readout.step_adu**2 * ROUNDING_VARIANCE
-        found.append(structure_of(pixels, variance))
-    return found
+    master = next(master for master in biases if len(master.inputs) == most)
+    frames = [member.frame for member in master.inputs][:_MOST_FRAMES]
+    frames = frames[: len(frames) // 2 * 2]
+    halves: list[list[Any]] = [[0.0] * len(readout.amplifiers) for _ in range(2)]
+    progress.begin("Structure of the bias", len(frames), "bias frames")
+    for number, frame in enumerate(frames):
+        half = halves[number % 2]
+        for which, pixels in enumerate(parts_of(frame, readout)):
+            half[which] = half[which] + pixels
+        progress.advance(1)
+    progress.end()
+    with np.errstate(invalid="ignore"):
+        return [
+            structure_of(first * 2 / len(frames), second * 2 / len(frames))
+            for first, second in zip(*halves, strict=True)
+        ]

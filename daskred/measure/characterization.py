@@ -108,8 +108,8 @@ def characterize(
     noises = read_noises(plan, readout, missing, progress)
     points, levels = _transfer(plan, readout, measured, missing, progress)
     rates = dark_model(plan, readout, measured, missing, options.sync)
-    structures = bias_structures(plan, readout, measured, noises)
-    transfers = charge_transfer(plan, readout.amplifiers, progress)
+    structures = bias_structures(plan, readout, missing, progress)
+    transfers = charge_transfer(plan, readout.amplifiers, missing, progress)
     numbers = []
     for which, amplifier in enumerate(readout.amplifiers):
         name = amplifier.name or "image"

@@ -9,11 +9,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from daskred.arrays.looks import side_by_side
-from daskred.arrays.masterfiles import MasterFiles, read_images
+from daskred.arrays.masterfiles import MasterFiles
 from daskred.arrays.prepared import read_frame
 from daskred.engine.progress import Progress
-from daskred.kernels.pairs import Variance, clipped_variance, unrounded_noise
+from daskred.fits.pixels import read_image
+from daskred.kernels.pairs import (
+    Variance,
+    clipped_variance,
+    shared_variance,
+    unrounded_noise,
+)
 from daskred.kernels.patterns import (
+    FEWEST_COLUMNS,
     Disturbance,
     Interference,
     RowNoise,
@@ -30,8 +37,6 @@ MOST_PAIRS = 30
 # Columns of an overscan that come first may hold charge of the pixels before them.
 _TRAILING = 2
 _FEW_COLUMNS = 4
-# Of the variance of a mean over pairs that each share a frame with the next, over that of others.
-_SHARED = 1.5
 
 
 class ReadNoise(NamedTuple):
@@ -89,6 +94,7 @@ def read_noises(
         masters = [*biases, *darks, *(m for m in plan.masters if m.kind == "flat")]
         frames = [member.frame for master in masters for member in master.inputs][:MOST_PAIRS]
         missing.append("read noise: of the overscans, since there are no two bias frames")
+        missing.append("noise that rows share, waves along rows: need two bias frames, or darks")
         return _of_overscans(frames, readout, progress)
     pairs = pairs or next((master for master in darks if len(master.inputs) > 1), None)
     if pairs is None:
@@ -96,6 +102,8 @@ def read_noises(
         return []
     if pairs.kind == "dark":
         missing.append(f"read noise: of {pairs.name}, so that it holds dark current's noise too")
+    if any(amplifier.place.shape[1] < FEWEST_COLUMNS for amplifier in readout.amplifiers):
+        missing.append(f"waves along rows: need {FEWEST_COLUMNS} columns")
     return _of_pairs(pairs, readout, progress)
 
 
@@ -104,9 +112,9 @@ def _of_pairs(master: Master, readout: Readout, progress: Progress) -> list[Read
     progress.begin("Read noise", len(frames) - 1, "pairs")
     found: list[list[Variance]] = [[] for _ in readout.amplifiers]
     disturbed: list[list[Disturbance]] = [[] for _ in readout.amplifiers]
-    before = parts_of(frames[0], readout)
+    before = _raw_parts(frames[0], readout)
     for frame in frames[1:]:
-        parts = parts_of(frame, readout)
+        parts = _raw_parts(frame, readout)
         for which, (first, second) in enumerate(zip(before, parts, strict=True)):
             difference = first - second
             found[which].append(clipped_variance(difference))
@@ -115,13 +123,26 @@ def _of_pairs(master: Master, readout: Readout, progress: Progress) -> list[Read
         before = parts
         progress.advance(1)
     progress.end()
-    shared = _SHARED if len(frames) > 2 else 1.0
-    noises = [_noise(variances, readout.step_adu, shared) for variances in found]
+    noises = [
+        _noise(variances, readout.step_adu, shared_variance(len(found[0]))) for variances in found
+    ]
     return [
         _with_disturbance(noise, variances, disturbances, amplifier.place.shape[1])
         for noise, variances, disturbances, amplifier in zip(
             noises, found, disturbed, readout.amplifiers, strict=True
         )
+    ]
+
+
+def _raw_parts(frame: Frame, readout: Readout) -> list[Any]:
+    """Read a frame; return the pixels of each amplifier as they are.
+
+    The level of an overscan has noise of its own, which is none of the pixels beside it.
+    """
+    images = [read_image(frame.path, image) for image in frame.images]
+    return [
+        images[amplifier.image][amplifier.data.slices].astype("f8")
+        for amplifier in readout.amplifiers
     ]
 
 
@@ -145,7 +166,7 @@ def _of_overscans(
     progress.begin("Read noise", len(frames), "overscans")
     found: list[list[Variance]] = [[] for _ in readout.amplifiers]
     for frame in frames:
-        images = read_images(frame.path)
+        images = [read_image(frame.path, image) for image in frame.images]
         for variances, amplifier in zip(found, readout.amplifiers, strict=True):
             strips = _strips(amplifier, readout)
             rows = images[amplifier.image][slice(*amplifier.data.rows)]
@@ -167,7 +188,7 @@ def _strips(amplifier: Amplifier, readout: Readout) -> Any:
 
 
 def _noise(variances: Sequence[Variance], step: float, shared: float) -> ReadNoise | None:
-    """Return the noise that variances of pairs tell together."""
+    """Return the noise that variances of pairs tell together; shared as of `shared_variance`."""
     known = [variance for variance in variances if not math.isnan(variance.value)]
     freedom = sum(variance.freedom for variance in known)
     if not freedom:

@@ -43,7 +43,7 @@ class AmplifierNumbers:
     interference_adu, interference_period_pixels
         Amplitude and period of the strongest wave along rows of bias frames.
     bias_pixels_adu, bias_rows_adu, bias_columns_adu
-        Structure of the master bias, without its noise: standard deviations from pixel to pixel,
+        Structure of the bias, which all its frames have: standard deviations from pixel to pixel,
         from row to row and from column to column.
     gain_e_per_adu, gain_error
         From pairs of flats; see `daskred.kernels.transfer.Gain`.

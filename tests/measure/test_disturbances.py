@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from daskred import open_night, read_camera
-from daskred.kernels.patterns import disturbance_of, interference_in, row_noise
+from daskred.kernels.patterns import disturbance_of, interference_in, row_noise, structure_of
 from daskred.kernels.transfer import fit_gain, transfer_points
 from daskred.measure.characterization import characterize
 
@@ -79,6 +80,54 @@ def test_white_noise_has_neither_rows_nor_waves() -> None:
         assert interference_in(found, 256) is None
         rows = row_noise(found, 25.0, 256)
         assert rows.adu < 3.5 * rows.error_adu + 0.05
+
+
+def test_slopes_and_slow_noise_are_no_waves() -> None:
+    x = np.linspace(-1, 1, 256)
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        noise = rng.normal(0, 5, (300, 256))
+        found = [disturbance_of(noise + 3 * x, 25.0)]
+        assert interference_in(found, 256) is None
+        slow = np.cumsum(rng.normal(0, 0.05, (300, 256)), axis=1)
+        assert interference_in([disturbance_of(noise + slow, 25.0)], 256) is None
+
+
+@pytest.mark.parametrize("period", [2, 3, 8])
+def test_a_wave_is_as_strong_as_it_is_whatever_its_period(period: int) -> None:
+    rng = np.random.default_rng(1)
+    phases = rng.uniform(0, 2 * np.pi, (600, 1))
+    wave = 2 * np.sin(2 * np.pi * np.arange(240) / period + phases)
+    found = interference_in([disturbance_of(rng.normal(0, 3, wave.shape) + wave, 9.0)], 240)
+    assert found
+    assert found.period_pixels == pytest.approx(period)
+    assert found.amplitude_adu * np.sqrt(2) == pytest.approx(2, rel=0.05)
+
+
+def test_the_error_of_row_noise_covers_it() -> None:
+    pulls = []
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        frames = [rng.normal(0, 1, (200, 1)) + rng.normal(0, 4, (200, 128)) for _ in range(12)]
+        found = [disturbance_of(one - other, 32.0) for one, other in itertools.pairwise(frames)]
+        rows = row_noise(found, 32.0, 128)
+        pulls.append((rows.adu - 1) / rows.error_adu)
+    assert abs(np.mean(pulls)) < 0.5
+    assert 0.8 < np.std(pulls) < 1.15
+
+
+@pytest.mark.parametrize("n_frames", [4, 5, 9])
+def test_structure_is_told_of_few_frames_and_beside_noise_of_rows(n_frames: int) -> None:
+    rng = np.random.default_rng(n_frames)
+    pixels, rows = rng.normal(0, 2, (200, 300)), rng.normal(0, 1, (200, 1))
+    frames = [
+        pixels + rows + rng.normal(0, 1.5, (200, 1)) + rng.normal(0, 4, pixels.shape)
+        for _ in range(n_frames)
+    ]
+    found = structure_of(np.mean(frames[::2], axis=0), np.mean(frames[1::2], axis=0))
+    assert found.pixels == pytest.approx(2, rel=0.05)
+    assert found.rows == pytest.approx(1, rel=0.2)
+    assert found.columns < 0.3
 
 
 def expose(path: Path, rng: np.random.Generator, kind: str, light_e: float) -> None:
@@ -148,7 +197,33 @@ def test_slow_noise_and_waves_are_told_apart_from_read_noise(numbers: dict[str, 
 def test_structure_of_the_bias_is_told_without_its_noise(numbers: dict[str, Any]) -> None:
     assert numbers["bias_pixels_adu"] == pytest.approx(FIXED, rel=0.05)
     assert numbers["bias_columns_adu"] == pytest.approx(COLUMNS, rel=0.2)
-    assert numbers["bias_rows_adu"] < 0.8
+    assert numbers["bias_rows_adu"] < 0.3
+
+
+def test_an_overscan_adds_nothing_to_the_noise_of_rows(night: Path, tmp_path: Path) -> None:
+    numbers = measured(night, tmp_path, "median")
+    off = abs(numbers["row_noise_adu"] - ROW_NOISE)
+    assert off < max(4 * numbers["row_noise_error_adu"], 0.1)
+
+
+def test_a_strip_that_is_read_before_the_pixels_tells_no_charge_left_behind(
+    tmp_path: Path,
+) -> None:
+    rng = np.random.default_rng(2)
+    folder = tmp_path / "night"
+    folder.mkdir()
+    for number in range(6):
+        image = 300 + rng.normal(0, 4, (200, 220))
+        if number > 2:
+            image[:, 20:] += rng.poisson(20000, (200, 200))
+        header = fits.Header({"IMAGETYP": "bias" if number < 3 else "flat", "FILTER": "V"})
+        header.update({"BIASSEC": "[1:20,1:200]", "DATASEC": "[21:220,1:200]"})
+        header["EXPTIME"] = 0.0 if number < 3 else 5.0
+        header["DATE-OBS"] = f"2026-01-01T01:0{number}:00"
+        fits.PrimaryHDU(np.round(image).astype("u2"), header).writeto(folder / f"{number}.fits")
+    found = characterize(open_night(folder), tmp_path / "out")
+    assert found.amplifiers[0].serial_cti is None
+    assert any("may be read before the pixels" in text for text in found.missing)
 
 
 def test_charge_that_is_left_behind_shows_in_the_overscans(night: Path, tmp_path: Path) -> None:

@@ -38,7 +38,8 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_detector_comes_back_to_its_truth(two: Path, tmp_path: Path) -> None:
     night = open_night(two, camera=read_camera(two / CAMERA_FILE))
     found = characterize(night, tmp_path)
-    assert found.missing == ()
+    # Its overscans do not touch the pixels.
+    assert [text.split(":")[0] for text in found.missing] == ["charge transfer"]
     assert [one.name for one in found.amplifiers] == ["left", "right"]
     truth = Truth.load(two)
     half = truth.dark_rate.shape[1] // 2
