@@ -117,9 +117,7 @@ class Sky:
         by_path = {
             item.frame.path: item for item in science if wants(asked, item.frame.facts.filter)
         }
-        if asked and not any(wants(asked, frame.facts.filter) for frame in frames):
-            filters = ", ".join(dict.fromkeys(asked))
-            self.warnings.append(f"no master of the sky: no science frame is in filter {filters}")
+        self.warnings += self._unmatched(asked, frames, list(by_path.values()))
         groups: dict[tuple[int, str | None], list[Input]] = {}
         wanted = [item.frame for item in by_path.values()]
         for number, group in enumerate(grouped(wanted, "sky", self._camera, self.shelf.dates)):
@@ -137,6 +135,28 @@ class Sky:
             for member in groups[key]
         }
         return [self._corrected(item, by_frame.get(item.frame.path)) for item in science]
+
+    def _unmatched(
+        self, asked: Sequence[str], frames: Sequence[Frame], science: Sequence[Science]
+    ) -> list[str]:
+        """Return what is wrong with filters and patterns that no science frame matches."""
+        told = sorted({frame.facts.filter for frame in frames if frame.facts.filter})
+        texts = []
+        for name in dict.fromkeys(asked):
+            if name == _ALL or any(wants([name], item.frame.facts.filter) for item in science):
+                continue
+            if any(wants([name], frame.facts.filter) for frame in frames):
+                why = f"all science frames in filter {name} are left out"
+            else:
+                there = f"; there are {', '.join(told)}" if told else "; none tells its filter"
+                why = f"no science frame is in filter {name}{there}"
+            texts.append(f"no master of the sky: {why}")
+        unmatched = (
+            f"--sky-frames {pattern!r} matches the name of no science frame"
+            for pattern in self._options.sky_frames
+            if not any(fnmatch(frame.name, pattern) for frame in frames)
+        )
+        return [*texts, *unmatched]
 
     def _corrected(self, item: Science, name: str | None) -> Science:
         if name is None:

@@ -356,6 +356,15 @@ def test_a_notebook_that_works_on_pixels_says_that_fringes_were_subtracted(
     assert fits.getheader(path)["FRINGCOR"] == "master_sky.fits"
 
 
+def test_filters_and_patterns_that_match_nothing_are_named(observatory: Observatory) -> None:
+    night = open_night(observatory.folder)
+    found = daskred.make_plan(night, Options(fringe=("I", "Q"), sky_frames=("blank/*", "*")))
+    texts = [text for text in found.warnings if "Q" in text or "blank" in text]
+    assert len(texts) == 2
+    assert "no science frame is in filter Q; there are I" in texts[0]
+    assert "--sky-frames 'blank/*' matches the name of no science frame" in texts[1]
+
+
 def test_sky_frames_are_chosen_by_their_names(observatory: Observatory, tmp_path: Path) -> None:
     chosen = list(observatory.truth)[2:7]
     patterns = tuple(f"{name}.fits" for name in chosen)
