@@ -56,6 +56,8 @@ if TYPE_CHECKING:
     from daskred.night.open import open_night as open_night
     from daskred.night.plan import make_plan as make_plan
     from daskred.options import Options as Options
+    from daskred.report.page import Report as Report
+    from daskred.report.page import write_report as write_report
     from daskred.run.reduce import Summary as Summary
     from daskred.run.reduce import reduce_night as reduce_night
     from daskred.run.verify import Verification as Verification
@@ -81,6 +83,7 @@ _HOMES = {
     "Plan": "model.plan",
     "Receipt": "model.receipt",
     "Rejection": "kernels.reject",
+    "Report": "report.page",
     "RequestError": "model.errors",
     "RunError": "model.errors",
     "Summary": "run.reduce",
@@ -104,6 +107,7 @@ _HOMES = {
     "simulate": "simulation",
     "verify": "run.verify",
     "write_frames": "arrays.view_write",
+    "write_report": "report.page",
 }
 
 

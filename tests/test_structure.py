@@ -33,8 +33,8 @@ FOREIGN = {
     "arrays": {"numpy", "dask", "xarray"},
     "simulation": {"numpy"},
     "run": {"numpy"},
-    "measure": {"numpy"},
-    "report": {"numpy", "matplotlib", "astropy"},
+    "measure": {"numpy", "sep"},
+    "report": {"numpy", "matplotlib", "astropy", "jinja2", "PIL"},
     "cli": {"rich"},
 }
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")

@@ -26,7 +26,7 @@ from daskred.model.text import visible
 
 COMMANDS = (
     *("reduce", "plan", "verify", "inspect", "show", "characterize", "mask", "camera"),
-    *("simulate", "demo"),
+    *("report", "simulate", "demo"),
 )
 
 

@@ -24,6 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser, show_all: bool) -> None:
     parser.add_argument(
         "--dry-run", action="store_true", help="print the plan and the options, and do nothing"
     )
+    parser.add_argument(
+        "--report", action="store_true", help="write OUT/report.html too: is the night good?"
+    )
     parser.add_argument("--json", action="store_true", help="with --dry-run: the plan as JSON")
 
 
@@ -50,4 +53,8 @@ def run(arguments: argparse.Namespace) -> int:
         print_failed(summary)
     else:
         print_summary(summary)
+    if arguments.report:
+        from daskred.cli.report import report
+
+        report(arguments.out, None, options.workers, progress)
     return SOME_FAILED if summary.failed else ALL_DONE

@@ -164,6 +164,8 @@ def reduce_night(
             guard.touch()
             plan, masters, science = _carried_out(run, night, plan, options, told)
             named = _worth_a_look(plan, (masters, science), options, executor, told)
+            for text in plan.warnings:
+                log.write("warning", text=text)
             for text in named:
                 log.write("worth a look", text=text)
             summary = Summary(out, plan, masters, science, time.monotonic() - start, named)

@@ -1,0 +1,121 @@
+"""What the log of a folder of products tells of its last run."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from daskred.model.errors import RequestError
+from daskred.model.plan import MASTERS_FOLDER, LeftOut
+from daskred.options import Options
+from daskred.products.log import LOG_NAME, read_log
+
+
+@dataclass(frozen=True)
+class Record:
+    """The last run into a folder of products.
+
+    Parameters
+    ----------
+    out
+        The folder.
+    request
+        What was asked for.
+    products
+        For each product of it, below the folder, its line of the log: where it was there already,
+        that of the run which made it.
+    left_out
+        Frames that are not used.
+    notes
+        What the run said that is worth a look.
+    outcome
+        How it ended.
+    time
+        When it ended, or began where it did not.
+    """
+
+    out: Path
+    request: Mapping[str, Any]
+    products: Mapping[str, Mapping[str, Any]]
+    left_out: tuple[LeftOut, ...]
+    notes: tuple[str, ...]
+    outcome: str
+    time: str
+
+    @property
+    def masters(self) -> list[str]:
+        """The masters that were made, below the folder of products."""
+        return [name for name in self.products if name.startswith(f"{MASTERS_FOLDER}/")]
+
+    @property
+    def science(self) -> list[str]:
+        """The calibrated frames, below the folder of products."""
+        return [name for name in self.products if not name.startswith(f"{MASTERS_FOLDER}/")]
+
+    @property
+    def command(self) -> str:
+        """The command that repeats the run."""
+        request = self.request
+        words = ["daskred", "reduce", *request.get("sources", ()), "-o", str(self.out)]
+        with contextlib.suppress(RequestError, TypeError, KeyError):  # of another version
+            words += Options(**request["options"], **request["choices"]).words
+        folder = request.get("folder")
+        return f"cd {shlex.quote(folder)} && {shlex.join(words)}" if folder else shlex.join(words)
+
+
+def read_record(out: str | Path) -> Record:
+    """Read what the log of a folder of products tells of its last run.
+
+    Raises
+    ------
+    RequestError
+        When no run has written there.
+    """
+    folder = Path(out).absolute()
+    if not folder.is_dir():
+        raise RequestError(f"{out}: no run of daskred has written there: it is no folder")
+    lines = list(read_log(folder))
+    starts = [number for number, line in enumerate(lines) if line["event"] == "run"]
+    if not starts:
+        raise RequestError(f"{out}: no run of daskred has written there ({LOG_NAME} tells of none)")
+    made = {
+        line["product"]: line
+        for line in lines
+        if line["event"] == "product" and line.get("outcome") == "made"
+    }
+    later = lines[starts[-1] :]
+    products = {
+        line["product"]: made.get(line["product"], line)
+        for line in later
+        if line["event"] == "product"
+    }
+    ends = [line for line in later if line["event"] == "end"]
+    return Record(
+        out=folder,
+        request=later[0],
+        products={name: products[name] for name in sorted(products)},
+        left_out=_left_out(later),
+        notes=tuple(line["text"] for line in later if line["event"] in ("warning", "worth a look")),
+        outcome=ends[-1]["outcome"] if ends else "it has not ended: it was stopped, or goes on",
+        time=(ends or later)[-1 if ends else 0]["time"],
+    )
+
+
+def _left_out(lines: Sequence[Mapping[str, Any]]) -> tuple[LeftOut, ...]:
+    names = ("path", "name", "reason", "failed")
+    found = [
+        LeftOut(**{name: line[name] for name in names})
+        for line in lines
+        if line["event"] == "left out" and all(name in line for name in names)
+    ]
+    return tuple(sorted(found, key=lambda entry: (not entry.failed, entry.name)))
+
+
+def relative(path: Path, folder: Path) -> str:
+    """Return how a page in a folder links to a file."""
+    return Path(os.path.relpath(path, folder)).as_posix()

@@ -1,0 +1,100 @@
+"""Frames as small pictures, which a page holds in itself."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daskred.fits.pixels import bands_of
+from daskred.kernels.robust import any_floats
+from daskred.model.frame import Image
+
+# Of all pictures of a page together; text of base 64 is a third longer.
+_ALL_BYTES = 5_500_000
+_LARGEST_SIDE, _LEAST_SIDE = 512, 96
+_BYTES_PER_PIXEL = 0.35  # of noise, as JPEG keeps it
+_QUALITIES = (72, 55, 40, 25)
+_STRETCH = 10.0  # how much more faint light is shown than bright light
+_LOW, _HIGH = 1.0, 99.7  # percentiles
+
+
+def side_for(n_pictures: int) -> int:
+    """Return how large pictures may be, pixels, so that a page of so many stays small.
+
+    Examples
+    --------
+    >>> side_for(10), side_for(1000)
+    (512, 125)
+    """
+    side = math.isqrt(int(_ALL_BYTES / max(n_pictures, 1) / _BYTES_PER_PIXEL))
+    return max(_LEAST_SIDE, min(_LARGEST_SIDE, side))
+
+
+def small_pixels(path: str, images: Sequence[Image], side: int) -> NDArray[np.float32]:
+    """Return a frame with few pixels: some of its rows, in which neighbours are averaged.
+
+    Images of a mosaic stand side by side, where they are of one height.
+
+    Raises
+    ------
+    FrameError
+        When it cannot be read.
+    """
+    alike = [image for image in images if image.shape[0] == images[0].shape[0]]
+    width = sum(image.shape[1] for image in alike)
+    step = max(1, -(-max(alike[0].shape[0], width) // side))
+    return np.concatenate([_small(path, image, step) for image in alike], axis=1)
+
+
+def _small(path: str, image: Image, step: int) -> NDArray[np.float32]:
+    rows = np.concatenate([band.astype("f4") for band in bands_of(path, image, step)])
+    n_columns = rows.shape[1] // step
+    if step == 1 or not n_columns:
+        return rows
+    return np.asarray(rows[:, : n_columns * step].reshape(len(rows), n_columns, step).mean(axis=2))
+
+
+@any_floats
+def grey(pixels: NDArray[Any], stretched: bool = True) -> NDArray[np.uint8]:
+    """Return pixels as grey values, the first row at the bottom; those without a value are black.
+
+    Parameters
+    ----------
+    pixels
+        Shape ``(y, x)``.
+    stretched
+        Whether faint light is shown brighter than it is beside bright light.
+
+    Examples
+    --------
+    >>> grey(np.arange(4.0).reshape(2, 2), stretched=False).tolist()
+    [[170, 255], [0, 84]]
+    """
+    known = pixels[np.isfinite(pixels)]
+    low, high = np.percentile(known, [_LOW, _HIGH]) if known.size else (0.0, 1.0)
+    shown = np.nan_to_num((pixels - low) / (high - low if high > low else 1.0), nan=0.0)
+    shown = np.clip(shown, 0, 1)
+    if stretched:
+        shown = np.arcsinh(_STRETCH * shown) / math.asinh(_STRETCH)
+    return np.asarray(np.round(255 * shown)[::-1], "u1")
+
+
+def address_of(shown: NDArray[np.uint8], side: int) -> str:
+    """Return grey values as a picture that a page holds in itself: a ``data:`` address."""
+    from PIL import Image as Picture
+
+    most = side * side * _BYTES_PER_PIXEL * 1.3
+    content = b""
+    for quality in _QUALITIES:
+        file = io.BytesIO()
+        Picture.fromarray(shown).save(file, "JPEG", quality=quality)
+        content = file.getvalue()
+        if len(content) <= most:
+            break
+    return "data:image/jpeg;base64," + base64.b64encode(content).decode()
