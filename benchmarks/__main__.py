@@ -22,6 +22,7 @@ NAMES = {
     "amplifiers": "a night of two amplifiers with overscans beside a plain one",
     "packed": "nights of packed frames beside unpacking them first",
     "remote": "a night from a server that takes 20 ms to answer beside the same here",
+    "report": "what a report of the night costs",
     "safe": "what it costs to make products safe from a power cut",
     "witness": "what the checks of pixels cost, as parts of a whole run",
     "notebook": "the lines of a notebook beside the command, on threads: time and memory",

@@ -298,7 +298,7 @@ TABLE: tuple[Option, ...] = (
     ),
     Option(
         "processed_by",
-        "leave a name in the headers",
+        "leave a name in the headers (usually that of the last run)",
         "products",
         None,
         str,

@@ -5,23 +5,25 @@ from __future__ import annotations
 import argparse
 import gc
 import os
+import re
 import signal
 import sys
 import time
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any
+from typing import Any, NoReturn
 
 from daskred import __version__
 from daskred.cli.status import (
     IN_WORDS,
     INTERRUPTED,
     SOME_FAILED,
+    STOPPED,
     TERMINATED,
     WRONG_REQUEST,
 )
 from daskred.kernels.compiled import kernels_in_use
-from daskred.model.errors import DaskredError, RequestError
+from daskred.model.errors import DaskredError, RequestError, RunError
 from daskred.model.text import visible
 
 COMMANDS = (
@@ -50,20 +52,49 @@ def _stop(number: int, *_: object) -> None:
 
 
 _MANY = 20_000  # objects
+FIRST_WORDS = """daskred turns a night of raw CCD frames into calibrated science frames. Type
+  daskred demo                          to see it work
+  daskred plan NIGHT                    to see what would be made from what
+  daskred reduce NIGHT -o OUT --report  to make it, and a page that shows whether it is good
+  daskred COMMAND --help                to see what else there is: daskred --help lists it"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that says in one line what is wrong with a word, and which one is nearest."""
+
+    known: Sequence[str] = ()
+
+    def error(self, message: str) -> NoReturn:
+        from difflib import get_close_matches
+
+        wrong = re.search(r"unrecognized arguments: (\S+)|invalid choice: '([^']*)'", message)
+        word = next((group for group in wrong.groups() if group), "") if wrong else ""
+        text = message
+        if word.startswith("-"):
+            text = f"there is no option {word.partition('=')[0]}"
+        elif wrong and "argument COMMAND" in message:
+            text = f"there is no command {word}"
+        choices = re.findall("'([^']*)'", message.partition("choose from")[2])
+        near = get_close_matches(word.partition("=")[0], choices or self.known, 1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        print(f"daskred: {visible(text)}{hint} ({self.prog} --help)", file=sys.stderr)
+        raise SystemExit(WRONG_REQUEST)
 
 
 def command_line(words: Sequence[str]) -> argparse.ArgumentParser:
     """Return the parser of a command line, with the arguments of the command that it names."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="daskred",
         description="Turn a night of raw CCD frames into calibrated science frames.",
         epilog=f"example: daskred reduce NIGHT -o OUT\n{IN_WORDS}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     version = f"daskred {__version__} ({kernels_in_use()} kernels)"
     parser.add_argument("--version", action="version", version=version)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     wanted = next((word for word in words if word in COMMANDS), None)
+    parser.known = COMMANDS
     # One that is named tells what it can; of the others nobody asks.
     for name in [wanted] if wanted and words[0] == wanted else COMMANDS:
         command = import_module(f"daskred.cli.{name}")
@@ -74,10 +105,14 @@ def command_line(words: Sequence[str]) -> argparse.ArgumentParser:
             description=text,
             epilog=f"example: {command.EXAMPLE}\n{IN_WORDS}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
         )
         sub.set_defaults(run=command.run)
         if name == wanted:
             command.add_arguments(sub, show_all="--help-all" in words)
+            # What follows a command is told by the parser of all.
+            parser.known = sub.known = sorted(sub._option_string_actions)
+            parser.prog = sub.prog
     return parser
 
 
@@ -88,6 +123,9 @@ def _tell(error: Exception) -> None:
 
 def run(words: Sequence[str], on_interrupt: Any) -> int:
     """Run a command line, and return its exit status; Ctrl-C is handled as told from now on."""
+    if not words:
+        print(FIRST_WORDS)
+        return WRONG_REQUEST
     try:
         parsed = command_line(words).parse_args(words)
     except RequestError as error:
@@ -110,6 +148,8 @@ def run(words: Sequence[str], on_interrupt: Any) -> int:
         if signal.SIGTERM in _asked_at:
             return TERMINATED
         _tell(error)
+        if isinstance(error, RunError):
+            return STOPPED
         return WRONG_REQUEST if isinstance(error, RequestError) else SOME_FAILED
     except KeyboardInterrupt as stop:
         print("daskred: interrupted; what is done stays", file=sys.stderr)
@@ -120,10 +160,10 @@ def run(words: Sequence[str], on_interrupt: Any) -> int:
         return SOME_FAILED
     except OSError as error:
         _tell(error)
-        return SOME_FAILED
+        return STOPPED
     except (MemoryError, ImportError) as error:
         # Libraries that find no memory while they are loaded say so in many ways.
         text = str(error).strip().partition("\n")[0] or type(error).__name__
         print(f"daskred: cannot go on: {visible(text)}; is there memory left?", file=sys.stderr)
-        return SOME_FAILED
+        return STOPPED
     return status

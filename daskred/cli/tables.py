@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from daskred.cli.terminal import escape, stderr, stdout
-from daskred.model.plan import Correction, LeftOut, Master, Plan, shape_text
+from daskred.model.plan import Correction, LeftOut, Plan, shape_text
+from daskred.model.text import cut_in_the_middle, first_and_last
 from daskred.run.budget import MB, Budget
 from daskred.run.reduce import Summary
 
@@ -37,10 +38,15 @@ def _correction_text(correction: Correction) -> str:
     return ", ".join(parts) or "none"
 
 
-def _inputs_text(master: Master) -> str:
-    """Return the files of a master in words: the first and the last."""
-    names = [member.frame.name for member in master.inputs]
-    return names[0] if len(names) == 1 else f"{names[0]} ... {names[-1]}"
+# Of frames that failed so many are named in a row; the log names all.
+_MOST_NAMES = 6
+_NARROW, _NARROW_NAME = 100, 24  # columns of a terminal, and of a name on it
+
+
+def _name_width() -> int:
+    """Return how long names may be."""
+    width = stdout().width
+    return _NARROW_NAME if width < _NARROW else width
 
 
 def _grouped(entries: Iterable[LeftOut]) -> Iterable[list[LeftOut]]:
@@ -76,9 +82,13 @@ def left_out_table(entries: Sequence[LeftOut]) -> Table:
     table = Table("left out", "why", title_justify="left")
     for group in _grouped(entries):
         # Who needs a frame wants its name; who left it out on purpose wants a glance.
+        width = _name_width()
         shown = group if group[0].failed else group[:3]
-        names = ", ".join(entry.name for entry in shown)
+        names = ", ".join(cut_in_the_middle(entry.name, width) for entry in shown)
         more = f" and {len(group) - len(shown)} more" if len(group) > len(shown) else ""
+        if len(shown) > _MOST_NAMES:
+            names = first_and_last([entry.name for entry in group], width)
+            more = f", {len(group)} frames"
         text = group[0].reason
         if len(group) > 1:
             text = text.replace(f"'{group[0].name}'", f"'{_pattern(group, entries)}'")
@@ -156,7 +166,7 @@ def print_bad_pixels(found: BadPixels) -> None:
 
 def print_plan(plan: Plan, memory: Budget | None = None) -> None:
     """Print a plan as tables, and what memory it takes."""
-    console = stdout()
+    console, width = stdout(), _name_width()
     kinds = Counter(frame.kind for frame in plan.frames)
     if plan.camera:
         console.print(escape(f"camera: {plan.camera}"))
@@ -167,7 +177,8 @@ def print_plan(plan: Plan, memory: Budget | None = None) -> None:
             ways = Counter(_correction_text(member.correction) for member in master.inputs)
             less = "; ".join(ways) if master.is_lit else ""
             row = (master.name, str(len(master.inputs)), shape_text(master.layout))
-            table.add_row(*map(escape, (*row, _inputs_text(master), less)))
+            inputs = first_and_last([member.frame.name for member in master.inputs], width)
+            table.add_row(*map(escape, (*row, inputs, less)))
         console.print(table)
     if plan.science:
         table = Table("science frames", "number", "exposure", "filter", "masters")
@@ -178,7 +189,7 @@ def print_plan(plan: Plan, memory: Budget | None = None) -> None:
             groups.setdefault(key, []).append(item.frame.name)
         for (exptime_s, filter_name, masters), names in groups.items():
             exposure = "" if exptime_s is None else f"{exptime_s:g} s"
-            files = names[0] if len(names) == 1 else f"{names[0]} ... {names[-1]}"
+            files = first_and_last(names, width)
             cells = (files, str(len(names)), exposure, filter_name or "", masters)
             table.add_row(*map(escape, cells))
         console.print(table)

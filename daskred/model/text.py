@@ -21,6 +21,32 @@ def visible(text: str) -> str:
     )
 
 
+def cut_in_the_middle(text: str, width: int) -> str:
+    """Return a text that is no longer than so many letters: names differ at their ends.
+
+    Examples
+    --------
+    >>> cut_in_the_middle("ktwo220274129/ktwo220274129-0001.fits", 21)
+    'ktwo22027...0001.fits'
+    """
+    if len(text) <= width:
+        return text
+    end = (width - 3) // 2
+    return f"{text[: width - 3 - end]}...{text[-end:]}" if end > 0 else text[:width]
+
+
+def first_and_last(names: Sequence[str], width: int) -> str:
+    """Return the first and the last of some names, each no longer than so many letters.
+
+    Examples
+    --------
+    >>> first_and_last(["a.fits", "b.fits", "c.fits"], 80), first_and_last(["a.fits"], 80)
+    ('a.fits ... c.fits', 'a.fits')
+    """
+    ends = dict.fromkeys((names[0], names[-1]))
+    return " ... ".join(cut_in_the_middle(name, width) for name in ends)
+
+
 def and_more(names: Sequence[str]) -> str:
     """Return the first of some names, and how many others there are.
 

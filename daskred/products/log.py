@@ -13,7 +13,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +25,11 @@ from daskred.model.plan import LeftOut
 from daskred.model.receipt import Receipt
 
 LOG_NAME = "daskred-log.jsonl"
+ALL_DONE = "all done"
+# Of a run that is done already, what need not be told; and what differs from one to the next.
+_QUIET = frozenset({"run", "phase", "warning", "worth a look", "left out"})
+_OF_PROCESS = frozenset({"host", "process"})
+_RUN, _EARLY = '"event": "run"', 80  # it stands behind the time
 LogLevel = Literal["debug", "info", "warning"]
 LEVELS: tuple[LogLevel, ...] = ("debug", "info", "warning")
 
@@ -71,7 +76,7 @@ class RunLog:
         The folder of products.
     level
         ``debug`` for each phase too, ``info`` for each product, ``warning`` for what failed alone;
-        beginnings and ends of runs are always told.
+        beginnings and ends of runs are always told; of one that does nothing, the end.
 
     Raises
     ------
@@ -95,9 +100,40 @@ class RunLog:
             self._file.seek(-1, os.SEEK_END)
             if self._file.read(1) != b"\n":  # a crash, or a full disk, has cut the last line
                 self._file.write(b"\n")
+        self._is_again = False
+        self._held: list[tuple[str, dict[str, Any]]] | None = None
+
+    def begin(self, request: Mapping[str, Any], before: Mapping[str, Any] | None) -> None:
+        """Tell what is asked for; where the run before was asked the same, once something is done.
+
+        Products that were there are not told again then.
+        """
+        request = json.loads(json.dumps(request))  # as it is read again
+        self._is_again = before is not None and all(
+            before.get(name) == value for name, value in request.items() if name not in _OF_PROCESS
+        )
+        if self._is_again:
+            self._held = []
+        self.write("run", **request, **({"again": True} if self._is_again else {}))
+
+    def end(self, outcome: str, n_made: int, **facts: Any) -> None:
+        """Tell how a run has ended: in one line, where it was done already."""
+        if self._held is not None and outcome == ALL_DONE and not n_made:
+            self._held = None
+            self.write("again", outcome=outcome, **facts)
+        else:
+            self.write("end", outcome=outcome, n_made=n_made, **facts)
 
     def write(self, event: str, **facts: Any) -> None:
         """Add a line."""
+        if self._held is not None:
+            self._held.append((event, facts))
+            if event in _QUIET:
+                return
+            held, self._held = self._held, None
+            for earlier, its_facts in held:
+                self.write(earlier, **its_facts)
+            return
         record = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event}
         text = json.dumps({**record, **facts}, ensure_ascii=False)
         line = _CONTROLS.sub(_escaped, text).encode(errors="surrogateescape") + b"\n"
@@ -112,7 +148,7 @@ class RunLog:
 
     def product(self, receipt: Receipt, key: str, inputs: Sequence[str]) -> None:
         """Tell what became of a product, and of which frames it was made."""
-        if self._rank <= LEVELS.index("info"):
+        if self._rank <= LEVELS.index("info") and (receipt.made or not self._is_again):
             # Not `asdict`, which copies all that is in it: there are many receipts.
             facts = {field.name: getattr(receipt, field.name) for field in fields(receipt)}
             del facts["light"]
@@ -206,6 +242,20 @@ def read_log(out: Path) -> Iterator[dict[str, Any]]:
                 continue
             if isinstance(record, dict) and "event" in record:
                 yield record
+
+
+def last_run(out: Path) -> dict[str, Any] | None:
+    """Return what was asked of the last run into a folder; None where there was none."""
+    found = None
+    path = _checked(out)
+    if path.exists():
+        with path.open(encoding="utf-8", errors="surrogateescape") as file:
+            # Most lines tell of products; they need not be understood.
+            for line in (line for line in file if _RUN in line[:_EARLY]):
+                with contextlib.suppress(ValueError):
+                    record = json.loads(line)
+                    found = record if record.get("event") == "run" else found
+    return found
 
 
 @contextlib.contextmanager

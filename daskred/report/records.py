@@ -89,12 +89,14 @@ def read_record(out: str | Path) -> Record:
         if line["event"] == "product" and line.get("outcome") == "made"
     }
     later = lines[starts[-1] :]
+    # Where the same was asked again, earlier runs tell of what they made.
+    first = next(start for start in reversed(starts) if not lines[start].get("again"))
     products = {
         line["product"]: made.get(line["product"], line)
-        for line in later
+        for line in lines[first:]
         if line["event"] == "product"
     }
-    ends = [line for line in later if line["event"] == "end"]
+    ends = [line for line in later if line["event"] in ("end", "again")]
     return Record(
         out=folder,
         request=later[0],

@@ -20,7 +20,7 @@ from daskred.model.plan import Master, Plan, Science
 from daskred.night.open import Night
 from daskred.options import BY_NAME, DETECTOR, Options
 from daskred.products.expected import expected_products, has_key
-from daskred.products.log import read_log
+from daskred.products.log import last_run
 from daskred.products.names import packed_name
 
 
@@ -152,10 +152,10 @@ def check_same_night(out: Path, night: Night, plan: Plan, options: Options) -> N
 
     Nights may have frames and masters of the same names; a night that was moved is the same.
     """
-    runs = [record for record in read_log(out) if record["event"] == "run"]
-    if not runs:
+    run = last_run(out)
+    if run is None:
         return
-    earlier, now = set(runs[-1].get("roots", ())), roots_of(night)
+    earlier, now = set(run.get("roots", ())), roots_of(night)
     if any(_is_below(then, root) or _is_below(root, then) for then in earlier for root in now):
         return
     for expected in expected_products(plan, options):
@@ -165,6 +165,17 @@ def check_same_night(out: Path, night: Night, plan: Plan, options: Options) -> N
                 f" {expected.product}; name another folder, or both nights at once; --overwrite"
                 " replaces them"
             )
+
+
+def with_last_name(out: Path, options: Options) -> Options:
+    """Return options with the name that the last run left in headers, where none is given.
+
+    A run that is finished, or done again, need not be told it; one that makes all anew does.
+    """
+    asked = options.processed_by is not None or options.overwrite
+    run = None if asked else last_run(out)
+    name = (run or {}).get("options", {}).get("processed_by")
+    return options.but(processed_by=name) if isinstance(name, str) else options
 
 
 def roots_of(night: Night) -> set[str]:

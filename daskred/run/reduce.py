@@ -33,7 +33,7 @@ from daskred.model.receipt import Receipt
 from daskred.night.open import Night
 from daskred.night.plan import make_plan
 from daskred.options import Options
-from daskred.products.log import LoggedProgress, RunLog
+from daskred.products.log import ALL_DONE, LoggedProgress, RunLog, last_run
 from daskred.products.names import folder_of_products
 from daskred.run.budget import Budget, budget, needs_of
 from daskred.run.checks import (
@@ -44,6 +44,7 @@ from daskred.run.checks import (
     check_sum,
     roots_of,
     with_known_noise,
+    with_last_name,
 )
 from daskred.run.folders import folders_of, remove_parts
 from daskred.run.neighbours import standing_out
@@ -138,6 +139,7 @@ def reduce_night(
     check_sum(plan, options)
     options = with_known_noise(plan, options, progress)
     check_science_options(options)
+    options = with_last_name(Path(out).absolute(), options)
     client = _cluster_client(options)
     memory = plan_memory(plan, options, on_cluster=client is not None)
     check_space(Path(out), plan, options, memory.n_workers)
@@ -151,7 +153,7 @@ def reduce_night(
         _executor(client, plan, options, memory, guard, progress) as executor,
         RunLog(out, options.log_level) as log,
     ):
-        log.write("run", **_request(night, plan, options))
+        log.begin(_request(night, plan, options), last_run(out))
         told = LoggedProgress(progress, log)
         if not log.locked:
             progress.say(f"{out}: its file system has no locks; let no other run write there")
@@ -169,7 +171,7 @@ def reduce_night(
             for text in named:
                 log.write("worth a look", text=text)
             summary = Summary(out, plan, masters, science, time.monotonic() - start, named)
-            outcome = "some frames failed" if summary.failed else "all done"
+            outcome = "some frames failed" if summary.failed else ALL_DONE
         except (RequestError, RunError) as error:
             outcome = str(error)
             raise
@@ -188,7 +190,7 @@ def reduce_night(
                         log.left_out(entry)
                     if left:
                         log.write("left behind", unfinished=left)
-                    log.write("end", outcome=outcome, **_throughput(run, time.monotonic() - start))
+                    log.end(outcome, **_throughput(run, time.monotonic() - start))
                     if options.sync:
                         log.sync()
     return summary

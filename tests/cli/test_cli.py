@@ -41,6 +41,70 @@ def test_version() -> None:
     assert found.stdout.startswith("daskred 0.")
 
 
+def test_daskred_alone_says_what_to_type() -> None:
+    found = daskred()
+    assert found.returncode == 2
+    assert "daskred reduce NIGHT -o OUT" in found.stdout
+    assert len(found.stdout.splitlines()) == 5
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("reduc", "n"), "there is no command reduc; did you mean reduce?"),
+        (("reduce", "n", "-o", "x", "--reprot"), "no option --reprot; did you mean --report?"),
+        (("reduce", "n", "-o", "x", "--mem", "1GB"), "no option --mem; did you mean --memory?"),
+        (("reduce", "n", "-o", "x", "--combine", "medain"), "did you mean median?"),
+        (("reduce", "n"), "the following arguments are required: -o/--out"),
+    ],
+)
+def test_a_wrong_word_is_one_line_with_the_nearest(
+    words: tuple[str, ...], told: str, tmp_path: Path
+) -> None:
+    found = daskred(*words, cwd=tmp_path)
+    assert found.returncode == 2
+    assert found.stdout == ""
+    assert len(found.stderr.splitlines()) == 1
+    assert told in found.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_again_keeps_the_name_and_tells_the_log_one_line(night: Path, tmp_path: Path) -> None:
+    daskred("reduce", night, "-o", "out", "--processed-by", "Ada", cwd=tmp_path)
+    before, log = tree(tmp_path / "out"), tmp_path / "out/daskred-log.jsonl"
+    n_lines = len(log.read_text().splitlines())
+    again = daskred("reduce", night, "-o", "out", cwd=tmp_path)
+    assert "7 were there already" in again.stdout
+    lines = log.read_text().splitlines()
+    daskred("reduce", night, "-o", "out", cwd=tmp_path)
+    assert len(log.read_text().splitlines()) == len(lines) + 1 == n_lines + 2
+    after = tree(tmp_path / "out")
+    for name in (before.keys() | after.keys()) - {"daskred-log.jsonl"}:
+        assert before[name] == after[name]
+    product = next((tmp_path / "out").rglob("*c.fits"))
+    assert "processed by Ada" in str(fits.getheader(product)["COMMENT"])
+    product.unlink()
+    daskred("reduce", night, "-o", "out", cwd=tmp_path)
+    assert "processed by Ada" in str(fits.getheader(product)["COMMENT"])
+    events = [json.loads(line)["event"] for line in log.read_text().splitlines()]
+    assert events[-5:] == ["again", "again", "run", "product", "end"]
+    found = daskred("verify", "out", cwd=tmp_path)
+    assert found.returncode == 0, found.stdout
+
+
+def test_many_frames_that_failed_are_a_row(night: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "night"
+    shutil.copytree(night, copy)
+    shutil.rmtree(copy / "dark")
+    found = daskred("reduce", copy, "-o", "out", cwd=tmp_path)
+    assert found.returncode == 1
+    assert max(map(len, found.stdout.splitlines())) < 400
+    assert ", 7 frames" in found.stdout
+    lines = (tmp_path / "out/daskred-log.jsonl").read_text().splitlines()
+    named = [json.loads(line) for line in lines if '"left out"' in line]
+    assert sum(line["failed"] for line in named) >= 7
+
+
 def test_reduce_prints_results_on_stdout_and_progress_on_stderr(
     night: Path, tmp_path: Path
 ) -> None:

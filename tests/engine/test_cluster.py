@@ -65,7 +65,7 @@ def test_a_scheduler_that_goes_away_stops_the_run_which_goes_on_elsewhere(
     process = disturbed(cluster, long_night, out)
     cluster.scheduler.send_signal(signal.SIGKILL)
     status, told = processes.finish(process)
-    assert status == 1
+    assert status == 3
     assert "scheduler" in told
     assert "gone" in told
     assert "Traceback" not in told
