@@ -12,7 +12,7 @@ from daskred.arrays.masterfiles import read_images
 from daskred.engine.progress import Progress
 from daskred.model.errors import RequestError
 from daskred.night.open import open_night
-from daskred.report.pictures import picture, save_picture
+from daskred.report.pictures import picture, save_picture, whole
 from daskred.run.reduce import Summary, reduce_night
 from daskred.simulation import (
     GAIN_E_PER_ADU,
@@ -76,11 +76,11 @@ def accuracy(truth: Truth, out: Path, product: str) -> Accuracy:
 def _draw(night: Path, summary: Summary, target: Path) -> None:
     """Draw a raw frame, the masters, and the frame calibrated, side by side."""
     first = summary.science[0]
-    panels = [("raw", read_images(str(night / first.source))[0])]
+    panels = [whole("raw", read_images(str(night / first.source))[0])]
     for receipt in summary.masters:
         title = f"{receipt.source} of {receipt.n_inputs}"
-        panels.append((title, read_images(str(summary.out / receipt.product))[0]))
-    panels.append(("calibrated", read_images(str(summary.out / first.product))[0]))
+        panels.append(whole(title, read_images(str(summary.out / receipt.product))[0]))
+    panels.append(whole("calibrated", read_images(str(summary.out / first.product))[0]))
     save_picture(picture(panels, columns=len(panels)), target)
 
 

@@ -8,12 +8,13 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from daskred.arrays.masterfiles import data_images, read_images
+from daskred.arrays.masterfiles import data_images
+from daskred.fits.pixels import bands_of
 from daskred.model.errors import RequestError
 
 if TYPE_CHECKING:
@@ -24,7 +25,22 @@ if TYPE_CHECKING:
 Limits = Literal["percentile", "zscale"]
 _MAX_SIDE = 2000
 _LARGEST = 1e30  # beyond that, ranges overflow
-_PNG = b"\x89PNG"
+_PNG, _GIF = b"\x89PNG", b"GIF"
+MOST_PANELS, _FEW_PANELS = 24, 4
+_BLINK_MS = 700
+
+
+class Panel(NamedTuple):
+    """An image of a picture: its title, pixels ``(y, x)``, and how many there are in the file."""
+
+    title: str
+    pixels: NDArray[Any]
+    shape: tuple[int, int]
+
+
+def whole(title: str, pixels: NDArray[Any]) -> Panel:
+    """Return a panel that has all pixels of an image."""
+    return Panel(title, pixels, pixels.shape)
 
 
 def grey_limits(pixels: NDArray[Any], limits: Limits = "percentile") -> tuple[float, float]:
@@ -54,15 +70,13 @@ def grey_limits(pixels: NDArray[Any], limits: Limits = "percentile") -> tuple[fl
     return float(low), float(high)
 
 
-def picture(
-    panels: Sequence[tuple[str, NDArray[Any]]], limits: Limits = "percentile", columns: int = 0
-) -> Figure:
+def picture(panels: Sequence[Panel], limits: Limits = "percentile", columns: int = 0) -> Figure:
     """Draw images side by side.
 
     Parameters
     ----------
     panels
-        Title and pixels ``(y, x)`` of each; the first row is at the bottom.
+        The first row of each is at the bottom.
     limits
         As of `grey_limits`.
     columns
@@ -70,15 +84,15 @@ def picture(
     """
     from matplotlib.figure import Figure
 
-    columns = columns or min(len(panels), 4)
+    columns = columns or min(len(panels), 4 if len(panels) <= 2 * _FEW_PANELS else 6)
     rows = math.ceil(len(panels) / columns)
     figure = Figure(figsize=(4.2 * columns, 3.8 * rows), layout="constrained")
-    for number, (title, pixels) in enumerate(panels, start=1):
+    for number, (title, pixels, shape) in enumerate(panels, start=1):
         axes = figure.add_subplot(rows, columns, number)
-        # A screen shows no more pixels; the limits are those of all.
+        # A screen shows no more pixels.
         step = max(1, math.ceil(max(pixels.shape) / _MAX_SIDE))
         low, high = grey_limits(pixels, limits)
-        extent = (-0.5, pixels.shape[1] - 0.5, -0.5, pixels.shape[0] - 0.5)
+        extent = (-0.5, shape[1] - 0.5, -0.5, shape[0] - 0.5)
         image = axes.imshow(
             pixels[::step, ::step],
             cmap="gray",
@@ -89,24 +103,69 @@ def picture(
             interpolation="nearest",
         )
         axes.set_title(title, fontsize=9, wrap=True)
-        figure.colorbar(image, ax=axes, shrink=0.85)
+        # As high as the image, whatever its shape.
+        figure.colorbar(image, cax=axes.inset_axes((1.03, 0.0, 0.05, 1.0)))
     return figure
 
 
-def panels_of(paths: Sequence[str]) -> list[tuple[str, NDArray[Any]]]:
-    """Read files as panels: one for each image.
+def panels_of(paths: Sequence[str], most: int = MOST_PANELS) -> tuple[list[Panel], int]:
+    """Read files as panels, one for each image, of as many pixels as a screen shows.
+
+    Parameters
+    ----------
+    paths
+        The files.
+    most
+        How many panels there are at most.
+
+    Returns
+    -------
+    panels, n_more
+        And how many files were too many.
 
     Raises
     ------
     FrameError
         When a file cannot be read.
     """
-    panels = []
-    for path in paths:
-        for image, pixels in zip(data_images(path), read_images(path), strict=True):
+    side = _MAX_SIDE if len(paths) <= _FEW_PANELS else _MAX_SIDE // 4
+    panels: list[Panel] = []
+    for number, path in enumerate(paths):
+        if len(panels) >= most:
+            return panels[:most], len(paths) - number
+        for image in data_images(path):
+            step = max(1, math.ceil(max(image.shape) / side))
+            rows = np.concatenate([band[:, ::step].copy() for band in bands_of(path, image, step)])
             name = f" [{image.name}]" if image.name else ""
-            panels.append((Path(path).name + name, pixels))
-    return panels
+            panels.append(Panel(Path(path).name + name, rows, image.shape))
+    return panels[:most], 0
+
+
+def blinking(panels: Sequence[Panel], limits: Limits, target: Path) -> None:
+    """Write panels as an animation, one after the other: PNG, or GIF where the name says so.
+
+    Raises
+    ------
+    RequestError
+        When they are not of one shape, or the file cannot be written.
+    """
+    from PIL import Image as Picture
+
+    if len({panel.pixels.shape for panel in panels}) > 1:
+        shapes = " and ".join(f"{p.title}: {p.shape[0]}x{p.shape[1]}" for p in panels)
+        raise RequestError(f"--blink: frames must be of one shape, not {shapes}")
+    shown = []
+    for panel in panels:
+        low, high = grey_limits(panel.pixels, limits)
+        with np.errstate(invalid="ignore"):
+            part = (panel.pixels.astype("f4") - low) / ((high - low) or 1.0)
+        grey = np.round(255 * np.clip(np.nan_to_num(part, nan=0.0), 0, 1)).astype("u1")
+        shown.append(Picture.fromarray(grey[::-1]))
+    kind = "GIF" if target.suffix.lower() == ".gif" else "PNG"
+    file = io.BytesIO()
+    first, *others = shown
+    first.save(file, kind, save_all=True, append_images=others, duration=_BLINK_MS, loop=0)
+    _write(file.getvalue(), target, _GIF if kind == "GIF" else _PNG)
 
 
 def characterization_picture(found: Characterization) -> Figure:
@@ -172,11 +231,17 @@ def save_picture(figure: Figure, target: Path) -> None:
     FigureCanvasAgg(figure)
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=110)
+    _write(picture.getvalue(), target, _PNG)
+
+
+def _write(content: bytes, target: Path, begins: bytes) -> None:
+    """Write a picture, but over nothing that is none of its kind."""
     try:
-        if target.exists() and not target.read_bytes().startswith(_PNG):
-            raise RequestError(f"{target}: is there already, and no PNG; name another file")
+        if target.exists() and not target.read_bytes().startswith(begins):
+            kind = begins.strip(b"\x89").decode()
+            raise RequestError(f"{target}: is there already, and no {kind}; name another file")
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(picture.getvalue())
+        target.write_bytes(content)
     except OSError as error:
         raise RequestError(f"{target}: cannot be written: {error.strerror}") from error
 

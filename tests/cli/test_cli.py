@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 from astropy.io import fits
+from PIL import Image
 
+from daskred.report.pictures import panels_of
 from tests.conftest import NightMaker, tree
 
 COMMANDS = ("reduce", "plan", "verify", "inspect", "show", "simulate", "demo")
@@ -200,6 +202,32 @@ def test_inspect_says_what_the_lab_looks_at(night: Path) -> None:
     pixels = fits.getdata(path)
     for text in ("uint16", "24 x 40", "10 s", "OBJECT = 'Dark'", f"{pixels.min()}", "mode"):
         assert text in found.stdout
+
+
+def test_show_keeps_the_order_and_shows_few_of_many(make_night: NightMaker) -> None:
+    for number in range(30):
+        make_night.add(f"s-{number:02d}.fits", "science", 500.0)
+    files = [str(make_night.folder / f"s-{number:02d}.fits") for number in (7, 3)]
+    panels, n_more = panels_of(files)
+    assert [panel.title for panel in panels] == ["s-07.fits", "s-03.fits"]
+    assert n_more == 0
+    panels, n_more = panels_of(sorted(map(str, make_night.folder.glob("*"))))
+    assert (len(panels), n_more) == (24, 6)
+    found = daskred("show", make_night.folder, "-o", make_night.folder / "sheet.png")
+    assert "24 frames are shown, and 6 more are not" in found.stdout
+    with Image.open(make_night.folder / "sheet.png") as picture:
+        assert picture.width < 4000
+
+
+@pytest.mark.parametrize("name", ["blink.png", "blink.gif"])
+def test_two_frames_blink(night: Path, tmp_path: Path, name: str) -> None:
+    files = [str(path) for path in sorted(night.rglob("dark_10s-0*.fits"))[:2]]
+    found = daskred("show", *files, "--blink", "-o", tmp_path / name)
+    assert found.returncode == 0, found.stderr
+    with Image.open(tmp_path / name) as picture:
+        assert picture.n_frames == 2
+        assert picture.size == fits.getdata(files[0]).shape[::-1]
+    assert daskred("show", files[0], "--blink", "-o", tmp_path / "one.png").returncode == 2
 
 
 def test_show_writes_a_picture_where_there_is_no_screen(night: Path, tmp_path: Path) -> None:
