@@ -28,7 +28,7 @@ from daskred.model.text import visible
 
 COMMANDS = (
     *("reduce", "plan", "verify", "inspect", "show", "characterize", "mask", "camera"),
-    *("report", "simulate", "demo"),
+    *("report", "watch", "simulate", "demo"),
 )
 
 

@@ -28,7 +28,8 @@ LOG_NAME = "daskred-log.jsonl"
 ALL_DONE = "all done"
 # Of a run that is done already, what need not be told; and what differs from one to the next.
 _QUIET = frozenset({"run", "phase", "warning", "worth a look", "left out"})
-_OF_PROCESS = frozenset({"host", "process"})
+# A frame more, or less, is told by its product.
+_OF_PROCESS = frozenset({"host", "process", "n_frames", "n_masters", "n_science"})
 _RUN, _EARLY = '"event": "run"', 80  # it stands behind the time
 LogLevel = Literal["debug", "info", "warning"]
 LEVELS: tuple[LogLevel, ...] = ("debug", "info", "warning")

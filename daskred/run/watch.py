@@ -1,0 +1,288 @@
+"""Reduce a night while it arrives: again and again, what is new and what that changes.
+
+Each round is a run like any other, of the frames that are whole by then, so that a watch that was
+killed goes on where it was, and the last round leaves what one run over the whole night would.
+Frames are looked for by their names, lengths and times of change: that works on any file system,
+also over a network, and takes some milliseconds for thousands of files.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from daskred.engine.progress import Silent
+from daskred.fits.names import file_of
+from daskred.fits.storage import is_remote
+from daskred.model.errors import RequestError, RunError
+from daskred.model.frame import Frame
+from daskred.model.plan import Plan
+from daskred.night.files import find_files
+from daskred.night.open import Night
+from daskred.night.plan import make_plan
+from daskred.options import Options
+from daskred.products.log import read_log
+from daskred.products.provenance import is_own
+from daskred.run.reduce import Summary, reduce_night
+
+_POLL_S = 0.5
+_QUIET_S = 1.0  # a file that has not changed for so long is whole
+_AGAIN_S = 10.0  # after a full disk, and the like
+_CALIBRATION = ("bias", "dark", "flat")
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a watch waits.
+
+    Parameters
+    ----------
+    settle_s
+        Frames of a master are complete when none has come for so long, seconds.
+    complete
+        Or when there are so many, by kind.
+    end_after_s
+        The watch ends when nothing has come for so long; None for never.
+    """
+
+    settle_s: float = 30.0
+    complete: Mapping[str, int] = field(default_factory=dict)
+    end_after_s: float | None = None
+
+
+class Arrivals:
+    """Which files have come, and since when each has not changed, by a clock that never jumps."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, tuple[tuple[int, int, int], float]] = {}
+
+    def look(self, paths: Iterable[str], now: float) -> None:
+        """Take note of the files that are there now."""
+        found = {}
+        for path in paths:
+            try:
+                status = os.stat(path)  # noqa: PTH116 - of thousands
+            except OSError:
+                continue  # it has gone again
+            mark = (status.st_size, status.st_mtime_ns, status.st_ino)
+            before = self._seen.get(path)
+            found[path] = before if before and before[0] == mark else (mark, now)
+        self._seen = found
+
+    def whole(self, now: float) -> dict[str, float]:
+        """Return the files that are whole, each with the time since when."""
+        return {p: since for p, (_, since) in self._seen.items() if now - since >= _QUIET_S}
+
+    @property
+    def last(self) -> float:
+        """When a file last came, or changed; 0 where there is none."""
+        return max((since for _, since in self._seen.values()), default=0.0)
+
+
+def watch_night(
+    opened: Callable[[], Night],
+    sources: Sequence[str],
+    out: str | Path,
+    options: Options,
+    patience: Patience,
+    tell: Callable[[str], None],
+    after_round: Callable[[Summary], None] | None = None,
+) -> Summary | None:
+    """Reduce a night as its frames arrive, until it ends or Ctrl-C is pressed.
+
+    Parameters
+    ----------
+    opened
+        Opens the night.
+    sources
+        The folders, files and patterns that it is opened from.
+    out, options
+        As of `daskred.run.reduce.reduce_night`.
+    patience
+        How long is waited.
+    tell
+        Told what is done, a line each.
+    after_round
+        Called after each round, with what it did.
+
+    Returns
+    -------
+    summary
+        Of the last round, over all frames; None where there was nothing to do.
+
+    Raises
+    ------
+    RequestError, RunError
+        Of the last round; those before are told, and tried again.
+    """
+    if any(map(is_remote, sources)):
+        raise RequestError("frames are watched in folders of this machine; name one")
+    rounds = _Rounds(opened, sources, Path(out), options, patience, tell, after_round)
+    try:
+        rounds.until_the_end()
+    except KeyboardInterrupt:
+        tell("ending: what has come is brought to its end; Ctrl-C once more stops at once")
+    return rounds.finish()
+
+
+class _Rounds:
+    """The rounds of a watch: each knows what the one before has done."""
+
+    def __init__(
+        self,
+        opened: Callable[[], Night],
+        sources: Sequence[str],
+        out: Path,
+        options: Options,
+        patience: Patience,
+        tell: Callable[[str], None],
+        after_round: Callable[[Summary], None] | None,
+    ) -> None:
+        self._opened, self._sources = opened, sources
+        self._out, self._options = out, options
+        self._patience, self._tell, self._after_round = patience, tell, after_round
+        self._arrivals = Arrivals()
+        self._used: set[str] = set()  # calibration frames that masters are made of
+        self._done: object = None
+        self._products: set[str] = set()
+        self._told = ""
+
+    def until_the_end(self) -> None:
+        """Go on as long as frames come."""
+        last_files: dict[str, float] = {}
+        unsettled = False
+        began = time.monotonic()
+        while True:
+            now = time.monotonic()
+            found = self._found()
+            self._arrivals.look(found, now)
+            whole = self._arrivals.whole(now)
+            if whole and (whole.keys() != last_files.keys() or whole != last_files or unsettled):
+                unsettled = self._tried(whole, now)
+                last_files = whole
+            end_after = self._patience.end_after_s
+            if end_after is not None and now - max(self._arrivals.last, began) >= end_after:
+                return
+            time.sleep(max(0.0, _POLL_S - (time.monotonic() - now)))
+
+    def _found(self) -> list[str]:
+        """Return the files that there are; a folder that has vanished is waited for."""
+        try:
+            return [path for path, _ in find_files(self._sources)]
+        except (RequestError, OSError) as error:
+            self._say_once(f"waiting: {error}")
+            return []
+
+    def _say_once(self, text: str) -> None:
+        if text != self._told:
+            self._tell(text)
+            self._told = text
+
+    def _tried(self, whole: Mapping[str, float], now: float) -> bool:
+        """Do a round; what goes wrong is told, and tried again. Return whether more is to come."""
+        try:
+            return self._round(whole, now)
+        except RequestError as error:
+            self._say_once(f"waiting: {error}")
+            return False
+        except (RunError, OSError) as error:
+            self._say_once(f"{error}; it is tried again")
+            time.sleep(_AGAIN_S)
+            return True
+
+    def _round(self, whole: Mapping[str, float], now: float) -> bool:
+        """Reduce what is whole and settled; return whether frames wait to settle."""
+        night = self._opened()
+        night, waiting = self._settled(_only(night, whole), whole, now)
+        plan = make_plan(night, self._options)
+        state = _state_of(plan)
+        if state != self._done and (plan.science or plan.masters):
+            options = self._options if plan.science else self._options.but(masters_only=True)
+            self._tell_of(self._reduce(night, options))
+            self._done = state
+            self._used |= {
+                file_of(member.frame.path) for master in plan.masters for member in master.inputs
+            }
+        return waiting
+
+    def _reduce(self, night: Night, options: Options) -> Summary:
+        summary = reduce_night(night, self._out, options, Silent())
+        receipts = (*summary.masters, *summary.science)
+        self._products |= {receipt.product for receipt in receipts}
+        self._told = ""
+        if self._after_round:
+            self._after_round(summary)
+        return summary
+
+    def _settled(self, night: Night, whole: Mapping[str, float], now: float) -> tuple[Night, bool]:
+        """Return the night without calibration frames whose set may not be complete yet."""
+        sets: dict[object, list[Frame]] = {}
+        for frame in night.raw:
+            if frame.kind in _CALIBRATION:
+                facts = frame.facts
+                key = frame.kind, facts.exptime_s, facts.filter, frame.layout, facts.binning
+                sets.setdefault(key, []).append(frame)
+        waiting: set[str] = set()
+        for frames in sets.values():
+            files = {file_of(frame.path) for frame in frames}
+            newest = max(whole.get(file, now) for file in files)
+            complete = self._patience.complete.get(frames[0].kind)
+            is_complete = complete is not None and len(frames) >= complete
+            if not is_complete and now - newest < self._patience.settle_s:
+                waiting |= files - self._used
+        files = set(whole) - waiting
+        return _only(night, files), bool(waiting)
+
+    def _tell_of(self, summary: Summary) -> None:
+        for receipt in (*summary.masters, *summary.science):
+            if receipt.made:
+                self._tell(f"{receipt.product}")
+
+    def finish(self) -> Summary | None:
+        """Reduce all that has come, and remove products that only rounds before wanted."""
+        if not self._found():
+            return None
+        night = self._opened()
+        plan = make_plan(night, self._options)
+        if not plan.science and not plan.masters:
+            raise RequestError("nothing can be made of what has come: daskred plan tells why")
+        options = self._options if plan.science else self._options.but(masters_only=True)
+        summary = self._reduce(night, options)
+        self._tell_of(summary)
+        self._remove_others(summary)
+        return summary
+
+    def _remove_others(self, summary: Summary) -> None:
+        """Remove what rounds of this night made, and the whole night does not want."""
+        request: dict[str, object] = {}
+        made: dict[str, set[str]] = {}
+        for line in read_log(self._out):
+            if line["event"] == "run":
+                request = line
+            elif line["event"] == "product" and line.get("outcome") == "made":
+                made.setdefault(str(request.get("roots")), set()).add(line["product"])
+        before = made.get(str(request.get("roots")), set()) | self._products
+        wanted = {r.product for r in (*summary.masters, *summary.science)}
+        for product in sorted(before - wanted):
+            path = self._out / product
+            if path.exists() and is_own(path):
+                path.unlink()
+                self._tell(f"{product}: removed, since the whole night makes others")
+
+
+def _only(night: Night, files: Iterable[str]) -> Night:
+    """Return a night of some files alone."""
+    chosen = set(files)
+    frames = tuple(frame for frame in night.frames if file_of(frame.path) in chosen)
+    left_out = tuple(entry for entry in night.left_out if file_of(entry.path) in chosen)
+    return replace(night, frames=frames, left_out=left_out)
+
+
+def _state_of(plan: Plan) -> object:
+    """Return what a plan makes of what; two that are equal make the same."""
+    masters = {m.name: tuple(i.frame.path for i in m.inputs) for m in plan.masters}
+    science = {item.frame.path: item.correction for item in plan.science}
+    return masters, science

@@ -1,0 +1,182 @@
+"""A night that arrives is reduced as it comes, and ends as one run over all of it would."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from daskred import open_night, reduce_night, simulate
+from daskred.products.log import read_log
+
+SHAPE = (48, 64)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("watched")
+    simulate(folder / "night", shape=SHAPE, n_bias=3, n_darks=4, n_flats=3, n_science=8)
+    reduce_night(open_night(folder / "night"), folder / "out")
+    return folder
+
+
+def products(out: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(out)): p.read_bytes() for p in sorted(out.rglob("*.fits"))}
+
+
+def start(night: Path, out: Path, *words: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-W", "error", "-m", "daskred.cli", "watch", str(night), "-o"]
+    return subprocess.Popen(
+        [*command, str(out), *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def frames_in(whole: Path) -> list[Path]:
+    return sorted((whole / "night").rglob("*.fits"))
+
+
+def arrive(path: Path, whole: Path, night: Path, in_pieces: bool = False) -> Path:
+    target = night / path.relative_to(whole / "night")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    content = path.read_bytes()
+    with target.open("wb") as file:
+        file.write(content[: len(content) // 2])
+        if in_pieces:
+            file.flush()
+            time.sleep(0.3)
+        file.write(content[len(content) // 2 :])
+    return target
+
+
+def wait_for(path: Path, seconds: float = 30.0) -> float:
+    began = time.monotonic()
+    while not path.exists():
+        if time.monotonic() - began > seconds:
+            raise TimeoutError(path)
+        time.sleep(0.05)
+    return time.monotonic() - began
+
+
+def test_a_night_that_arrives_ends_as_one_run_would(whole: Path, tmp_path: Path) -> None:
+    night, out = tmp_path / "night", tmp_path / "out"
+    night.mkdir()
+    process = start(night, out, "--settle", "0", "--end-after", "3")
+    paths = frames_in(whole)
+    random.Random(1).shuffle(paths)
+    for number, path in enumerate(paths):
+        arrive(path, whole, night, in_pieces=number % 3 == 0)
+        time.sleep(0.1)
+    told = process.communicate(timeout=120)
+    assert process.returncode == 0, told
+    assert products(out) == products(whole / "out")
+    assert "c.fits" in told[1]
+    # Those that were there are told again only when a request is another one.
+    lines = [line for line in read_log(out) if line["event"] == "product"]
+    made = sum(line["outcome"] == "made" for line in lines)
+    assert len(lines) - made < 2 * len(products(out))
+
+
+def test_science_frames_are_calibrated_as_they_come(whole: Path, tmp_path: Path) -> None:
+    night, out = tmp_path / "night", tmp_path / "out"
+    paths = frames_in(whole)
+    science = [path for path in paths if path.parent.name.startswith("ktwo")]
+    for path in paths:
+        if path not in science:
+            arrive(path, whole, night)
+    process = start(night, out, "--settle", "0", "--report")
+    wait_for(out / "masters/MasterFlat_BG40.fits")
+    for path in science[:3]:
+        target = arrive(path, whole, night).relative_to(night)
+        wait_for((out / target).with_name(f"{target.stem}c.fits"))
+    assert (out / "report.html").exists()
+    process.send_signal(signal.SIGINT)
+    told = process.communicate(timeout=60)
+    assert process.returncode == 0, told
+    assert len(list((out / science[0].parent.name).glob("*c.fits"))) == 3
+
+
+def test_a_set_is_complete_by_its_number(whole: Path, tmp_path: Path) -> None:
+    night, out = tmp_path / "night", tmp_path / "out"
+    for path in frames_in(whole):
+        if "dark_10s" in path.name:
+            arrive(path, whole, night)
+    words = ("--settle", "600", "--complete", "dark=4")
+    process = start(night, out, *words)
+    wait_for(out / "masters/MasterDark_10s.fits")
+    process.terminate()
+    told = process.communicate(timeout=60)
+    assert process.returncode == 0, told
+
+
+def test_a_watch_that_is_killed_goes_on(whole: Path, tmp_path: Path) -> None:
+    night, out = tmp_path / "night", tmp_path / "out"
+    night.mkdir()
+    chance = random.Random(7)
+    paths = frames_in(whole)
+    chance.shuffle(paths)
+    for block in range(0, len(paths), 8):
+        process = start(night, out, "--settle", "0")
+        for path in paths[block : block + 8]:
+            arrive(path, whole, night)
+            time.sleep(0.05)
+        time.sleep(chance.uniform(0.5, 2.0))
+        process.kill()
+        process.communicate()
+    process = start(night, out, "--settle", "0", "--end-after", "2")
+    told = process.communicate(timeout=120)
+    assert process.returncode == 0, told
+    assert products(out) == products(whole / "out")
+    leftovers = [path for path in out.rglob("*") if path.name.startswith(".")]
+    assert leftovers == []
+
+
+def test_a_folder_that_vanishes_is_waited_for(whole: Path, tmp_path: Path) -> None:
+    night, out = tmp_path / "night", tmp_path / "out"
+    shutil.copytree(whole / "night", night)
+    process = start(night, out, "--settle", "0", "--end-after", "3")
+    wait_for(out / "masters/MasterFlat_BG40.fits")
+    night.rename(tmp_path / "away")
+    time.sleep(1.2)
+    (tmp_path / "away").rename(night)
+    told = process.communicate(timeout=120)
+    assert process.returncode == 0, told
+    assert "no such file or folder" in told[1]
+    assert products(out) == products(whole / "out")
+
+
+def test_a_frame_that_stays_unfinished_fails_at_the_end_alone(whole: Path, tmp_path: Path) -> None:
+    night, out = tmp_path / "night", tmp_path / "out"
+    shutil.copytree(whole / "night", night)
+    cut = next(night.rglob("ktwo*-0003.fits"))
+    content = cut.read_bytes()
+    cut.write_bytes(content[:4000])
+    process = start(night, out, "--settle", "0", "--end-after", "3")
+    wait_for(out / cut.parent.name / "ktwo220274129-0004c.fits")
+    assert not (out / cut.parent.name / "ktwo220274129-0003c.fits").exists()
+    cut.write_bytes(content)
+    wait_for(out / cut.parent.name / "ktwo220274129-0003c.fits")
+    cut.write_bytes(content[:4000])
+    told = process.communicate(timeout=120)
+    assert process.returncode == 1, told
+    assert "truncated" in told[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--settle", "soon"), "is no number of seconds"),
+        (("--complete", "science=3"), "the kind is bias, dark or flat"),
+        (("--complete", "dark=none"), "is no whole number"),
+    ],
+)
+def test_wrong_requests_are_refused(words: tuple[str, ...], told: str, tmp_path: Path) -> None:
+    process = start(tmp_path, tmp_path / "out", *words)
+    _, text = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert told in text
