@@ -13,6 +13,7 @@ from daskred.options import BY_NAME, GROUPS, TABLE, Options
 
 if TYPE_CHECKING:
     from daskred.model.option import Option
+    from daskred.night.known import Known
     from daskred.night.open import Night
 
 WORKERS = (
@@ -136,9 +137,15 @@ _WHERE = ("processes", "threads", "scheduler")
 
 
 def opened(
-    arguments: argparse.Namespace, options: Options, needed_next: Sequence[str] = ()
+    arguments: argparse.Namespace,
+    options: Options,
+    needed_next: Sequence[str] = (),
+    known: Known | None = None,
 ) -> Night:
-    """Open the night that the arguments name; import what is needed next beside it."""
+    """Open the night that the arguments name; import what is needed next beside it.
+
+    Of a night that grows, what is known is not read again.
+    """
     from daskred.night.choices import Choices
     from daskred.night.open import camera_of, open_night
 
@@ -148,5 +155,6 @@ def opened(
         *arguments.night,
         camera=camera,
         meanwhile=lambda: [import_module(name) for name in needed_next],
+        known=known,
         **Choices.of(words).arguments,
     )

@@ -68,13 +68,14 @@ def run(arguments: argparse.Namespace) -> int:
     """Watch a night."""
     from daskred.cli.tables import print_summary
     from daskred.cli.terminal import escape, stderr, stdout
+    from daskred.night.known import Known
     from daskred.run.watch import Patience, watch_night
 
     if not arguments.out:
         raise RequestError("-o: an empty name is no folder")
     options, _ = asked(arguments, NAMES)
     patience = Patience(arguments.settle, _complete(arguments.complete), arguments.end_after)
-    messages = stderr()
+    messages, known = stderr(), Known()
 
     def tell(text: str) -> None:
         messages.print(escape(f"{time.strftime('%H:%M:%S')} {text}"))
@@ -82,7 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
     reports = _Reports(arguments.out, options.workers) if arguments.report else None
     tell(f"watching {', '.join(arguments.night)}; Ctrl-C ends it")
     summary = watch_night(
-        lambda: opened(arguments, options),
+        lambda: opened(arguments, options, known=known),
         arguments.night,
         arguments.out,
         options,

@@ -23,6 +23,7 @@ from daskred.night.duplicates import duplicates
 from daskred.night.files import find_files
 from daskred.night.filters import named_filters
 from daskred.night.kinds import AUXILIARY
+from daskred.night.known import Known
 from daskred.options import DETECTOR, Options
 
 
@@ -119,6 +120,7 @@ def open_night(
     filters: Sequence[tuple[str, str]] = (),
     on_frame: Callable[[int, int], None] | None = None,
     meanwhile: Callable[[], object] | None = None,
+    known: Known | None = None,
 ) -> Night:
     """Find frames, read their headers, and classify them; of the pixels only the first are read.
 
@@ -136,6 +138,8 @@ def open_night(
         Called now and then with the number of files that have been read, or begun, and of all.
     meanwhile
         Called once, while helper processes have begun to read already, where there are any.
+    known
+        What was read before, of a night that grows; what is read now is added.
 
     Raises
     ------
@@ -154,7 +158,7 @@ def open_night(
     frames: list[Frame] = []
     left_out: list[LeftOut] = []
     raw: list[tuple[Frame, bytes]] = []
-    for description in _descriptions(files, Rules(camera, choices), on_frame, meanwhile):
+    for description in _descriptions(files, Rules(camera, choices), on_frame, meanwhile, known):
         frame, processed = description.frame, description.left_out
         if frame and (choice := choices.kind(frame.name, frame.path)):
             frame = frame.of_kind(choice[0], f"--kind {choice[0]}='{choice[1]}'")
@@ -185,9 +189,13 @@ def _descriptions(
     rules: Rules,
     on_frame: Callable[[int, int], None] | None,
     meanwhile: Callable[[], object] | None,
+    known: Known | None,
 ) -> list[Description]:
     """Say what each file is; where lamps are on in frames without light, without these lamps."""
-    read = [pair for pairs in _read(files, rules, on_frame, meanwhile) for pair in pairs]
+    new = known.unknown(files, rules) if known else files
+    read = [pair for pairs in _read(new, rules, on_frame, meanwhile) for pair in pairs]
+    if known:
+        read = known.with_read(files, read)
     places, descriptions = [place for place, _ in read], [description for _, description in read]
     unlit = (d for d in descriptions if d.frame and d.frame.kind in ("bias", "dark"))
     stuck = frozenset[str]().union(*(description.lamps for description in unlit))

@@ -19,7 +19,7 @@ from daskred.fits.names import file_of
 from daskred.fits.storage import is_remote
 from daskred.model.errors import RequestError, RunError
 from daskred.model.frame import Frame
-from daskred.model.plan import Plan
+from daskred.model.plan import Correction
 from daskred.night.files import find_files
 from daskred.night.open import Night
 from daskred.night.plan import make_plan
@@ -146,7 +146,10 @@ class _Rounds:
         self._patience, self._tell, self._after_round = patience, tell, after_round
         self._arrivals = Arrivals()
         self._used: set[str] = set()  # calibration frames that masters are made of
-        self._done: object = None
+        self._done: dict[
+            str, tuple[str, Correction]
+        ] = {}  # science frames, and by what they were calibrated
+        self._masters: object = None
         self._products: set[str] = set()
         self._told = ""
 
@@ -198,15 +201,26 @@ class _Rounds:
         night = self._opened()
         night, waiting = self._settled(_only(night, whole), whole, now)
         plan = make_plan(night, self._options)
-        state = _state_of(plan)
-        if state != self._done and (plan.science or plan.masters):
-            options = self._options if plan.science else self._options.but(masters_only=True)
-            self._tell_of(self._reduce(night, options))
-            self._done = state
-            self._used |= {
-                file_of(member.frame.path) for master in plan.masters for member in master.inputs
-            }
+        masters = {m.name: tuple(i.frame for i in m.inputs) for m in plan.masters}
+        if masters != self._masters or self._makes_masters_of_science:
+            self._done = {}
+        science = {item.frame.path: (item.frame.state, item.correction) for item in plan.science}
+        new = [path for path, how in science.items() if self._done.get(path) != how]
+        if new or masters != self._masters:
+            # What was calibrated stays as it is, and is not looked at again until the end.
+            done = set(map(file_of, science.keys() - set(new))) - set(map(file_of, new))
+            of_round = _only(night, {file_of(frame.path) for frame in night.frames} - done)
+            options = self._options if new else self._options.but(masters_only=True)
+            if new or masters:
+                self._tell_of(self._reduce(of_round, options))
+            self._done, self._masters = science, masters
+            self._used |= {file_of(frame.path) for frames in masters.values() for frame in frames}
         return waiting
+
+    @property
+    def _makes_masters_of_science(self) -> bool:
+        options = self._options
+        return bool(options.sky_flats or options.fringe or options.illumination)
 
     def _reduce(self, night: Night, options: Options) -> Summary:
         summary = reduce_night(night, self._out, options, Silent())
@@ -279,10 +293,3 @@ def _only(night: Night, files: Iterable[str]) -> Night:
     frames = tuple(frame for frame in night.frames if file_of(frame.path) in chosen)
     left_out = tuple(entry for entry in night.left_out if file_of(entry.path) in chosen)
     return replace(night, frames=frames, left_out=left_out)
-
-
-def _state_of(plan: Plan) -> object:
-    """Return what a plan makes of what; two that are equal make the same."""
-    masters = {m.name: tuple(i.frame.path for i in m.inputs) for m in plan.masters}
-    science = {item.frame.path: item.correction for item in plan.science}
-    return masters, science
