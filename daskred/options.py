@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from daskred.model.checks import CHECK_OPTIONS, CHECKS
 from daskred.model.errors import RequestError
+from daskred.model.matching import MATCHING_OPTIONS
 from daskred.model.option import Changes, Group, Option, limit, nearest, positive
 from daskred.model.registry import names_in
 from daskred.model.workers import WORKER_OPTIONS
@@ -195,66 +196,7 @@ TABLE: tuple[Option, ...] = (
         None,
         changes=_MASTERS,
     ),
-    Option(
-        "missing_dark",
-        "calibrate frames without a matching dark by the bias alone, or by nothing",
-        "matching",
-        common=True,
-    ),
-    Option(
-        "missing_flat",
-        "calibrate frames without a matching flat",
-        "matching",
-        common=True,
-    ),
-    Option(
-        "sky_flats",
-        "where no flat matches, make one of the science frames themselves, without their stars",
-        "matching",
-    ),
-    Option(
-        "sky_frames",
-        "make masters of the sky of these frames alone, as of a field that has no nebula:"
-        " 'blank/*' (all science frames)",
-        "matching",
-        (),
-        str,
-        metavar="PATTERN",
-        several=True,
-    ),
-    Option(
-        "scale_dark_up",
-        "scale a shorter dark up by exposure time, where there is a bias",
-        "matching",
-    ),
-    Option(
-        "dark_model",
-        "where no dark has the exposure time, fit a line through those that there are",
-        "matching",
-    ),
-    Option(
-        "allow",
-        "use masters that differ in what must agree, by its name: 'offset', 'set temperature'",
-        "matching",
-        (),
-        str,
-        metavar="CRITERION",
-        several=True,
-    ),
-    Option(
-        "tell_apart",
-        "keep frames apart that differ in a card of their headers",
-        "matching",
-        (),
-        str,
-        metavar="CARD",
-        several=True,
-    ),
-    Option(
-        "across_nights",
-        "make masters of the frames of all nights together, not of each night",
-        "matching",
-    ),
+    *MATCHING_OPTIONS,
     Option("mask", "write the extension MASK", "products", changes=_ALL, common=True),
     Option("uncertainty", "write the extension UNCERT", "products", changes=_ALL, common=True),
     Option(

@@ -37,8 +37,9 @@ def run(arguments: argparse.Namespace) -> int:
 def print_plan(arguments: argparse.Namespace, options: Options, origins: Mapping[str, str]) -> int:
     """Print a plan, and where options come from; status 1 where a frame would be missing."""
     from daskred.night.plan import make_plan
+    from daskred.products.library import with_given
 
-    plan = make_plan(opened(arguments, options), options)
+    plan = make_plan(with_given(opened(arguments, options), options), options)
     if arguments.json:
         print(json.dumps(plan.to_dict(), indent=1))
     else:

@@ -28,7 +28,7 @@ from daskred.model.text import visible
 
 COMMANDS = (
     *("reduce", "plan", "verify", "inspect", "show", "characterize", "mask", "camera"),
-    *("report", "watch", "simulate", "demo"),
+    *("report", "watch", "library", "simulate", "demo"),
 )
 
 

@@ -176,7 +176,7 @@ def print_plan(plan: Plan, memory: Budget | None = None) -> None:
         for master in plan.masters:
             ways = Counter(_correction_text(member.correction) for member in master.inputs)
             less = "; ".join(ways) if master.is_lit else ""
-            row = (master.name, str(len(master.inputs)), shape_text(master.layout))
+            row = (master.name, str(master.n_inputs), shape_text(master.layout))
             inputs = first_and_last([member.frame.name for member in master.inputs], width)
             table.add_row(*map(escape, (*row, inputs, less)))
         console.print(table)

@@ -15,6 +15,7 @@ from daskred.kernels.robust import any_floats, robust_limits
 from daskred.model.errors import FrameError
 
 _HOT, _COLD = 8.0, 4.0  # deviations: what was no more than the second, and is more than the first
+_JUMP_OF_RATIO, _JUMP_SIGMA = 0.02, 3.0
 _DUST_SIDE = 8  # pixels: dust shades blocks of so many
 _DUST_SIGMA, _DUST_PART = 6.0, 0.005
 
@@ -41,6 +42,13 @@ class Changes:
     scatter: float
     n_hot: int = 0
     n_dust: int = 0
+
+    @property
+    def is_jump(self) -> bool:
+        """Whether it is more than what changes from night to night."""
+        if self.is_ratio:
+            return abs(self.middle - 1) > _JUMP_OF_RATIO or self.scatter > _JUMP_OF_RATIO
+        return abs(self.middle) > _JUMP_SIGMA * max(self.scatter, 1e-30)
 
     @property
     def text(self) -> str:

@@ -125,6 +125,41 @@ class Input:
 
 
 @dataclass(frozen=True, slots=True)
+class Given:
+    """A master of another night, which is not made but taken as it is.
+
+    Parameters
+    ----------
+    path, key
+        Its file, and what it is known by.
+    n_inputs
+        Of how many frames it was made.
+    mjd
+        When the first of them was exposed; None where nobody knows.
+    by_hand
+        Whether somebody named this very file.
+    has_overscan
+        Whether the level of an overscan was subtracted.
+    unit
+        Of its pixels, as ``adu``; empty where it has none.
+    is_uncertain
+        Whether it tells its uncertainties.
+    most_days
+        How far away in time it may be, days; None for any distance.
+    """
+
+    path: str
+    key: str
+    n_inputs: int
+    mjd: float | None
+    by_hand: bool = False
+    has_overscan: bool = False
+    unit: str = ""
+    is_uncertain: bool = False
+    most_days: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Master:
     """A master to be made.
 
@@ -138,12 +173,25 @@ class Master:
         The frames that are combined.
     facts
         What they have in common; the exposure time is the most frequent one.
+    given
+        Of a master of another night, what it is; its only input is its own file.
     """
 
     name: str
     kind: MasterKind
     inputs: tuple[Input, ...]
     facts: Facts
+    given: Given | None = None
+
+    @classmethod
+    def of_given(cls, name: str, kind: MasterKind, frame: Frame, given: Given) -> Master:
+        """Return a master of another night as a part of a plan."""
+        return cls(name, kind, (Input(frame),), frame.facts, given)
+
+    @property
+    def n_inputs(self) -> int:
+        """Of how many frames it is made."""
+        return self.given.n_inputs if self.given else len(self.inputs)
 
     @property
     def is_lit(self) -> bool:

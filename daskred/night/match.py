@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -9,8 +10,8 @@ from daskred.cameras.criteria import Criterion
 from daskred.cameras.rules import Camera
 from daskred.kernels.line import line_factors
 from daskred.model.frame import Facts, Frame
-from daskred.model.plan import Correction, Master, MasterKind, shape_text
-from daskred.night.times import Dates
+from daskred.model.plan import Correction, Given, Master, MasterKind, shape_text
+from daskred.night.times import Dates, mjd_of
 from daskred.options import Options
 
 WINDOW = "window"
@@ -46,6 +47,12 @@ def _corner(text: object) -> tuple[int, int] | None:
     except ValueError:
         return None
     return column, row
+
+
+def _days_between(target: Frame, given: Given) -> float:
+    """Return how far a master of another night is from a frame, days; 0 where nobody knows."""
+    mjd = mjd_of(target.facts.time_obs)
+    return 0.0 if mjd is None or given.mjd is None else abs(mjd - given.mjd)
 
 
 class RefusedError(Exception):
@@ -96,6 +103,8 @@ class Shelf:
 
     def disagreement(self, target: Frame, master: Master) -> str | None:
         """Return the first criterion that keeps two from belonging together, or None."""
+        if master.given and (text := self._not_lent(target, master.kind, master.given)):
+            return text
         if (
             target.layout != master.layout
             and window_in(target, master.layout, master.facts) is None
@@ -106,6 +115,21 @@ class Shelf:
                 return f"images named {names[0]}, not {names[1]}"
             return f"shape {theirs}, not {wanted}"
         return next((text for _, text in self._differences(target, master, "refuse")), None)
+
+    def _not_lent(self, target: Frame, kind: MasterKind, given: Given) -> str | None:
+        """Return why a master of another night is no master of a frame; None where it may be."""
+        days = _days_between(target, given)
+        if given.most_days is not None and days > given.most_days:
+            return f"{days:.0f} days away; --library-days {kind}={math.ceil(days)} goes so far"
+        beside = any(amplifier.overscan for amplifier in target.readout.amplifiers)
+        if given.has_overscan != (target.is_prepared and beside and bool(target.readout.overscan)):
+            less = "was" if given.has_overscan else "was not"
+            return f"the level of an overscan {less} subtracted from it"
+        if given.unit in ("adu", "electron") and given.unit != target.readout.unit:
+            return f"in {given.unit}, not {target.readout.unit}"
+        if self.options.uncertainty and not given.is_uncertain:
+            return "without uncertainties"
+        return None
 
     def window(self, target: Frame, names: Iterable[str]) -> tuple[int, int, int, int] | None:
         """Return which part of larger masters a subframe is; None where none is larger.
@@ -164,13 +188,18 @@ class Shelf:
             fitting = [m for m in self.masters[kind] if self.disagreement(target, m) is None]
             softly = [c for c in criteria if c.differs == "warn"]
 
-            def rank(master: Master) -> tuple[bool, list[float], float, int]:
+            def rank(master: Master) -> tuple[int, bool, list[float], float, int]:
                 apart = [
                     c.distance(target.facts.value(c.fact), master.facts.value(c.fact))
                     for c in softly
                 ]
+                given = master.given
                 days = self.dates.days_between(night, self.night_of(master))
-                return master.layout != target.layout, apart, days, -len(master.inputs)
+                if given:
+                    days = _days_between(target, given)
+                # What is given by hand, then what the night has itself.
+                origin = (0 if given.by_hand else 2) if given else 1
+                return origin, master.layout != target.layout, apart, days, -master.n_inputs
 
             self._found[key] = sorted(fitting, key=rank)
         return self._found[key]

@@ -16,7 +16,7 @@ from daskred.fits.names import planes_of
 from daskred.fits.storage import is_remote, map_concurrently
 from daskred.model.errors import FrameError, RequestError
 from daskred.model.frame import Frame, Kind
-from daskred.model.plan import LeftOut
+from daskred.model.plan import LeftOut, Master
 from daskred.night.choices import Choices
 from daskred.night.describe import Description, Rules, describe, telling_headers
 from daskred.night.duplicates import duplicates
@@ -43,6 +43,8 @@ class Night:
         What it was opened from, in which folder, and what was settled by hand.
     no_sky
         By path, why science frames show no sky that a master could be made of.
+    given
+        Masters of other nights that it may borrow.
 
     Examples
     --------
@@ -63,6 +65,7 @@ class Night:
     folder: str = ""
     choices: Choices = field(default_factory=Choices)
     no_sky: Mapping[str, str] = field(default_factory=dict)
+    given: tuple[Master, ...] = ()
 
     @property
     def raw(self) -> tuple[Frame, ...]:

@@ -28,7 +28,7 @@ from daskred.night.groups import grouped, named
 from daskred.night.match import WINDOW, RefusedError, Shelf, window_in
 from daskred.night.open import Night
 from daskred.night.sky import Sky
-from daskred.night.times import ALL_ONE, dates_of
+from daskred.night.times import ALL_ONE, date_text, dates_of
 from daskred.options import Options
 
 _KINDS = frozenset(("bias", "dark", "flat"))
@@ -126,7 +126,8 @@ def make_plan(night: Night, options: Options | None = None) -> Plan:
     left_out = list(night.left_out)
     science_frames = night.select("science")
     dates = ALL_ONE if options.across_nights else dates_of(night.raw)
-    no_darks = not any(frame.kind == "dark" for frame in night.frames)
+    kinds = [frame.kind for frame in night.frames] + [master.kind for master in night.given]
+    no_darks = "dark" not in kinds
     shelf = Shelf(camera, dates, options, no_darks or not camera.detector.needs_darks)
 
     def leave(frame: Frame, reason: str) -> None:
@@ -142,7 +143,10 @@ def make_plan(night: Night, options: Options | None = None) -> Plan:
         return grouped(frames, kind, camera, dates)
 
     def add(kind: MasterKind, inputs: Sequence[Sequence[Input]]) -> None:
-        shelf.put(kind, named(kind, inputs, camera, dates))
+        own = named(kind, inputs, camera, dates)
+        names = {master.name for master in own}
+        lent = [m for m in night.given if m.kind == kind and m.name not in names]
+        shelf.put(kind, [*own, *lent])
 
     add("bias", [[Input(frame) for frame in group] for group in groups("bias")])
     dark_groups = []
@@ -185,7 +189,7 @@ def make_plan(night: Night, options: Options | None = None) -> Plan:
         science.append(Science(frame, product, replace(correction, window=window)))
 
     science = sky.correct(science, science_frames)
-    masters = tuple(master for kind in shelf.masters.values() for master in kind)
+    masters = _used([m for kind in shelf.masters.values() for m in kind], science)
     left_out.sort(key=lambda entry: entry.name)
     warnings = (
         *_of_single_frames(masters),
@@ -195,6 +199,14 @@ def make_plan(night: Night, options: Options | None = None) -> Plan:
     )
     made = (night.frames, masters, tuple(science), tuple(left_out), warnings)
     return Plan(*made, _camera_text(camera))
+
+
+def _used(masters: Sequence[Master], science: Sequence[Science]) -> tuple[Master, ...]:
+    """Return masters without those of other nights that nothing is calibrated by."""
+    corrections = [correction for _, correction in _corrected(masters, science)]
+    names = {name for correction in corrections for name in correction.masters}
+    names |= {correction.zero for correction in corrections if correction.zero}
+    return tuple(master for master in masters if master.given is None or master.name in names)
 
 
 _UNTIMED = "is a dark whose header tells no exposure time; --exptime '{name}'=SECONDS tells it"
@@ -242,7 +254,7 @@ def _of_single_frames(masters: Sequence[Master]) -> list[str]:
     return [
         f"{master.name} is made from one frame: nothing can be rejected, its noise stays"
         for master in masters
-        if len(master.inputs) == 1
+        if master.n_inputs == 1
     ]
 
 
@@ -255,6 +267,14 @@ def _unlike(shelf: Shelf, masters: Sequence[Master], science: Sequence[Science])
             master = by_name[name]
             for difference in shelf.worth_a_look(frame, master):
                 found.setdefault((name, f"differs in {difference}"), []).append(frame)
+            if master.given:
+                date = (
+                    "" if master.given.mjd is None else f" of {date_text(master.given.mjd)[:10]},"
+                )
+                found.setdefault((name, f"is borrowed:{date} {master.given.path}"), []).append(
+                    frame
+                )
+                continue
             night, wanted = shelf.night_of(master), shelf.dates.night_of(frame)
             if shelf.dates.days_between(night, wanted) and night is not None and wanted is not None:
                 dates = shelf.dates.date(night), shelf.dates.date(wanted)

@@ -33,6 +33,7 @@ from daskred.model.receipt import Receipt
 from daskred.night.open import Night
 from daskred.night.plan import make_plan
 from daskred.options import Options
+from daskred.products.library import with_given
 from daskred.products.log import ALL_DONE, LoggedProgress, RunLog, last_run
 from daskred.products.names import folder_of_products
 from daskred.run.budget import Budget, budget, needs_of
@@ -134,6 +135,7 @@ def reduce_night(
     options = options or Options()
     progress = progress or Silent()
     check_detector(night, options)
+    night = with_given(night, options)
     plan = make_plan(night, options)
     check_plan(plan, options.masters_only)
     check_sum(plan, options)

@@ -26,6 +26,7 @@ from daskred.night.open import open_night, recognised_camera
 from daskred.night.plan import make_plan
 from daskred.options import BY_NAME, DETECTOR, Options
 from daskred.products.expected import Expected, expected_products, has_key, is_up_to_date
+from daskred.products.library import with_given
 from daskred.products.log import LOG_NAME, read_log, undisturbed
 from daskred.products.names import DARK_MODEL, MASK_FILE
 from daskred.products.provenance import is_own
@@ -225,6 +226,7 @@ def _planned(
             cards = [record["card"] for record in later if record["event"] == "told apart"]
             rules = rules.telling_apart([*options.tell_apart, *cards])
             night = open_night(*sources, camera=rules, **choices.arguments)
+            night = with_given(night, options)
     except (OSError, RequestError) as error:
         text = f"{out}: the night that its last run used cannot be opened any more: {error}"
         raise RequestError(text) from error

@@ -24,6 +24,7 @@ from daskred.night.files import find_files
 from daskred.night.open import Night
 from daskred.night.plan import make_plan
 from daskred.options import Options
+from daskred.products.library import with_given
 from daskred.products.log import read_log
 from daskred.products.provenance import is_own
 from daskred.run.reduce import Summary, reduce_night
@@ -198,7 +199,7 @@ class _Rounds:
 
     def _round(self, whole: Mapping[str, float], now: float) -> bool:
         """Reduce what is whole and settled; return whether frames wait to settle."""
-        night = self._opened()
+        night = with_given(self._opened(), self._options)
         night, waiting = self._settled(_only(night, whole), whole, now)
         plan = make_plan(night, self._options)
         masters = {m.name: tuple(i.frame for i in m.inputs) for m in plan.masters}
@@ -259,7 +260,7 @@ class _Rounds:
         """Reduce all that has come, and remove products that only rounds before wanted."""
         if not self._found():
             return None
-        night = self._opened()
+        night = with_given(self._opened(), self._options)
         plan = make_plan(night, self._options)
         if not plan.science and not plan.masters:
             raise RequestError("nothing can be made of what has come: daskred plan tells why")

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from daskred.arrays.sources import check_unchanged
 from daskred.arrays.written import this_worker
 from daskred.engine.progress import Progress
-from daskred.model.errors import FrameError, FramesError
-from daskred.model.plan import Correction, Master
+from daskred.fits.parts import Part, part_in, place
+from daskred.model.errors import FrameError, FramesError, RequestError
+from daskred.model.plan import Correction, Given, Master
 from daskred.model.receipt import Receipt
 from daskred.options import Options
 from daskred.products.expected import masters_of
@@ -96,6 +97,9 @@ class MasterMaker:
                 if receipt := self.ledger.look_up(master.product):
                     receipts[master.product] = receipt
                     continue
+                if master.given:
+                    receipts[master.product] = self._taken(master, master.given)
+                    continue
                 start = time.monotonic() - finishing
                 combined = self.combiner.combine(master, finish)
                 seconds = time.monotonic() - finishing - start
@@ -109,6 +113,30 @@ class MasterMaker:
                 waiting.combined.remove()
             raise
         return tuple(receipts[master.product] for master in masters)
+
+    def _taken(self, master: Master, given: Given) -> Receipt:
+        """Copy a master of another night, byte by byte."""
+        start, target = time.monotonic(), self.out / master.product
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = part_in(target.parent)
+        try:
+            content = Path(given.path).read_bytes()
+        except OSError as error:
+            raise RequestError(f"{given.path}: cannot be read: {error.strerror}") from error
+        part.write_bytes(content)
+        place([Part(part, target)], self.options.sync)
+        return self.ledger.add(
+            Receipt(
+                master.product,
+                given.path,
+                given.n_inputs,
+                made=True,
+                n_nan=-1,
+                n_bytes=len(content),
+                seconds=time.monotonic() - start,
+                worker=this_worker(),
+            )
+        )
 
     def _finish(self, master: Master, combined: Combined, seconds: float) -> Receipt:
         """Write a master whose pixels are made."""

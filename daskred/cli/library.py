@@ -1,0 +1,145 @@
+"""``daskred library``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from daskred.cli.status import ALL_DONE, SOME_FAILED
+from daskred.model.errors import RequestError
+
+if TYPE_CHECKING:
+    from daskred.measure.changes import Changes
+
+TEXT = "Keep masters for other nights: add those of a run, list them, show one, remove some."
+EXAMPLE = "daskred library add LIBRARY OUT && daskred reduce NIGHT -o OUT2 --library LIBRARY"
+
+
+def add_arguments(parser: argparse.ArgumentParser, show_all: bool) -> None:
+    """Add the arguments of the command."""
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    for name, text, others, what in (
+        ("add", "add the masters of runs", "OUT", "folders of products, or masters"),
+        ("list", "list the masters", "", ""),
+        ("show", "print what is known of masters", "NAME", "as they are listed"),
+        ("remove", "remove masters", "NAME", "as they are listed"),
+    ):
+        action = actions.add_parser(name, help=text, description=text, allow_abbrev=False)
+        action.add_argument("library", metavar="LIBRARY", help="the folder of the library")
+        if others:
+            action.add_argument("names", nargs="+", metavar=others, help=what)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Look after a library."""
+    library = Path(arguments.library)
+    if arguments.action == "add":
+        return _add(library, arguments.names)
+    if arguments.action == "list":
+        return _list(library)
+    return (_show if arguments.action == "show" else _remove)(library, arguments.names)
+
+
+def _add(library: Path, names: list[str]) -> int:
+    """Add masters, and say how they differ from the last of their kind."""
+    from daskred.cli.terminal import escape, stderr, stdout
+    from daskred.model.errors import FrameError
+    from daskred.model.plan import MASTERS_FOLDER
+    from daskred.products.library import keep, master_files
+
+    status = ALL_DONE
+    for name in names:
+        source = Path(name)
+        folder = source / MASTERS_FOLDER if (source / MASTERS_FOLDER).is_dir() else source
+        files = [source] if source.is_file() else master_files(folder)
+        if not files:
+            raise RequestError(f"{name}: has no masters of bias frames, darks or flats")
+        for path in files:
+            try:
+                target, is_new = keep(path, library)
+                changes = _changes(target, library) if is_new else None
+            except FrameError as error:
+                stderr().print(escape(str(error)))
+                status = SOME_FAILED
+                continue
+            text = f"{target.name}: {'added' if is_new else 'is there already'}"
+            if changes:
+                jump = "; a jump: is something wrong?" if changes[1].is_jump else ""
+                text += f"; beside {changes[0]}: {changes[1].text}{jump}"
+            stdout().print(escape(text))
+    return status
+
+
+def _changes(target: Path, library: Path) -> tuple[str, Changes] | None:
+    """Return how a master differs from the one before it in a library, and which that is."""
+    from daskred.measure.changes import changes_between
+    from daskred.products.library import kind_of_master, master_files, plain_name
+
+    alike = [path for path in master_files(library) if plain_name(path) == plain_name(target)]
+    earlier = [path for path in alike if path.name < target.name]
+    if not earlier:
+        return None
+    before = earlier[-1]
+    found = changes_between(str(before), str(target), kind_of_master(target) == "flat")
+    return before.name, found
+
+
+def _list(library: Path) -> int:
+    from rich.table import Table
+
+    from daskred.cameras.read import read_camera
+    from daskred.cli.terminal import escape, stderr, stdout
+    from daskred.model.errors import FrameError
+    from daskred.model.plan import shape_text
+    from daskred.night.times import date_text
+    from daskred.products.library import kind_of_master, master_files, read_master
+
+    table = Table("master", "kind", "of", "frames", "shape", "s", "filter", "camera")
+    status, camera = ALL_DONE, read_camera()
+    for path in master_files(library):
+        try:
+            master = read_master(path, kind_of_master(path), camera)
+        except FrameError as error:
+            stderr().print(escape(str(error)))
+            status = SOME_FAILED
+            continue
+        given, facts = master.given, master.facts
+        date = date_text(given.mjd)[:10] if given and given.mjd is not None else ""
+        exptime = "" if facts.exptime_s is None else f"{facts.exptime_s:g}"
+        cells = (path.name, master.kind, date, str(master.n_inputs), shape_text(master.layout))
+        others = (exptime, facts.filter or "", facts.camera or "")
+        table.add_row(*map(escape, (*cells, *others)))
+    stdout().print(table)
+    return status
+
+
+def _named(library: Path, names: list[str]) -> list[Path]:
+    from daskred.model.option import nearest
+    from daskred.products.library import master_files
+
+    known = {path.name: path for path in master_files(library)}
+    for name in names:
+        if name not in known:
+            raise RequestError(f"{library}: {nearest(name, list(known))}")
+    return [known[name] for name in names]
+
+
+def _show(library: Path, names: list[str]) -> int:
+    from daskred.cli.terminal import escape, stdout
+    from daskred.night.describe import telling_cards
+
+    for path in _named(library, names):
+        stdout().print(escape(path.name))
+        for card, value in telling_cards(str(path)).items():
+            stdout().print(escape(f"  {card:<8} {value}"))
+    return ALL_DONE
+
+
+def _remove(library: Path, names: list[str]) -> int:
+    from daskred.cli.terminal import escape, stdout
+
+    for path in _named(library, names):
+        path.unlink()
+        stdout().print(escape(f"{path.name}: removed"))
+    return ALL_DONE

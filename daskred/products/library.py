@@ -1,0 +1,224 @@
+"""Masters of other nights: files in a folder, or given by hand, that a night may borrow.
+
+The files are the whole library: each tells in its header what it is of, so that nothing beside them
+can be damaged or lag behind.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from daskred.cameras.read import read_camera
+from daskred.cameras.rules import Camera
+from daskred.fits.hdus import Hdu, read_hdus
+from daskred.fits.images import images_of
+from daskred.fits.parts import Part, part_in, place
+from daskred.fits.sums import wrong_sum
+from daskred.model.errors import FrameError, RequestError
+from daskred.model.frame import Frame
+from daskred.model.plan import Given, LeftOut, Master
+from daskred.night.describe import telling_headers
+from daskred.night.facts import facts_of
+from daskred.night.open import Night
+from daskred.night.readout import readout_of
+from daskred.night.times import date_text, mjd_of
+from daskred.options import Options
+from daskred.products.extensions import is_extension
+from daskred.products.provenance import CONTENT_CARD, KEY_CARD
+
+GivenKind = Literal["bias", "dark", "flat"]
+KINDS: tuple[GivenKind, ...] = ("bias", "dark", "flat")
+_NAME = re.compile(r"Master(Bias|Dark|Flat)(?=[_.]|$)")
+_DATED = re.compile(r"_\d{4}-\d\d-\d\d(_[0-9a-f]{6})?$")
+# How many days away a master of a library may be, where nobody says otherwise.
+_USUAL_DAYS: dict[GivenKind, float] = {"bias": 90.0, "dark": 90.0, "flat": 30.0}
+
+
+def master_files(folder: Path) -> list[Path]:
+    """Return the files of a library, or of a folder of products, that may be masters.
+
+    Raises
+    ------
+    RequestError
+        When there is no such folder.
+    """
+    if not folder.is_dir():
+        raise RequestError(f"{folder}: no such folder; daskred library add makes a library")
+    return sorted(path for path in folder.glob("Master*.fits") if _NAME.match(path.name))
+
+
+def plain_name(path: Path) -> str:
+    """Return the name of a master without its date and key.
+
+    Examples
+    --------
+    >>> plain_name(Path("lib/MasterFlat_V_2026-01-02_0fa3b1.fits"))
+    'MasterFlat_V'
+    """
+    return _DATED.sub("", path.name.split(".fit")[0])
+
+
+def keep(path: Path, library: Path) -> tuple[Path, bool]:
+    """Copy a master into a library; return its file there, and whether it is new.
+
+    Its name tells when it was exposed and what it was made of, so that nothing is replaced, and two
+    machines may add the same at once.
+
+    Raises
+    ------
+    FrameError
+        When daskred did not make it, or it is damaged.
+    RequestError
+        When the library cannot be written.
+    """
+    master = read_master(path, kind_of_master(path), read_camera())
+    if reason := wrong_sum(str(path)):
+        raise FrameError(str(path), reason)
+    given = master.given
+    if given is None or given.mjd is None:
+        raise FrameError(str(path), "does not tell when it was exposed")
+    name = f"{plain_name(path)}_{date_text(given.mjd)[:10]}_{given.key[:6]}.fits"
+    target = library / name
+    if target.exists():
+        return target, False
+    try:
+        library.mkdir(parents=True, exist_ok=True)
+        part = part_in(library)
+        part.write_bytes(path.read_bytes())
+        place([Part(part, target)])
+    except OSError as error:
+        raise RequestError(f"{library}: cannot be written: {error.strerror}") from error
+    return target, True
+
+
+def kind_of_master(path: Path) -> GivenKind:
+    """Return the kind of a master by its file's name."""
+    match = _NAME.match(path.name)
+    return next(kind for kind in KINDS if match and kind == match.group(1).lower())
+
+
+def read_master(path: Path, kind: GivenKind, camera: Camera, by_hand: bool = False) -> Master:
+    """Read what a master of another night is, as a part of a plan.
+
+    Raises
+    ------
+    FrameError
+        When it cannot be read, or daskred did not make it.
+    """
+    name = str(path)
+    hdus = read_hdus(name)
+    header = hdus[0].header
+    key, content = header.get(KEY_CARD), header.get(CONTENT_CARD)
+    if not key or not content:
+        raise FrameError(name, "is no master that daskred made")
+    headers = telling_headers(hdus)
+    images = tuple(i for i in images_of(name, hdus, True) if not is_extension(i.name))
+    facts = facts_of(name, headers, camera)
+    begin = str(header.get("DATE-BEG") or "") or facts.time_obs
+    frame = Frame(
+        path=name,
+        name=name,
+        images=images,
+        facts=replace(facts, time_obs=begin),
+        kind=kind,
+        reason="given by hand" if by_hand else "of the library",
+        digest=str(key),
+        n_cards=0,
+        readout=readout_of(name, hdus, images, camera, facts),
+    )
+    return _master(path, kind, frame, hdus, by_hand)
+
+
+def _master(
+    path: Path, kind: GivenKind, frame: Frame, hdus: Sequence[Hdu], by_hand: bool
+) -> Master:
+    header, mjd = hdus[0].header, mjd_of(frame.facts.time_obs)
+    given = Given(
+        path=str(path),
+        key=str(header.get(KEY_CARD)),
+        n_inputs=int(header.get("NCOMBINE") or 1),
+        mjd=mjd,
+        by_hand=by_hand,
+        has_overscan=any("OVERSCAN" in hdu.header for hdu in hdus),
+        unit=str(header.get("BUNIT") or "").strip().lower(),
+        is_uncertain=any(str(hdu.header.get("EXTNAME")).startswith("UNCERT") for hdu in hdus),
+    )
+    name = path.name.split(".fit")[0]
+    if mjd is not None and not _DATED.search(name):
+        name = f"{name}_{date_text(mjd)[:10]}"
+    return Master.of_given(name, kind, frame, given)
+
+
+def with_given(night: Night, options: Options) -> Night:
+    """Return a night with the masters of other nights that it may borrow; headers are read.
+
+    Raises
+    ------
+    RequestError
+        When a master that is given by hand cannot be used, or there is no library.
+    """
+    if not options.master and not options.library:
+        return night
+    days = days_of(options)
+    found = list(_by_hand(options, night.camera))
+    left_out = list(night.left_out)
+    if options.library:
+        for path in master_files(Path(options.library).absolute()):
+            kind = kind_of_master(path)
+            try:
+                master = read_master(path, kind, night.camera)
+            except FrameError as error:
+                left_out.append(LeftOut(str(path), path.name, error.reason, failed=False))
+                continue
+            found.append(_within(master, days[kind]))
+    named: dict[str, Master] = {}
+    for master in found:
+        name = master.name
+        if name in named and master.given:
+            name = f"{name}_{master.given.key[:6]}"
+        named.setdefault(name, replace(master, name=name))
+    return replace(night, given=tuple(named.values()), left_out=tuple(left_out))
+
+
+def _within(master: Master, most_days: float) -> Master:
+    if master.given is None:
+        return master
+    return replace(master, given=replace(master.given, most_days=most_days))
+
+
+def _by_hand(options: Options, camera: Camera) -> Iterator[Master]:
+    for text in options.master:
+        word, _, path = text.partition("=")
+        kind = next((kind for kind in KINDS if kind == word.strip().lower()), None)
+        if kind is None or not path:
+            raise RequestError(f"--master {text}: is KIND=FILE; kinds are {', '.join(KINDS)}")
+        try:
+            yield read_master(Path(path).absolute(), kind, camera, by_hand=True)
+        except FrameError as error:
+            raise RequestError(f"--master {text}: {error.reason}") from error
+
+
+def days_of(options: Options) -> dict[GivenKind, float]:
+    """Return how many days away masters of a library may be, by kind.
+
+    Raises
+    ------
+    RequestError
+        When it is not told as ``flat=30``.
+    """
+    found: dict[GivenKind, float] = {kind: _USUAL_DAYS[kind] for kind in KINDS}
+    for text in options.library_days:
+        word, _, number = text.partition("=")
+        kind = next((kind for kind in KINDS if kind == word.strip().lower()), None)
+        try:
+            days = float(number)
+        except ValueError:
+            days = -1.0
+        if kind is None or not days >= 0:
+            raise RequestError(f"--library-days {text}: is KIND=DAYS, as flat=30")
+        found[kind] = days
+    return found
