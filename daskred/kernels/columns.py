@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from daskred.kernels.robust import robust_sigma
+from daskred.kernels.robust import medians, robust_sigma
 
 _REACH = 5  # columns on either side
 _CLEAR = 8.0  # deviations
@@ -35,18 +35,24 @@ def columns_off(rows: NDArray[Any], noise: float) -> list[int]:
     n_rows, n_columns = rows.shape
     if n_rows < _FEW_ROWS or n_columns < 4 * _REACH:
         return []
-    known = np.isfinite(rows).any(axis=0)
-    levels = np.full(n_columns, np.nan)
-    levels[known] = np.nanmedian(rows[:, known], axis=0)
+    levels = _known_medians(rows, 0)
     padded = np.pad(levels, _REACH, mode="reflect")
     beside = np.lib.stride_tricks.sliding_window_view(padded, 2 * _REACH + 1)
-    usual = np.full(n_columns, np.nan)
-    some = np.isfinite(beside).any(axis=1)
-    usual[some] = np.nanmedian(beside[some], axis=1)
-    away = levels - usual
+    away = levels - _known_medians(beside, 1)
     finite = away[np.isfinite(away)]
     if not finite.size:
         return []
     chance = max(robust_sigma(finite)[1], _EFFICIENCY * noise / n_rows**0.5)
     with np.errstate(invalid="ignore"):
         return np.flatnonzero(np.abs(away) > _CLEAR * chance).tolist()
+
+
+def _known_medians(values: NDArray[Any], axis: int) -> NDArray[Any]:
+    """Return medians along an axis of what has a value; NaN where nothing has."""
+    known = np.isfinite(values)
+    if known.all():
+        return np.asarray(medians(values, axis))
+    some = known.any(axis=axis)
+    found = np.full(some.shape, np.nan)
+    found[some] = np.nanmedian(np.compress(some, values, axis=1 - axis), axis=axis)
+    return found

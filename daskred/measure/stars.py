@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 _CLEAR = 5.0  # deviations of a pixel
 _FEWEST_PIXELS = 5
+_MESH = 128  # pixels that share a background
+_LEVELS = 8  # by which stars that touch are told apart; more of them take longer
 _FWHM_OF_SIGMA = 2 * math.sqrt(2 * math.log(2))
 _FEW = 5  # stars that tell how wide they are
 _MIXED, _CUT_OFF = 0x01 | 0x02, 0x04 | 0x08  # SEP's flags: blended, saturated, at an edge
@@ -70,12 +72,17 @@ def stars_in(pixels: NDArray[Any]) -> Stars | None:
     if missing.all():
         return Stars(np.empty((0, 3)), math.nan, math.nan)
     values = np.where(missing, np.float32(0), values)
-    side = min(64, *pixels.shape)
+    side = min(_MESH, *pixels.shape)
     background = sep.Background(values, mask=missing, bw=side, bh=side)
     background.subfrom(values)
     try:
         found = sep.extract(
-            values, _CLEAR, err=background.globalrms, mask=missing, minarea=_FEWEST_PIXELS
+            values,
+            _CLEAR,
+            err=background.globalrms,
+            mask=missing if missing.any() else None,
+            minarea=_FEWEST_PIXELS,
+            deblend_nthresh=_LEVELS,
         )
     except Exception as error:  # SEP's own, where its buffers are full of what is no star
         if "limit" not in str(error) and "buffer" not in str(error):

@@ -6,6 +6,7 @@ can be damaged or lag behind.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -17,6 +18,7 @@ from daskred.cameras.rules import Camera
 from daskred.fits.hdus import Hdu, read_hdus
 from daskred.fits.images import images_of
 from daskred.fits.parts import Part, part_in, place
+from daskred.fits.storage import is_remote
 from daskred.fits.sums import wrong_sum
 from daskred.model.errors import FrameError, RequestError
 from daskred.model.frame import Frame
@@ -153,18 +155,25 @@ def _master(
     return Master.of_given(name, kind, frame, given)
 
 
-def with_given(night: Night, options: Options) -> Night:
+def with_given(night: Night, options: Options, out: Path | None = None) -> Night:
     """Return a night with the masters of other nights that it may borrow; headers are read.
+
+    They are given by hand, lie among its frames, or in a library.
+
+    Parameters
+    ----------
+    night, options
+        The night, and how it is reduced.
+    out
+        The folder of products: what a run has made there is not borrowed.
 
     Raises
     ------
     RequestError
         When a master that is given by hand cannot be used, or there is no library.
     """
-    if not options.master and not options.library:
-        return night
     days = days_of(options)
-    found = list(_by_hand(options, night.camera))
+    found = [*_by_hand(options, night.camera), *_among(night, out)]
     left_out = list(night.left_out)
     if options.library:
         for path in master_files(Path(options.library).absolute()):
@@ -188,6 +197,18 @@ def _within(master: Master, most_days: float) -> Master:
     if master.given is None:
         return master
     return replace(master, given=replace(master.given, most_days=most_days))
+
+
+def _among(night: Night, out: Path | None) -> Iterator[Master]:
+    """Yield the masters that somebody has put beside the frames of a night."""
+    for entry in night.left_out:
+        path = Path(entry.path)
+        if entry.failed or not _NAME.match(path.name) or is_remote(entry.path):
+            continue
+        if out is not None and path.is_relative_to(out):
+            continue
+        with contextlib.suppress(FrameError):  # of another program, or damaged: it is left out
+            yield read_master(path, kind_of_master(path), night.camera)
 
 
 def _by_hand(options: Options, camera: Camera) -> Iterator[Master]:

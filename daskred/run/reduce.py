@@ -135,7 +135,7 @@ def reduce_night(
     options = options or Options()
     progress = progress or Silent()
     check_detector(night, options)
-    night = with_given(night, options)
+    night = with_given(night, options, Path(out).absolute())
     plan = make_plan(night, options)
     check_plan(plan, options.masters_only)
     check_sum(plan, options)

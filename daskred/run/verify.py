@@ -226,7 +226,7 @@ def _planned(
             cards = [record["card"] for record in later if record["event"] == "told apart"]
             rules = rules.telling_apart([*options.tell_apart, *cards])
             night = open_night(*sources, camera=rules, **choices.arguments)
-            night = with_given(night, options)
+            night = with_given(night, options, out)
     except (OSError, RequestError) as error:
         text = f"{out}: the night that its last run used cannot be opened any more: {error}"
         raise RequestError(text) from error

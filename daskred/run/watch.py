@@ -199,7 +199,7 @@ class _Rounds:
 
     def _round(self, whole: Mapping[str, float], now: float) -> bool:
         """Reduce what is whole and settled; return whether frames wait to settle."""
-        night = with_given(self._opened(), self._options)
+        night = with_given(self._opened(), self._options, self._out.absolute())
         night, waiting = self._settled(_only(night, whole), whole, now)
         plan = make_plan(night, self._options)
         masters = {m.name: tuple(i.frame for i in m.inputs) for m in plan.masters}
@@ -260,7 +260,7 @@ class _Rounds:
         """Reduce all that has come, and remove products that only rounds before wanted."""
         if not self._found():
             return None
-        night = with_given(self._opened(), self._options)
+        night = with_given(self._opened(), self._options, self._out.absolute())
         plan = make_plan(night, self._options)
         if not plan.science and not plan.masters:
             raise RequestError("nothing can be made of what has come: daskred plan tells why")

@@ -126,6 +126,33 @@ def test_masters_without_uncertainties_are_not_borrowed_for_them(
     assert "without uncertainties" in plan.left_out[0].reason
 
 
+def test_masters_that_lie_beside_the_frames_are_borrowed(library: Path, tmp_path: Path) -> None:
+    night = night_of(tmp_path / "night", "2027-03-07", "s", 9)
+    shutil.copytree(library.parent / "out-2026-03-01/masters", night / "masters")
+    out = night / "out"
+    summary = reduce_night(open_night(night), out)
+    assert not summary.failed
+    assert used(out) == ("MasterDark_10s_2026-03-01.fits", "MasterFlat_V_2026-03-01.fits")
+    # Those that the run has put there are none that it borrows.
+    shutil.rmtree(night / "masters")
+    again = reduce_night(open_night(night), tmp_path / "other")
+    assert not again.failed
+    assert verify(out).frames
+
+
+def test_masters_of_its_own_run_are_not_borrowed(library: Path, tmp_path: Path) -> None:
+    night = night_of(tmp_path / "night", "2026-03-07", "dfs", 9)
+    out = night / "out"
+    reduce_night(open_night(night), out)
+    before = {p.name: p.read_bytes() for p in out.rglob("*.fits")}
+    again = reduce_night(open_night(night), out)
+    assert not any(receipt.made for receipt in (*again.masters, *again.science))
+    assert {p.name: p.read_bytes() for p in out.rglob("*.fits")} == before
+    for path in night.glob("f-*"):
+        path.unlink()
+    assert len(reduce_night(open_night(night), out).failed) == 3
+
+
 def test_masters_given_by_hand_come_first(library: Path, tmp_path: Path) -> None:
     night = night_of(tmp_path / "night", "2026-03-07", "dfs", 9)
     dark = next(library.glob("MasterDark_10s_2026-05-20*"))
