@@ -89,14 +89,14 @@ def drawings_of(rows: Sequence[Row]) -> tuple[list[Drawing], list[str]]:
     ordered = sorted(
         zip(rows, hours, strict=True), key=lambda found: (found[1] or 0.0, found[0].name)
     )
-    series = sorted({_series(row) for row in rows})
+    series = sorted({series_of(row) for row in rows})
     found = []
     for figure in SHOWN:
         points = [
             Point(
                 x=(hour - first) * 24 if by_time and hour is not None else number + 1.0,
                 y=figure.value(row.quality),
-                series=series.index(_series(row)),
+                series=series.index(series_of(row)),
                 name=row.name,
                 stands_out=any(name in row.stands_out for name in figure.rules),
             )
@@ -109,7 +109,8 @@ def drawings_of(rows: Sequence[Row]) -> tuple[list[Drawing], list[str]]:
     return found, series
 
 
-def _series(row: Row) -> str:
+def series_of(row: Row) -> str:
+    """Return the filter and exposure time of a frame in words: what is drawn as one line."""
     words = [row.filter or "no filter told"]
     words += [f"{row.exptime_s:g} s"] if row.exptime_s is not None else []
     return ", ".join(words)

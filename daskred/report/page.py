@@ -21,7 +21,7 @@ from daskred.measure.table import Row, as_csv, measured
 from daskred.model.errors import FrameError, RequestError
 from daskred.model.frame import Facts
 from daskred.night.facts import facts_of
-from daskred.report.figures import SHOWN, drawings_of
+from daskred.report.figures import SHOWN, drawings_of, series_of
 from daskred.report.masters import Master, shown_master
 from daskred.report.records import Record, read_record, relative
 from daskred.report.thumbnails import address_of, grey, side_for, small_pixels
@@ -254,9 +254,25 @@ def _rendered(
         failed=[entry for entry in record.left_out if entry.failed],
         passed_over=[entry for entry in record.left_out if not entry.failed],
         standing_out=[frame for frame in frames if frame.row.stands_out],
+        stretches=_stretches(frames),
         can_find_stars=can_find_stars(),
         units=_units(science),
     )
+
+
+def _stretches(frames: Sequence[Science]) -> list[list[Science]]:
+    """Return frames that follow each other and stand out in the same, as clouds make them."""
+    found: list[list[Science]] = []
+    before: object = None
+    ordered = sorted(frames, key=lambda f: (series_of(f.row), f.row.time or "", f.row.name))
+    for frame in ordered:
+        alike = series_of(frame.row), frozenset(frame.row.stands_out)
+        if frame.row.stands_out and alike == before:
+            found[-1].append(frame)
+        elif frame.row.stands_out:
+            found.append([frame])
+        before = alike
+    return found
 
 
 def _units(rows: Sequence[Row]) -> str:
