@@ -18,6 +18,7 @@ from daskred.arrays.masterfiles import Masters
 from daskred.arrays.oddities import Kept, pile_in
 from daskred.arrays.sources import Source, source_of
 from daskred.engine.task import Key, Task
+from daskred.fits.storage import map_concurrently
 from daskred.kernels.level import Light, level, light_of, sampling_step
 from daskred.kernels.robust import any_floats
 from daskred.kernels.scratch import scratch
@@ -82,13 +83,14 @@ def needs_look(frame: Frame) -> bool:
 
 def look_at_frames(frames: Sequence[Frame]) -> list[Look | FrameError | None]:
     """Look at the frames that need it; None for the others."""
-    looks: list[Look | FrameError | None] = []
-    for frame in frames:
+
+    def look(frame: Frame) -> Look | FrameError | None:
         try:
-            looks.append(look_at(frame) if needs_look(frame) else None)
+            return look_at(frame) if needs_look(frame) else None
         except FrameError as error:
-            looks.append(error)
-    return looks
+            return error
+
+    return list(map_concurrently(look, frames, [frame.path for frame in frames]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,14 +134,15 @@ def measure_frames(
     is_sky
         Whether the bright pixels in them are stars.
     """
-    measured: list[Measured | FrameError] = []
-    for frame, look in frames:
+
+    def measure(known: tuple[Frame, Look | None]) -> Measured | FrameError:
         try:
-            source = source_of(frame, options, look)
-            measured.append(measure_source(source, masters, options.normalize, lit, is_sky))
+            source = source_of(known[0], options, known[1])
+            return measure_source(source, masters, options.normalize, lit, is_sky)
         except FrameError as error:
-            measured.append(error)
-    return measured
+            return error
+
+    return list(map_concurrently(measure, frames, [frame.path for frame, _ in frames]))
 
 
 @any_floats
