@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from daskred.fits.names import split_name
 from daskred.model.errors import RequestError
 from daskred.model.plan import MASTERS_FOLDER, LeftOut
 from daskred.options import Options
 from daskred.products.log import LOG_NAME, read_log
+from daskred.products.names import DARK_MODEL, MASK_FILE
+from daskred.products.provenance import is_own
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,7 @@ def read_record(out: str | Path) -> Record:
         for line in lines[first:]
         if line["event"] == "product"
     }
+    products = products or {name: {} for name in _own_products(folder)}
     ends = [line for line in later if line["event"] in ("end", "again")]
     return Record(
         out=folder,
@@ -106,6 +110,17 @@ def read_record(out: str | Path) -> Record:
         outcome=ends[-1]["outcome"] if ends else "it has not ended: it was stopped, or goes on",
         time=(ends or later)[-1 if ends else 0]["time"],
     )
+
+
+def _own_products(folder: Path) -> list[str]:
+    """Return the products that stand in a folder, where a log tells of none; headers are read."""
+    names = (p.relative_to(folder) for p in folder.rglob("*") if split_name(p.name))
+    beside = (DARK_MODEL, MASK_FILE)
+    return [
+        name.as_posix()
+        for name in names
+        if name.name not in beside and not name.name.startswith(".") and is_own(folder / name)
+    ]
 
 
 def _left_out(lines: Sequence[Mapping[str, Any]]) -> tuple[LeftOut, ...]:

@@ -20,6 +20,7 @@ from daskred.fits.storage import is_remote
 from daskred.model.errors import RequestError, RunError
 from daskred.model.frame import Frame
 from daskred.model.plan import Correction
+from daskred.model.text import and_more
 from daskred.night.files import find_files
 from daskred.night.open import Night
 from daskred.night.plan import make_plan
@@ -151,7 +152,6 @@ class _Rounds:
             str, tuple[str, Correction]
         ] = {}  # science frames, and by what they were calibrated
         self._masters: object = None
-        self._products: set[str] = set()
         self._told = ""
 
     def until_the_end(self) -> None:
@@ -225,8 +225,6 @@ class _Rounds:
 
     def _reduce(self, night: Night, options: Options) -> Summary:
         summary = reduce_night(night, self._out, options, Silent())
-        receipts = (*summary.masters, *summary.science)
-        self._products |= {receipt.product for receipt in receipts}
         self._told = ""
         if self._after_round:
             self._after_round(summary)
@@ -271,21 +269,33 @@ class _Rounds:
         return summary
 
     def _remove_others(self, summary: Summary) -> None:
-        """Remove what rounds of this night made, and the whole night does not want."""
-        request: dict[str, object] = {}
-        made: dict[str, set[str]] = {}
-        for line in read_log(self._out):
-            if line["event"] == "run":
-                request = line
-            elif line["event"] == "product" and line.get("outcome") == "made":
-                made.setdefault(str(request.get("roots")), set()).add(line["product"])
-        before = made.get(str(request.get("roots")), set()) | self._products
-        wanted = {r.product for r in (*summary.masters, *summary.science)}
-        for product in sorted(before - wanted):
+        """Remove what rounds of this night made, and the whole night makes otherwise.
+
+        What was made of frames that have gone since is kept: nobody can make it again.
+        """
+        there = {frame.name for frame in summary.plan.frames}
+        wanted = {receipt.product for receipt in (*summary.masters, *summary.science)}
+        for product, inputs in self._made().items():
             path = self._out / product
-            if path.exists() and is_own(path):
+            if product in wanted or not path.exists() or not is_own(path):
+                continue
+            if gone := [name for name in inputs if name not in there]:
+                self._tell(f"{product}: kept, though {and_more(gone)} is no longer there")
+            else:
                 path.unlink()
                 self._tell(f"{product}: removed, since the whole night makes others")
+
+    def _made(self) -> dict[str, list[str]]:
+        """Return what runs like this one have made, and of what, as the log tells."""
+        made: dict[str, dict[str, list[str]]] = {}
+        key = ""
+        for line in read_log(self._out):
+            if line["event"] == "run":
+                options = {n: v for n, v in line["options"].items() if n != "masters_only"}
+                key = repr((line.get("roots"), options))
+            elif line["event"] == "product" and line.get("outcome") == "made":
+                made.setdefault(key, {})[line["product"]] = line["inputs"]
+        return made.get(key, {})
 
 
 def _only(night: Night, files: Iterable[str]) -> Night:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from daskred import RequestError, open_night, reduce_night, write_report
+from daskred import Options, RequestError, open_night, reduce_night, write_report
 from daskred.cli import main
 from tests.evening import (
     CLOUDED,
@@ -171,6 +171,15 @@ def test_the_masters_of_an_earlier_night_are_compared(out: Path, tmp_path: Path)
     text = write_report(tmp_path / "out", before=out).page.read_text()
     assert "5 new hot pixels" in text
     assert "4 blocks of 8 x 8 pixels with other dust" in text
+
+
+def test_a_log_that_names_no_products_is_no_hindrance(tmp_path: Path) -> None:
+    expose_night(tmp_path / "night", n_frames=3, spoilt=False)
+    night = open_night(tmp_path / "night")
+    reduce_night(night, tmp_path / "out", Options(log_level="warning"))
+    report = write_report(tmp_path / "out")
+    assert len(report.rows) == 3
+    assert report.page.read_text().count('<div class="card">') == 2
 
 
 def test_a_failed_frame_stands_on_the_page(tmp_path: Path) -> None:
