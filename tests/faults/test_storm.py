@@ -89,7 +89,7 @@ def test_a_storm_costs_nothing_but_time(tmp_path: Path) -> None:
                 cluster.restart()
                 happened.append("scheduler")
             status, told = processes.finish(run, DEADLINE_S)
-            assert status in (0, 1), told
+            assert status in (0, 1, 3), told
             assert "Traceback" not in told
             statuses.append(status)
             if status == 0:
