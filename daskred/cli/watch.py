@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from daskred.cli.arguments import add_night, add_options, asked, opened, positive
@@ -80,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
     def tell(text: str) -> None:
         messages.print(escape(f"{time.strftime('%H:%M:%S')} {text}"))
 
-    reports = _Reports(arguments.out, options.workers) if arguments.report else None
+    reports = _Reports(arguments.out, options.workers, tell) if arguments.report else None
     tell(f"watching {', '.join(arguments.night)}; Ctrl-C ends it")
     summary = watch_night(
         lambda: opened(arguments, options, known=known),
@@ -103,14 +104,18 @@ def run(arguments: argparse.Namespace) -> int:
 class _Reports:
     """Keeps the report up to date, but not all the time."""
 
-    def __init__(self, out: str, workers: int | None) -> None:
-        self._out, self._workers = out, workers
+    def __init__(self, out: str, workers: int | None, tell: Callable[[str], None]) -> None:
+        self._out, self._workers, self._tell = out, workers, tell
         self._next = 0.0
 
     def after_round(self, summary: Summary) -> None:
         """Write the report, where the last one is old."""
         if time.monotonic() >= self._next:
-            self.write()
+            try:
+                self.write()
+            except RequestError as error:  # frames are worth more than the page
+                self._tell(str(error))
+                self._next = time.monotonic() + _REPORT_EVERY_S
 
     def write(self) -> Path:
         """Write the report; return the page."""

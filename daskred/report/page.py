@@ -27,7 +27,12 @@ from daskred.report.records import Record, read_record, relative
 from daskred.report.thumbnails import address_of, grey, side_for, small_pixels
 
 PAGE, AS_JSON, AS_CSV = "report.html", "report.json", "report.csv"
-_OURS = '<meta name="generator" content="daskred'
+# Somewhere at their beginnings, by which they are known.
+_OURS = {
+    PAGE: '<meta name="generator" content="daskred',
+    AS_JSON: '{\n "version": "',
+    AS_CSV: "name,kind,time,",
+}
 
 
 @dataclass(frozen=True)
@@ -100,7 +105,8 @@ def write_report(
     record = read_record(out)
     if before is not None:
         read_record(before)  # it is one
-    _check_ours(record.out / PAGE)
+    for name in _OURS:
+        _check_ours(record.out / name)
     camera = _camera(record)
     names = [*record.masters, *record.science]
     side = side_for(len(names))
@@ -124,10 +130,11 @@ def write_report(
 
 
 def _check_ours(path: Path) -> None:
-    """Raise RequestError where somebody else's file has the page's name."""
+    """Raise RequestError where somebody else's file has the name of one of ours."""
     try:
         with path.open(encoding="utf-8", errors="replace") as file:
-            if _OURS not in file.read(1000):
+            begin = file.read(1000)
+            if begin.strip() and _OURS[path.name] not in begin:
                 raise RequestError(f"{path}: stands there already, and daskred did not make it")
     except FileNotFoundError:
         return

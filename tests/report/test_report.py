@@ -199,13 +199,15 @@ def test_a_folder_without_a_run_is_refused(tmp_path: Path, name: str) -> None:
         write_report(tmp_path / name)
 
 
-def test_a_page_of_others_is_not_replaced(out: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["report.html", "report.json", "report.csv"])
+def test_files_of_others_are_not_replaced(out: Path, tmp_path: Path, name: str) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(out, copy)
-    (copy / "report.html").write_text("<html>mine</html>")
+    write_report(copy)
+    (copy / name).write_text("mine")
     with pytest.raises(RequestError, match="did not make it"):
         write_report(copy)
-    assert (copy / "report.html").read_text() == "<html>mine</html>"
+    assert (copy / name).read_text() == "mine"
 
 
 def test_the_command_on_the_page_repeats_the_run(out: Path) -> None:
