@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,15 +74,30 @@ def _add(library: Path, names: list[str]) -> int:
 
 def _changes(target: Path, library: Path) -> tuple[str, Changes] | None:
     """Return how a master differs from the one before it in a library, and which that is."""
+    from daskred.cameras.read import read_camera
     from daskred.measure.changes import changes_between
-    from daskred.products.library import kind_of_master, master_files, plain_name
+    from daskred.model.errors import FrameError
+    from daskred.products.library import kind_of_master, master_files, plain_name, read_master
 
-    alike = [path for path in master_files(library) if plain_name(path) == plain_name(target)]
-    earlier = [path for path in alike if path.name < target.name]
+    kind, camera = kind_of_master(target), read_camera()
+
+    def alike(path: Path) -> bool:
+        if plain_name(path) != plain_name(target) or not path.name < target.name:
+            return False
+        with contextlib.suppress(FrameError):
+            one, other = (read_master(p, kind, camera) for p in (path, target))
+            facts = [
+                (m.layout, m.facts.camera, m.facts.binning, m.facts.set_temp_c, m.facts.settings)
+                for m in (one, other)
+            ]
+            return facts[0] == facts[1]
+        return False
+
+    earlier = [path for path in master_files(library) if alike(path)]
     if not earlier:
         return None
     before = earlier[-1]
-    found = changes_between(str(before), str(target), kind_of_master(target) == "flat")
+    found = changes_between(str(before), str(target), kind == "flat")
     return before.name, found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from daskred.cli.arguments import add_night, add_options, asked, opened
 from daskred.cli.plan import print_plan
@@ -40,6 +41,10 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         return print_plan(arguments, options, origins)
 
+    if arguments.report:
+        from daskred.report.page import check_place
+
+        check_place(Path(arguments.out))
     night = opened(arguments, options, ("daskred.run.reduce", "daskred.cli.tables"))
 
     from daskred.cli.tables import print_failed, print_summary

@@ -5,17 +5,13 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from daskred.cli.arguments import add_night, add_options, asked, opened, positive
 from daskred.cli.status import ALL_DONE, SOME_FAILED
 from daskred.model.errors import RequestError
 from daskred.options import BY_NAME
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from daskred.run.reduce import Summary
+from daskred.products.log import LOG_NAME
 
 TEXT = "Reduce a night while its frames arrive, until Ctrl-C."
 EXAMPLE = "daskred watch NIGHT -o OUT --report"
@@ -81,6 +77,10 @@ def run(arguments: argparse.Namespace) -> int:
     def tell(text: str) -> None:
         messages.print(escape(f"{time.strftime('%H:%M:%S')} {text}"))
 
+    if arguments.report:
+        from daskred.report.page import check_place
+
+        check_place(Path(arguments.out))
     reports = _Reports(arguments.out, options.workers, tell) if arguments.report else None
     tell(f"watching {', '.join(arguments.night)}; Ctrl-C ends it")
     summary = watch_night(
@@ -90,7 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
         options,
         patience,
         tell,
-        reports.after_round if reports else None,
+        reports.refresh if reports else None,
     )
     if summary is None:
         stdout().print("nothing has come")
@@ -107,10 +107,14 @@ class _Reports:
     def __init__(self, out: str, workers: int | None, tell: Callable[[str], None]) -> None:
         self._out, self._workers, self._tell = out, workers, tell
         self._next = 0.0
+        self._size = 0  # of the log, when the page was made
 
-    def after_round(self, summary: Summary) -> None:
-        """Write the report, where the last one is old."""
-        if time.monotonic() >= self._next:
+    def refresh(self) -> None:
+        """Write the report, where the last one is old, and something was done since."""
+        log = Path(self._out) / LOG_NAME
+        size = log.stat().st_size if log.exists() else 0
+        if size != self._size and time.monotonic() >= self._next:
+            self._size = size
             try:
                 self.write()
             except RequestError as error:  # frames are worth more than the page

@@ -135,10 +135,10 @@ def measured(
         for task, results in executor.run(tasks):
             for row, result in zip(task.items, results, strict=True):
                 given_up = isinstance(result, FrameError)
-                found[row.name] = (replace(row, error=result.reason), None) if given_up else result
+                found[row.path] = (replace(row, error=result.reason), None) if given_up else result
             progress.advance(len(results))
         progress.end()
-    ordered = [found[row.name] for row in rows]
+    ordered = [found[row.path] for row in rows]
     return with_outliers([row for row, _ in ordered]), [other for _, other in ordered]
 
 

@@ -138,8 +138,8 @@ class Given:
         When the first of them was exposed; None where nobody knows.
     by_hand
         Whether somebody named this very file.
-    has_overscan
-        Whether the level of an overscan was subtracted.
+    has_overscan, is_linear
+        Whether the level of an overscan was subtracted, and the response made linear.
     unit
         Of its pixels, as ``adu``; empty where it has none.
     is_uncertain
@@ -154,6 +154,7 @@ class Given:
     mjd: float | None
     by_hand: bool = False
     has_overscan: bool = False
+    is_linear: bool = False
     unit: str = ""
     is_uncertain: bool = False
     most_days: float | None = None

@@ -49,6 +49,10 @@ def _corner(text: object) -> tuple[int, int] | None:
     return column, row
 
 
+def _is_dated(target: Frame, given: Given) -> bool:
+    return given.mjd is not None and mjd_of(target.facts.time_obs) is not None
+
+
 def _days_between(target: Frame, given: Given) -> float:
     """Return how far a master of another night is from a frame, days; 0 where nobody knows."""
     mjd = mjd_of(target.facts.time_obs)
@@ -119,12 +123,17 @@ class Shelf:
     def _not_lent(self, target: Frame, kind: MasterKind, given: Given) -> str | None:
         """Return why a master of another night is no master of a frame; None where it may be."""
         days = _days_between(target, given)
+        if given.most_days is not None and not _is_dated(target, given):
+            return f"nobody knows how many days away; --master {kind}=FILE uses it"
         if given.most_days is not None and days > given.most_days:
             return f"{days:.0f} days away; --library-days {kind}={math.ceil(days)} goes so far"
         beside = any(amplifier.overscan for amplifier in target.readout.amplifiers)
         if given.has_overscan != (target.is_prepared and beside and bool(target.readout.overscan)):
             less = "was" if given.has_overscan else "was not"
             return f"the level of an overscan {less} subtracted from it"
+        bent = any(a.linearity or a.linearity_table for a in target.readout.amplifiers)
+        if given.is_linear != (target.is_prepared and bent):
+            return f"{'made' if given.is_linear else 'not made'} linear"
         if given.unit in ("adu", "electron") and given.unit != target.readout.unit:
             return f"in {given.unit}, not {target.readout.unit}"
         if self.options.uncertainty and not given.is_uncertain:

@@ -106,6 +106,15 @@ class Night:
         further = {error.path: error.reason for error in errors}
         return replace(self, no_sky={**self.no_sky, **further})
 
+    def without_given(self, errors: Sequence[FrameError]) -> Night:
+        """Return the night without masters of other nights that cannot be used after all."""
+        reasons = {error.path: error.reason for error in errors}
+        given = tuple(m for m in self.given if m.inputs[0].frame.path not in reasons)
+        further = [
+            LeftOut(path, Path(path).name, reason, failed=False) for path, reason in reasons.items()
+        ]
+        return replace(self, given=given, left_out=(*self.left_out, *further))
+
     def without(self, errors: Iterable[FrameError]) -> Night:
         """Return the night with further frames left out, since their pixels cannot be used."""
         names = {frame.path: frame.name for frame in self.frames}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Literal
@@ -126,8 +126,7 @@ def make_plan(night: Night, options: Options | None = None) -> Plan:
     left_out = list(night.left_out)
     science_frames = night.select("science")
     dates = ALL_ONE if options.across_nights else dates_of(night.raw)
-    kinds = [frame.kind for frame in night.frames] + [master.kind for master in night.given]
-    no_darks = "dark" not in kinds
+    no_darks = not any(frame.kind == "dark" for frame in night.frames)
     shelf = Shelf(camera, dates, options, no_darks or not camera.detector.needs_darks)
 
     def leave(frame: Frame, reason: str) -> None:
@@ -145,7 +144,7 @@ def make_plan(night: Night, options: Options | None = None) -> Plan:
     def add(kind: MasterKind, inputs: Sequence[Sequence[Input]]) -> None:
         own = named(kind, inputs, camera, dates)
         names = {master.name for master in own}
-        lent = [m for m in night.given if m.kind == kind and m.name not in names]
+        lent = [_apart(m, names) for m in night.given if m.kind == kind]
         shelf.put(kind, [*own, *lent])
 
     add("bias", [[Input(frame) for frame in group] for group in groups("bias")])
@@ -199,6 +198,13 @@ def make_plan(night: Night, options: Options | None = None) -> Plan:
     )
     made = (night.frames, masters, tuple(science), tuple(left_out), warnings)
     return Plan(*made, _camera_text(camera))
+
+
+def _apart(master: Master, names: Collection[str]) -> Master:
+    """Return a master of another night under a name that no other has."""
+    if master.name not in names or master.given is None:
+        return master
+    return replace(master, name=f"{master.name}_{master.given.key[:6]}")
 
 
 def _used(masters: Sequence[Master], science: Sequence[Science]) -> tuple[Master, ...]:

@@ -36,6 +36,8 @@ class Expected:
         The raw frames that it is made from.
     masters
         Names of the masters that it is made from.
+    is_copy
+        Whether it is a copy of a master of another night, whose key tells all of it.
     """
 
     product: str
@@ -43,6 +45,7 @@ class Expected:
     source: str
     inputs: tuple[Frame, ...]
     masters: tuple[str, ...]
+    is_copy: bool = False
 
 
 def expected_products(plan: Plan, options: Options) -> Iterator[Expected]:
@@ -80,7 +83,8 @@ def expected_products(plan: Plan, options: Options) -> Iterator[Expected]:
         if master.given:
             keys[master.name] = master.given.key
             frames = tuple(member.frame for member in master.inputs)
-            yield Expected(master.product, master.given.key, master.name, frames, ())
+            key = master.given.key
+            yield Expected(master.product, key, master.name, frames, (), is_copy=True)
             continue
         keys[master.name] = key_of(
             [
@@ -186,6 +190,8 @@ def is_up_to_date(expected: Expected, out: Path) -> bool:
     """
     if not has_key(expected, out):
         return False
+    if expected.is_copy:
+        return True
     path = out / expected.product
     masters = [master_path(out, name) for name in expected.masters]
     if not all(master.exists() for master in masters):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -30,6 +30,7 @@ from daskred.night.readout import readout_of
 from daskred.night.times import date_text, mjd_of
 from daskred.options import Options
 from daskred.products.extensions import is_extension
+from daskred.products.log import LOG_NAME
 from daskred.products.provenance import CONTENT_CARD, KEY_CARD
 
 GivenKind = Literal["bias", "dark", "flat"]
@@ -77,6 +78,8 @@ def keep(path: Path, library: Path) -> tuple[Path, bool]:
     RequestError
         When the library cannot be written.
     """
+    if not _NAME.match(path.name):
+        raise FrameError(str(path), "has no name of a master, as MasterDark_10s.fits")
     master = read_master(path, kind_of_master(path), read_camera())
     if reason := wrong_sum(str(path)):
         raise FrameError(str(path), reason)
@@ -85,7 +88,7 @@ def keep(path: Path, library: Path) -> tuple[Path, bool]:
         raise FrameError(str(path), "does not tell when it was exposed")
     name = f"{plain_name(path)}_{date_text(given.mjd)[:10]}_{given.key[:6]}.fits"
     target = library / name
-    if target.exists():
+    if target.exists() and not _is_damaged(target):
         return target, False
     try:
         library.mkdir(parents=True, exist_ok=True)
@@ -95,6 +98,13 @@ def keep(path: Path, library: Path) -> tuple[Path, bool]:
     except OSError as error:
         raise RequestError(f"{library}: cannot be written: {error.strerror}") from error
     return target, True
+
+
+def _is_damaged(path: Path) -> bool:
+    try:
+        return bool(wrong_sum(str(path)))
+    except FrameError:
+        return True
 
 
 def kind_of_master(path: Path) -> GivenKind:
@@ -115,8 +125,11 @@ def read_master(path: Path, kind: GivenKind, camera: Camera, by_hand: bool = Fal
     hdus = read_hdus(name)
     header = hdus[0].header
     key, content = header.get(KEY_CARD), header.get(CONTENT_CARD)
-    if not key or not content:
+    if not key or not content or header.get("NCOMBINE") is None:
         raise FrameError(name, "is no master that daskred made")
+    told = _NAME.match(path.name)
+    if told and told.group(1).lower() != kind:
+        raise FrameError(name, f"is a master {told.group(1).lower()}")
     headers = telling_headers(hdus)
     images = tuple(i for i in images_of(name, hdus, True) if not is_extension(i.name))
     facts = facts_of(name, headers, camera)
@@ -147,6 +160,7 @@ def _master(
         by_hand=by_hand,
         has_overscan=any("OVERSCAN" in hdu.header for hdu in hdus),
         unit=str(header.get("BUNIT") or "").strip().lower(),
+        is_linear=any("LINCORR" in hdu.header for hdu in hdus),
         is_uncertain=any(str(hdu.header.get("EXTNAME")).startswith("UNCERT") for hdu in hdus),
     )
     name = path.name.split(".fit")[0]
@@ -155,7 +169,7 @@ def _master(
     return Master.of_given(name, kind, frame, given)
 
 
-def with_given(night: Night, options: Options, out: Path | None = None) -> Night:
+def with_given(night: Night, options: Options) -> Night:
     """Return a night with the masters of other nights that it may borrow; headers are read.
 
     They are given by hand, lie among its frames, or in a library.
@@ -164,8 +178,6 @@ def with_given(night: Night, options: Options, out: Path | None = None) -> Night
     ----------
     night, options
         The night, and how it is reduced.
-    out
-        The folder of products: what a run has made there is not borrowed.
 
     Raises
     ------
@@ -173,7 +185,8 @@ def with_given(night: Night, options: Options, out: Path | None = None) -> Night
         When a master that is given by hand cannot be used, or there is no library.
     """
     days = days_of(options)
-    found = [*_by_hand(options, night.camera), *_among(night, out)]
+    found = [*_by_hand(options, night.camera)]
+    found += (_within(master, days) for master in _among(night))
     left_out = list(night.left_out)
     if options.library:
         for path in master_files(Path(options.library).absolute()):
@@ -183,7 +196,7 @@ def with_given(night: Night, options: Options, out: Path | None = None) -> Night
             except FrameError as error:
                 left_out.append(LeftOut(str(path), path.name, error.reason, failed=False))
                 continue
-            found.append(_within(master, days[kind]))
+            found.append(_within(master, days))
     named: dict[str, Master] = {}
     for master in found:
         name = master.name
@@ -193,19 +206,24 @@ def with_given(night: Night, options: Options, out: Path | None = None) -> Night
     return replace(night, given=tuple(named.values()), left_out=tuple(left_out))
 
 
-def _within(master: Master, most_days: float) -> Master:
-    if master.given is None:
+def _within(master: Master, days: Mapping[GivenKind, float]) -> Master:
+    """Return a master that may not be further away in time than its kind may."""
+    kind = next((kind for kind in KINDS if kind == master.kind), None)
+    if master.given is None or kind is None:
         return master
-    return replace(master, given=replace(master.given, most_days=most_days))
+    return replace(master, given=replace(master.given, most_days=days[kind]))
 
 
-def _among(night: Night, out: Path | None) -> Iterator[Master]:
-    """Yield the masters that somebody has put beside the frames of a night."""
+def _among(night: Night) -> Iterator[Master]:
+    """Yield the masters that somebody has put beside the frames of a night.
+
+    Those of a folder of products, which has a log, are of a run, and were put nowhere.
+    """
     for entry in night.left_out:
         path = Path(entry.path)
         if entry.failed or not _NAME.match(path.name) or is_remote(entry.path):
             continue
-        if out is not None and path.is_relative_to(out):
+        if (path.parent.parent / LOG_NAME).exists():
             continue
         with contextlib.suppress(FrameError):  # of another program, or damaged: it is left out
             yield read_master(path, kind_of_master(path), night.camera)

@@ -28,8 +28,9 @@ LOG_NAME = "daskred-log.jsonl"
 ALL_DONE = "all done"
 # Of a run that is done already, what need not be told; and what differs from one to the next.
 _QUIET = frozenset({"run", "phase", "warning", "worth a look", "left out"})
-# A frame more, or less, is told by its product.
-_OF_PROCESS = frozenset({"host", "process", "n_frames", "n_masters", "n_science"})
+_OF_PROCESS = frozenset({"host", "process"})
+# A frame more is told by its product; where there are fewer, all is told.
+_GROWING = frozenset({"n_frames", "n_masters", "n_science"})
 _RUN, _EARLY = '"event": "run"', 80  # it stands behind the time
 LogLevel = Literal["debug", "info", "warning"]
 LEVELS: tuple[LogLevel, ...] = ("debug", "info", "warning")
@@ -111,7 +112,9 @@ class RunLog:
         """
         request = json.loads(json.dumps(request))  # as it is read again
         self._is_again = before is not None and all(
-            before.get(name) == value for name, value in request.items() if name not in _OF_PROCESS
+            before.get(name) == value or (name in _GROWING and int(before.get(name) or 0) <= value)
+            for name, value in request.items()
+            if name not in _OF_PROCESS
         )
         if self._is_again:
             self._held = []

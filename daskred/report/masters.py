@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +71,7 @@ def _changes(record: Record, row: Row, before: str | Path | None) -> str:
         found = changes_between(str(earlier), row.path, "Flat" in row.name)
     except FrameError as error:
         return f"beside {earlier}: {error.reason}"
-    return f"beside {relative(earlier, record.out)}: {found.text}"
+    return f"beside {os.path.relpath(earlier, record.out)}: {found.text}"
 
 
 def _earlier(record: Record, row: Row, before: str | Path | None) -> Path | None:

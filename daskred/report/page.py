@@ -105,8 +105,7 @@ def write_report(
     record = read_record(out)
     if before is not None:
         read_record(before)  # it is one
-    for name in _OURS:
-        _check_ours(record.out / name)
+    check_place(record.out)
     camera = _camera(record)
     names = [*record.masters, *record.science]
     side = side_for(len(names))
@@ -127,6 +126,12 @@ def write_report(
     _write(record.out / AS_CSV, as_csv(science))
     _write(record.out / PAGE, text)
     return Report(record.out / PAGE, tuple(science))
+
+
+def check_place(out: Path) -> None:
+    """Raise RequestError where files of others have the names of ours; best before any work."""
+    for name in _OURS:
+        _check_ours(out / name)
 
 
 def _check_ours(path: Path) -> None:

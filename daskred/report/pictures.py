@@ -151,6 +151,10 @@ def blinking(panels: Sequence[Panel], limits: Limits, target: Path) -> None:
     """
     from PIL import Image as Picture
 
+    if len(panels) != 2:
+        raise RequestError(f"--blink: shows two images in turn; these files have {len(panels)}")
+    if target.suffix.lower() not in (".png", ".gif"):
+        raise RequestError(f"{target}: --blink writes a PNG or a GIF; name it so")
     if len({panel.pixels.shape for panel in panels}) > 1:
         shapes = " and ".join(f"{p.title}: {p.shape[0]}x{p.shape[1]}" for p in panels)
         raise RequestError(f"--blink: frames must be of one shape, not {shapes}")

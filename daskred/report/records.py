@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from daskred.fits.names import split_name
 from daskred.model.errors import RequestError
@@ -135,4 +136,4 @@ def _left_out(lines: Sequence[Mapping[str, Any]]) -> tuple[LeftOut, ...]:
 
 def relative(path: Path, folder: Path) -> str:
     """Return how a page in a folder links to a file."""
-    return Path(os.path.relpath(path, folder)).as_posix()
+    return f"./{quote(Path(os.path.relpath(path, folder)).as_posix(), errors='surrogateescape')}"

@@ -80,8 +80,8 @@ def grey(pixels: NDArray[Any], stretched: bool = True) -> NDArray[np.uint8]:
     known = pixels.reshape(-1)[:: max(1, pixels.size // _FOR_LIMITS)]
     known = known[np.isfinite(known)]
     low, high = np.percentile(known, [_LOW, _HIGH]) if known.size else (0.0, 1.0)
-    shown = np.nan_to_num((pixels - low) / (high - low if high > low else 1.0), nan=0.0)
-    shown = np.clip(shown, 0, 1)
+    shown = (pixels - low) / (high - low if high > low else 1.0)
+    shown = np.where(np.isnan(shown), 0, np.clip(shown, 0, 1))
     if stretched:
         shown = np.arcsinh(_STRETCH * shown) / math.asinh(_STRETCH)
     return np.asarray(np.round(255 * shown)[::-1], "u1")

@@ -135,7 +135,7 @@ def reduce_night(
     options = options or Options()
     progress = progress or Silent()
     check_detector(night, options)
-    night = with_given(night, options, Path(out).absolute())
+    night = with_given(night, options)
     plan = make_plan(night, options)
     check_plan(plan, options.masters_only)
     check_sum(plan, options)
@@ -410,8 +410,11 @@ def plan_memory(
 
 
 def _without(night: Night, error: FrameError | FramesError) -> Night:
-    """Return the night without frames that failed; what is no raw frame stops the run."""
-    errors = error.errors if isinstance(error, FramesError) else (error,)
+    """Return the night without frames, or borrowed masters, that failed; others stop the run."""
+    errors = list(error.errors) if isinstance(error, FramesError) else [error]
+    borrowed = {master.inputs[0].frame.path for master in night.given}
+    night = night.without_given([error for error in errors if error.path in borrowed])
+    errors = [error for error in errors if error.path not in borrowed]
     usable = {frame.path for frame in night.raw}
     for error in errors:
         if error.path not in usable:

@@ -19,10 +19,10 @@ from daskred.fits.names import split_name
 from daskred.fits.storage import is_remote
 from daskred.fits.sums import wrong_sum
 from daskred.model.errors import FrameError, RequestError
-from daskred.model.plan import Plan
+from daskred.model.plan import MASTERS_FOLDER, Plan
 from daskred.night.choices import Choices
 from daskred.night.configuration import find_configuration
-from daskred.night.open import open_night, recognised_camera
+from daskred.night.open import Night, open_night, recognised_camera
 from daskred.night.plan import make_plan
 from daskred.options import BY_NAME, DETECTOR, Options
 from daskred.products.expected import Expected, expected_products, has_key, is_up_to_date
@@ -226,7 +226,7 @@ def _planned(
             cards = [record["card"] for record in later if record["event"] == "told apart"]
             rules = rules.telling_apart([*options.tell_apart, *cards])
             night = open_night(*sources, camera=rules, **choices.arguments)
-            night = with_given(night, options, out)
+            night = _with_copies(night, options, out)
     except (OSError, RequestError) as error:
         text = f"{out}: the night that its last run used cannot be opened any more: {error}"
         raise RequestError(text) from error
@@ -234,6 +234,14 @@ def _planned(
     night = night.without(error for path, error in lost.items() if path in usable)
     night = night.showing_no_sky(error for error in no_sky if error.path in usable)
     return make_plan(night, options), options
+
+
+def _with_copies(night: Night, options: Options, out: Path) -> Night:
+    """Return a night with the masters that it has borrowed: their copies, wherever others are."""
+    masters = out / MASTERS_FOLDER
+    if options.library and masters.is_dir():
+        options = options.but(library=str(masters))
+    return with_given(night, options)
 
 
 def _mending(

@@ -33,6 +33,7 @@ from daskred.run.reduce import Summary, reduce_night
 _POLL_S = 0.5
 _QUIET_S = 1.0  # a file that has not changed for so long is whole
 _AGAIN_S = 10.0  # after a full disk, and the like
+_SOON_S = 2.0  # where another run is at work, or nothing can be made yet
 _CALIBRATION = ("bias", "dark", "flat")
 
 
@@ -91,7 +92,7 @@ def watch_night(
     options: Options,
     patience: Patience,
     tell: Callable[[str], None],
-    after_round: Callable[[Summary], None] | None = None,
+    meanwhile: Callable[[], None] | None = None,
 ) -> Summary | None:
     """Reduce a night as its frames arrive, until it ends or Ctrl-C is pressed.
 
@@ -107,8 +108,8 @@ def watch_night(
         How long is waited.
     tell
         Told what is done, a line each.
-    after_round
-        Called after each round, with what it did.
+    meanwhile
+        Called again and again, also where nothing comes.
 
     Returns
     -------
@@ -122,7 +123,7 @@ def watch_night(
     """
     if any(map(is_remote, sources)):
         raise RequestError("frames are watched in folders of this machine; name one")
-    rounds = _Rounds(opened, sources, Path(out), options, patience, tell, after_round)
+    rounds = _Rounds(opened, sources, Path(out), options, patience, tell, meanwhile)
     try:
         rounds.until_the_end()
     except KeyboardInterrupt:
@@ -141,11 +142,11 @@ class _Rounds:
         options: Options,
         patience: Patience,
         tell: Callable[[str], None],
-        after_round: Callable[[Summary], None] | None,
+        meanwhile: Callable[[], None] | None,
     ) -> None:
         self._opened, self._sources = opened, sources
         self._out, self._options = out, options
-        self._patience, self._tell, self._after_round = patience, tell, after_round
+        self._patience, self._tell, self._meanwhile = patience, tell, meanwhile
         self._arrivals = Arrivals()
         self._used: set[str] = set()  # calibration frames that masters are made of
         self._done: dict[
@@ -164,9 +165,11 @@ class _Rounds:
             found = self._found()
             self._arrivals.look(found, now)
             whole = self._arrivals.whole(now)
-            if whole and (whole.keys() != last_files.keys() or whole != last_files or unsettled):
+            if whole and (whole != last_files or unsettled):
                 unsettled = self._tried(whole, now)
                 last_files = whole
+            if self._meanwhile:
+                self._meanwhile()
             end_after = self._patience.end_after_s
             if end_after is not None and now - max(self._arrivals.last, began) >= end_after:
                 return
@@ -191,7 +194,8 @@ class _Rounds:
             return self._round(whole, now)
         except RequestError as error:
             self._say_once(f"waiting: {error}")
-            return False
+            time.sleep(_SOON_S)
+            return True
         except (RunError, OSError) as error:
             self._say_once(f"{error}; it is tried again")
             time.sleep(_AGAIN_S)
@@ -199,7 +203,7 @@ class _Rounds:
 
     def _round(self, whole: Mapping[str, float], now: float) -> bool:
         """Reduce what is whole and settled; return whether frames wait to settle."""
-        night = with_given(self._opened(), self._options, self._out.absolute())
+        night = with_given(self._opened(), self._options)
         night, waiting = self._settled(_only(night, whole), whole, now)
         plan = make_plan(night, self._options)
         masters = {m.name: tuple(i.frame for i in m.inputs) for m in plan.masters}
@@ -226,8 +230,6 @@ class _Rounds:
     def _reduce(self, night: Night, options: Options) -> Summary:
         summary = reduce_night(night, self._out, options, Silent())
         self._told = ""
-        if self._after_round:
-            self._after_round(summary)
         return summary
 
     def _settled(self, night: Night, whole: Mapping[str, float], now: float) -> tuple[Night, bool]:
@@ -258,7 +260,7 @@ class _Rounds:
         """Reduce all that has come, and remove products that only rounds before wanted."""
         if not self._found():
             return None
-        night = with_given(self._opened(), self._options, self._out.absolute())
+        night = with_given(self._opened(), self._options)
         plan = make_plan(night, self._options)
         if not plan.science and not plan.masters:
             raise RequestError("nothing can be made of what has come: daskred plan tells why")
@@ -274,12 +276,13 @@ class _Rounds:
         What was made of frames that have gone since is kept: nobody can make it again.
         """
         there = {frame.name for frame in summary.plan.frames}
+        there |= {entry.name for entry in summary.plan.left_out}
         wanted = {receipt.product for receipt in (*summary.masters, *summary.science)}
         for product, inputs in self._made().items():
             path = self._out / product
             if product in wanted or not path.exists() or not is_own(path):
                 continue
-            if gone := [name for name in inputs if name not in there]:
+            if gone := [n for n in inputs if n not in there and not Path(n).is_file()]:
                 self._tell(f"{product}: kept, though {and_more(gone)} is no longer there")
             else:
                 path.unlink()

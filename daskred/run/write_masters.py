@@ -13,7 +13,8 @@ from daskred.arrays.sources import check_unchanged
 from daskred.arrays.written import this_worker
 from daskred.engine.progress import Progress
 from daskred.fits.parts import Part, part_in, place
-from daskred.model.errors import FrameError, FramesError, RequestError
+from daskred.fits.sums import wrong_sum
+from daskred.model.errors import FrameError, FramesError
 from daskred.model.plan import Correction, Given, Master
 from daskred.model.receipt import Receipt
 from daskred.options import Options
@@ -122,8 +123,11 @@ class MasterMaker:
         try:
             content = Path(given.path).read_bytes()
         except OSError as error:
-            raise RequestError(f"{given.path}: cannot be read: {error.strerror}") from error
+            raise FrameError(given.path, f"cannot be read: {error.strerror}") from error
         part.write_bytes(content)
+        if reason := wrong_sum(str(part)):
+            part.unlink()
+            raise FrameError(given.path, reason)
         place([Part(part, target)], self.options.sync)
         return self.ledger.add(
             Receipt(

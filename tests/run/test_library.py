@@ -127,17 +127,25 @@ def test_masters_without_uncertainties_are_not_borrowed_for_them(
 
 
 def test_masters_that_lie_beside_the_frames_are_borrowed(library: Path, tmp_path: Path) -> None:
-    night = night_of(tmp_path / "night", "2027-03-07", "s", 9)
+    night = night_of(tmp_path / "night", "2026-03-07", "s", 9)
     shutil.copytree(library.parent / "out-2026-03-01/masters", night / "masters")
     out = night / "out"
     summary = reduce_night(open_night(night), out)
     assert not summary.failed
     assert used(out) == ("MasterDark_10s_2026-03-01.fits", "MasterFlat_V_2026-03-01.fits")
-    # Those that the run has put there are none that it borrows.
+    # Those of a folder of products are none that somebody has put there.
     shutil.rmtree(night / "masters")
-    again = reduce_night(open_night(night), tmp_path / "other")
-    assert not again.failed
-    assert verify(out).frames
+    assert len(reduce_night(open_night(night), tmp_path / "other").failed) == 3
+
+
+def test_masters_beside_the_frames_may_not_be_older_than_those_of_a_library(
+    library: Path, tmp_path: Path
+) -> None:
+    night = night_of(tmp_path / "night", "2027-03-07", "s", 9)
+    shutil.copytree(library.parent / "out-2026-03-01/masters", night / "masters")
+    summary = reduce_night(open_night(night), tmp_path / "out")
+    assert len(summary.failed) == 3
+    assert "days away" in summary.failed[0].reason
 
 
 def test_masters_of_its_own_run_are_not_borrowed(library: Path, tmp_path: Path) -> None:
@@ -192,6 +200,77 @@ def test_a_damaged_master_of_a_library_is_named_and_the_next_one_taken(
     assert not summary.failed
     assert [entry.name for entry in summary.plan.left_out] == [damaged.name]
     assert "_2026-03-01_" in used(tmp_path / "out")[1]
+
+
+def test_damaged_pixels_of_a_library_are_named_and_the_next_one_taken(
+    library: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "lib"
+    shutil.copytree(library, copy)
+    damaged = next(copy.glob("MasterFlat_V_2026-03-08*"))
+    content = bytearray(damaged.read_bytes())
+    content[-5000:-4900] = bytes(100)
+    damaged.write_bytes(content)
+    night = night_of(tmp_path / "night", "2026-03-07", "s", 9)
+    summary = reduce_night(open_night(night), tmp_path / "out", Options(library=str(copy)))
+    assert not summary.failed
+    assert damaged.name in [entry.name for entry in summary.plan.left_out]
+    assert "_2026-03-01_" in used(tmp_path / "out")[1]
+    assert verify(tmp_path / "out").findings == ()
+    # What is damaged is mended by adding it again.
+    assert main(["library", "add", str(copy), str(library.parent / "out-2026-03-08")]) == 0
+    assert damaged.read_bytes() == (library / damaged.name).read_bytes()
+
+
+def test_a_finished_night_needs_its_library_no_longer(library: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "lib"
+    shutil.copytree(library, copy)
+    night = night_of(tmp_path / "night", "2026-03-07", "s", 9)
+    reduce_night(open_night(night), tmp_path / "out", Options(library=str(copy)))
+    shutil.rmtree(copy)
+    found = verify(tmp_path / "out")
+    assert (found.n_expected, found.findings) == (5, ())
+
+
+def test_frames_without_a_date_borrow_nothing_unasked(library: Path, tmp_path: Path) -> None:
+    maker = NightMaker(tmp_path / "night", (40, 50))
+    path = maker.add("s.fits", "light", 500, 10.0, FILTER="V")
+    with fits.open(path, mode="update") as hdus:
+        del hdus[0].header["DATE-OBS"]
+    options = Options(library=str(library))
+    plan = make_plan(with_given(open_night(maker.folder), options), options)
+    assert "nobody knows how many days away" in plan.left_out[0].reason
+
+
+def test_a_library_that_fits_nothing_spoils_no_night(library: Path, tmp_path: Path) -> None:
+    maker = NightMaker(tmp_path / "night", (20, 30))
+    for number in range(3):
+        maker.add(f"b{number}.fits", "bias", 100, 0.0)
+        maker.add(f"s{number}.fits", "light", 500, 10.0)
+    options = Options(library=str(library), missing_flat=True)
+    assert len(reduce_night(open_night(maker.folder), tmp_path / "out", options).science) == 3
+
+
+def test_a_master_is_of_the_kind_that_it_is_given_for(library: Path, tmp_path: Path) -> None:
+    night = night_of(tmp_path / "night", "2026-03-07", "s", 9)
+    dark = next(library.glob("MasterDark_10s_2026-05-20*"))
+    science = library.parent / "out-2026-03-01/s-0c.fits"
+    for word, told in ((f"flat={dark}", "is a master dark"), (f"dark={science}", "is no master")):
+        with pytest.raises(RequestError, match=told):
+            reduce_night(open_night(night), tmp_path / "out", Options(master=(word,)))
+
+
+def test_masters_by_hand_win_over_own_ones_of_their_name(library: Path, tmp_path: Path) -> None:
+    night = night_of(tmp_path / "night", "2026-03-07", "ds", 9)
+    named = tmp_path / "MasterDark_10s.fits"
+    shutil.copy(library.parent / "out-2026-05-20/masters/MasterDark_10s.fits", named)
+    for path in night.glob("*.fits"):
+        with fits.open(path, mode="update") as hdus:
+            hdus[0].header["DATE-OBS"] = hdus[0].header["DATE-OBS"].replace("03-07", "05-20")
+    options = Options(master=(f"dark={named}",), missing_flat=True)
+    reduce_night(open_night(night), tmp_path / "out", options)
+    header = fits.getheader(tmp_path / "out/s-0c.fits")
+    assert header["DARKCOR"].startswith("MasterDark_10s_2026-05-20")
 
 
 def test_a_library_is_looked_after(
