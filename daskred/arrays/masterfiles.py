@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daskred.arrays.loaded import LoadedMasters, with_sky
-from daskred.fits.hdus import read_first_header, read_hdus
+from daskred.fits.hdus import Hdu, read_first_header, read_hdus
 from daskred.fits.header import Header
 from daskred.fits.images import images_of, planes_of
 from daskred.fits.pixels import read_image, read_rows
@@ -174,8 +174,11 @@ class MasterFiles:
 def data_images(path: str, plane: str = "") -> list[Image]:
     """Return the images of a file; of a product those that are data, or planes of a name."""
     hdus = read_hdus(path)
-    if plane:
-        return planes_of(path, hdus, plane)
+    return planes_of(path, hdus, plane) if plane else images_in(path, hdus)
+
+
+def images_in(path: str, hdus: Sequence[Hdu]) -> list[Image]:
+    """Return the same of a file whose headers have been read: images, but no planes beside them."""
     is_ours = KEY_CARD in hdus[0].header
     return [image for image in images_of(path, hdus, is_ours) if not is_extension(image.name)]
 

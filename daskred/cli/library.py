@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,19 +80,18 @@ def _changes(target: Path, library: Path) -> tuple[str, Changes] | None:
 
     kind, camera = kind_of_master(target), read_camera()
 
-    def alike(path: Path) -> bool:
-        if plain_name(path) != plain_name(target) or not path.name < target.name:
-            return False
-        with contextlib.suppress(FrameError):
-            one, other = (read_master(p, kind, camera) for p in (path, target))
-            facts = [
-                (m.layout, m.facts.camera, m.facts.binning, m.facts.set_temp_c, m.facts.settings)
-                for m in (one, other)
-            ]
-            return facts[0] == facts[1]
-        return False
+    def read_out(path: Path) -> object:
+        """Return how a master's detector was read out; None of one that is damaged."""
+        try:
+            master = read_master(path, kind, camera)
+        except FrameError:
+            return None
+        facts = master.facts
+        return master.layout, facts.camera, facts.binning, facts.set_temp_c, facts.settings
 
-    earlier = [path for path in master_files(library) if alike(path)]
+    files = [path for path in master_files(library) if plain_name(path) == plain_name(target)]
+    own = read_out(target)
+    earlier = [path for path in files if path.name < target.name and read_out(path) == own]
     if not earlier:
         return None
     before = earlier[-1]

@@ -79,6 +79,23 @@ def place(parts: Sequence[Part], sync: bool = True) -> None:
         sync_folders({part.target.parent for part in parts})
 
 
+def write_whole(target: Path, content: bytes, sync: bool = True) -> None:
+    """Write a small file, whole or not at all; what stands there is replaced.
+
+    Raises
+    ------
+    OSError
+        When it cannot be written.
+    """
+    part = part_in(target.parent)
+    try:
+        part.write_bytes(content)
+    except BaseException:
+        remove(part)
+        raise
+    place([Part(part, target)], sync)
+
+
 def remove(*unfinished: Path) -> None:
     """Remove unfinished files, where there are any."""
     for path in unfinished:

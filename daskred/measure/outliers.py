@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -24,8 +23,8 @@ class Rule:
     ----------
     words
         What is said of it; its figure, and what the others have, are filled in.
-    value
-        The figure of a frame.
+    figure
+        Its name: see `daskred.measure.quality.Quality.figure`.
     least
         By how much it differs at least from the median of the others, which is given.
     above, below
@@ -33,7 +32,7 @@ class Rule:
     """
 
     words: str
-    value: Callable[[Quality], float]
+    figure: str
     least: Callable[[float], float]
     above: bool = True
     below: bool = True
@@ -43,51 +42,47 @@ def _part(share: float, floor: float = 0.0) -> Callable[[float], float]:
     return lambda usual: max(share * abs(usual), floor)
 
 
-def _n_stars(quality: Quality) -> float:
-    return math.nan if quality.n_stars is None else float(quality.n_stars)
-
-
 RULES = {
-    "level": Rule("its sky is {0:.4g}, others have {1:.4g}", lambda q: q.level, _part(0.3)),
-    "noise": Rule("its noise is {0:.3g}, others have {1:.3g}", lambda q: q.noise, _part(0.3)),
+    "level": Rule("its sky is {0:.4g}, others have {1:.4g}", "level", _part(0.3)),
+    "noise": Rule("its noise is {0:.3g}, others have {1:.3g}", "noise", _part(0.3)),
     "stars": Rule(
-        "{0:.0f} stars are seen, in others {1:.0f}", _n_stars, _part(0.4, 5), above=False
+        "{0:.0f} stars are seen, in others {1:.0f}", "n_stars", _part(0.4, 5), above=False
     ),
     "starlight": Rule(
         "its stars have {0:.2f} times the light, others {1:.2f}",
-        lambda q: q.starlight,
+        "starlight",
         _part(0.2, 0.1),
         above=False,
     ),
     "width": Rule(
         "its stars are {0:.1f} pixels wide, others {1:.1f}",
-        lambda q: q.fwhm_pixels,
+        "fwhm_pixels",
         _part(0.25, 0.3),
         below=False,
     ),
     "ellipticity": Rule(
         "its stars are longer than wide by {0:.2f}, others by {1:.2f}",
-        lambda q: q.ellipticity,
+        "ellipticity",
         _part(0.0, 0.15),
         below=False,
     ),
     "shift": Rule(
         "it points {0:.0f} pixels from the first frame, others {1:.0f}",
-        lambda q: math.hypot(q.shift_y_pixels, q.shift_x_pixels),
+        "shift_pixels",
         _part(0.5, 8.0),
     ),
     "saturated": Rule(
-        "{0:.1%} of it is saturated, of others {1:.1%}", lambda q: q.saturated, _part(1.0, 0.005)
+        "{0:.1%} of it is saturated, of others {1:.1%}", "saturated", _part(1.0, 0.005)
     ),
     "negative": Rule(
         "{0:.1%} of it is negative, of others {1:.1%}",
-        lambda q: q.negative,
+        "negative",
         _part(0.5, 0.05),
         below=False,
     ),
     "missing": Rule(
         "{0:.1%} of it has no value, of others {1:.1%}",
-        lambda q: q.missing,
+        "missing",
         _part(1.0, 0.005),
         below=False,
     ),
@@ -131,7 +126,7 @@ def standing_out(group: Sequence[Quality]) -> list[dict[str, str]]:
     if len(group) < _FEW:
         return found
     for name, rule in RULES.items():
-        values = np.array([rule.value(quality) for quality in group])
+        values = np.array([quality.figure(rule.figure) for quality in group])
         known = values[np.isfinite(values)]
         if known.size < _FEW:
             continue

@@ -14,7 +14,7 @@ from daskred.fits.pixels import bands_of, read_rows
 from daskred.kernels.columns import columns_off
 from daskred.kernels.piles import piled_up
 from daskred.kernels.robust import any_floats, known_values, medians, robust_sigma
-from daskred.measure.stars import Stars, stars_in
+from daskred.measure.stars import NO_STARS, stars_in
 from daskred.model.frame import Image
 
 # Numbers are those of some rows; stars those of the middle of the frame.
@@ -64,6 +64,16 @@ class Quality:
         default_factory=lambda: np.empty((0, 3)), repr=False, compare=False
     )
 
+    @property
+    def shift_pixels(self) -> float:
+        """By how much stars lie elsewhere, in whatever direction."""
+        return math.hypot(self.shift_y_pixels, self.shift_x_pixels)
+
+    def figure(self, name: str) -> float:
+        """Return a number by its name; NaN where there is none."""
+        value = getattr(self, name)
+        return math.nan if value is None else float(value)
+
 
 @any_floats
 def quality_of(
@@ -94,17 +104,6 @@ def quality_of(
     first = samples[0].astype("f4")
     noise = _noise(known_values(first))
     stars = stars_in(_middle(path, images[0])) if with_stars else None
-    return _quality(pixels, known, first, noise, stars, saturation_adu)
-
-
-def _quality(
-    pixels: NDArray[Any],
-    known: NDArray[Any],
-    first: NDArray[Any],
-    noise: float,
-    stars: Stars | None,
-    saturation_adu: float | None,
-) -> Quality:
     pile = piled_up(known)
     full = saturation_adu if saturation_adu is not None else pile[0] if pile else math.inf
     return Quality(
@@ -114,10 +113,10 @@ def _quality(
         negative=float(np.mean(known < 0)),
         missing=1 - known.size / pixels.size,
         n_stars=len(stars.places) if stars else None,
-        fwhm_pixels=stars.fwhm_pixels if stars else math.nan,
-        ellipticity=stars.ellipticity if stars else math.nan,
+        fwhm_pixels=(stars or NO_STARS).fwhm_pixels,
+        ellipticity=(stars or NO_STARS).ellipticity,
         columns=tuple(columns_off(first, noise)),
-        places=stars.places if stars else np.empty((0, 3)),
+        places=(stars or NO_STARS).places,
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from daskred.fits.parts import Part, part_in, place
+from daskred.fits.parts import write_whole
 from daskred.kernels.transfer import TransferPoints
 from daskred.model.errors import RequestError
 from daskred.model.plan import LeftOut
@@ -155,6 +155,4 @@ def save(found: Characterization, sync: bool) -> None:
         indent=1,
         allow_nan=False,
     )
-    part = part_in(found.out)
-    part.write_text(text + "\n")
-    place([Part(part, found.out / RESULTS)], sync)
+    write_whole(found.out / RESULTS, f"{text}\n".encode(), sync)

@@ -34,6 +34,9 @@ class Stars(NamedTuple):
     ellipticity: float
 
 
+NO_STARS = Stars(np.empty((0, 3)), math.nan, math.nan)
+
+
 @cache
 def can_find_stars() -> bool:
     """Whether SEP is installed."""
@@ -70,7 +73,7 @@ def stars_in(pixels: NDArray[Any]) -> Stars | None:
     values = np.ascontiguousarray(pixels, "f4")
     missing = ~np.isfinite(values)
     if missing.all():
-        return Stars(np.empty((0, 3)), math.nan, math.nan)
+        return NO_STARS
     values = np.where(missing, np.float32(0), values)
     side = min(_MESH, *pixels.shape)
     background = sep.Background(values, mask=missing, bw=side, bh=side)
@@ -87,7 +90,7 @@ def stars_in(pixels: NDArray[Any]) -> Stars | None:
     except Exception as error:  # SEP's own, where its buffers are full of what is no star
         if "limit" not in str(error) and "buffer" not in str(error):
             raise
-        return Stars(np.empty((0, 3)), math.nan, math.nan)
+        return NO_STARS
     places = np.stack([found["y"], found["x"], found["flux"]], axis=1).astype("f8")
     places = places[places[:, 2] > 0]
     clear = (found["flag"] & (_MIXED | _CUT_OFF) == 0) & (found["peak"] > 2 * _CLEAR)

@@ -75,9 +75,8 @@ class Row:
             "object": self.target,
         }
         for name, digits in FIGURES.items():
-            value = getattr(self.quality, name)
-            known = value is not None and math.isfinite(value)
-            found[name] = float(f"{value:.{digits}g}") if known else None
+            value = self.quality.figure(name)
+            found[name] = float(f"{value:.{digits}g}") if math.isfinite(value) else None
         if found["n_stars"] is not None:
             found["n_stars"] = int(found["n_stars"])
         found["columns"] = [column + 1 for column in self.quality.columns]
@@ -126,7 +125,7 @@ def measured(
     if not rows:
         return [], []
     found: dict[str, tuple[Row, Any]] = {}
-    n_pixels = max(sum(image.shape[0] * image.shape[1] for image in row.images) for row in rows)
+    n_pixels = max(sum(image.n_pixels for image in row.images) for row in rows)
     n_each = max(1, min(_PER_TASK, TASK_PIXELS // max(n_pixels, 1)))
     paths = [row.path for row in rows]
     tasks = frame_tasks("numbers", rows, paths, n_each, partial(_measure, also))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -188,6 +188,10 @@ class Master:
     def of_given(cls, name: str, kind: MasterKind, frame: Frame, given: Given) -> Master:
         """Return a master of another night as a part of a plan."""
         return cls(name, kind, (Input(frame),), frame.facts, given)
+
+    def named_by_key(self) -> Master:
+        """Return a master of another night under a name that no other has."""
+        return replace(self, name=f"{self.name}_{self.given.key[:6]}") if self.given else self
 
     @property
     def n_inputs(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Literal
@@ -144,7 +144,11 @@ def make_plan(night: Night, options: Options | None = None) -> Plan:
     def add(kind: MasterKind, inputs: Sequence[Sequence[Input]]) -> None:
         own = named(kind, inputs, camera, dates)
         names = {master.name for master in own}
-        lent = [_apart(m, names) for m in night.given if m.kind == kind]
+        lent = [
+            master.named_by_key() if master.name in names else master
+            for master in night.given
+            if master.kind == kind
+        ]
         shelf.put(kind, [*own, *lent])
 
     add("bias", [[Input(frame) for frame in group] for group in groups("bias")])
@@ -198,13 +202,6 @@ def make_plan(night: Night, options: Options | None = None) -> Plan:
     )
     made = (night.frames, masters, tuple(science), tuple(left_out), warnings)
     return Plan(*made, _camera_text(camera))
-
-
-def _apart(master: Master, names: Collection[str]) -> Master:
-    """Return a master of another night under a name that no other has."""
-    if master.name not in names or master.given is None:
-        return master
-    return replace(master, name=f"{master.name}_{master.given.key[:6]}")
 
 
 def _used(masters: Sequence[Master], science: Sequence[Science]) -> tuple[Master, ...]:

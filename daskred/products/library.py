@@ -17,7 +17,7 @@ from daskred.cameras.read import read_camera
 from daskred.cameras.rules import Camera
 from daskred.fits.hdus import Hdu, read_hdus
 from daskred.fits.images import images_of
-from daskred.fits.parts import Part, part_in, place
+from daskred.fits.parts import write_whole
 from daskred.fits.storage import is_remote
 from daskred.fits.sums import wrong_sum
 from daskred.model.errors import FrameError, RequestError
@@ -92,9 +92,7 @@ def keep(path: Path, library: Path) -> tuple[Path, bool]:
         return target, False
     try:
         library.mkdir(parents=True, exist_ok=True)
-        part = part_in(library)
-        part.write_bytes(path.read_bytes())
-        place([Part(part, target)])
+        write_whole(target, path.read_bytes())
     except OSError as error:
         raise RequestError(f"{library}: cannot be written: {error.strerror}") from error
     return target, True
@@ -187,23 +185,23 @@ def with_given(night: Night, options: Options) -> Night:
     days = days_of(options)
     found = [*_by_hand(options, night.camera)]
     found += (_within(master, days) for master in _among(night))
-    left_out = list(night.left_out)
+    # It may have been asked before, of the same night.
+    left_out = {entry.path: entry for entry in night.left_out}
     if options.library:
         for path in master_files(Path(options.library).absolute()):
             kind = kind_of_master(path)
             try:
                 master = read_master(path, kind, night.camera)
             except FrameError as error:
-                left_out.append(LeftOut(str(path), path.name, error.reason, failed=False))
+                damaged = LeftOut(str(path), path.name, error.reason, failed=False)
+                left_out.setdefault(damaged.path, damaged)
                 continue
             found.append(_within(master, days))
     named: dict[str, Master] = {}
     for master in found:
-        name = master.name
-        if name in named and master.given:
-            name = f"{name}_{master.given.key[:6]}"
-        named.setdefault(name, replace(master, name=name))
-    return replace(night, given=tuple(named.values()), left_out=tuple(left_out))
+        one = master.named_by_key() if master.name in named else master
+        named.setdefault(one.name, one)
+    return replace(night, given=tuple(named.values()), left_out=tuple(left_out.values()))
 
 
 def _within(master: Master, days: Mapping[GivenKind, float]) -> Master:
@@ -229,10 +227,15 @@ def _among(night: Night) -> Iterator[Master]:
             yield read_master(path, kind_of_master(path), night.camera)
 
 
+def _kind_and_rest(text: str) -> tuple[GivenKind | None, str]:
+    """Return the kind that a text as ``flat=30`` begins with, or None; and the rest."""
+    word, _, rest = text.partition("=")
+    return next((kind for kind in KINDS if kind == word.strip().lower()), None), rest
+
+
 def _by_hand(options: Options, camera: Camera) -> Iterator[Master]:
     for text in options.master:
-        word, _, path = text.partition("=")
-        kind = next((kind for kind in KINDS if kind == word.strip().lower()), None)
+        kind, path = _kind_and_rest(text)
         if kind is None or not path:
             raise RequestError(f"--master {text}: is KIND=FILE; kinds are {', '.join(KINDS)}")
         try:
@@ -251,8 +254,7 @@ def days_of(options: Options) -> dict[GivenKind, float]:
     """
     found: dict[GivenKind, float] = {kind: _USUAL_DAYS[kind] for kind in KINDS}
     for text in options.library_days:
-        word, _, number = text.partition("=")
-        kind = next((kind for kind in KINDS if kind == word.strip().lower()), None)
+        kind, number = _kind_and_rest(text)
         try:
             days = float(number)
         except ValueError:

@@ -248,6 +248,24 @@ def read_log(out: Path) -> Iterator[dict[str, Any]]:
                 yield record
 
 
+def read_runs(out: Path) -> tuple[list[dict[str, Any]], list[int]]:
+    """Return the records of all runs into a folder, and which of them begin one: one at least.
+
+    Raises
+    ------
+    RequestError
+        When no run has written there.
+    """
+    nobody = f"{out}: no run of daskred has written there"
+    if not out.is_dir():
+        raise RequestError(f"{nobody}: it is no folder")
+    records = list(read_log(out))
+    starts = [number for number, record in enumerate(records) if record["event"] == "run"]
+    if not starts:
+        raise RequestError(f"{nobody} ({LOG_NAME} tells of none)")
+    return records, starts
+
+
 def last_run(out: Path) -> dict[str, Any] | None:
     """Return what was asked of the last run into a folder; None where there was none."""
     found = None

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from daskred.measure.quality import Quality
 from daskred.measure.table import Row
 from daskred.night.times import mjd_of
 from daskred.report.plots import Drawing, Point, drawing
@@ -19,64 +18,38 @@ class Figure:
     Parameters
     ----------
     name
-        Of the figure.
+        That of its number: see `daskred.measure.quality.Quality.figure`.
     title, short
         What it is; and that in a column's head.
     style
         How it is written.
-    rules
-        Of those that tell what stands out, these are of it.
-    value
-        Its number; NaN where there is none.
+    rule
+        The one that tells whether it stands out: see `daskred.measure.outliers.RULES`.
     """
 
     name: str
     title: str
     short: str
     style: str
-    rules: tuple[str, ...]
-    value: Callable[[Quality], float]
-
-
-def _named(name: str) -> Callable[[Quality], float]:
-    def value(quality: Quality) -> float:
-        found = getattr(quality, name)
-        return math.nan if found is None else float(found)
-
-    return value
+    rule: str
 
 
 SHOWN = (
-    Figure("level", "level of the sky", "sky", "{:.5g}", ("level",), _named("level")),
-    Figure("noise", "noise of a pixel", "noise", "{:.3g}", ("noise",), _named("noise")),
-    Figure("n_stars", "number of stars", "stars", "{:.0f}", ("stars",), _named("n_stars")),
+    Figure("level", "level of the sky", "sky", "{:.5g}", "level"),
+    Figure("noise", "noise of a pixel", "noise", "{:.3g}", "noise"),
+    Figure("n_stars", "number of stars", "stars", "{:.0f}", "stars"),
     Figure(
         "starlight",
         "light of the stars, over that of the first frame",
         "light",
         "{:.2f}",
-        ("starlight",),
-        _named("starlight"),
+        "starlight",
     ),
-    Figure("fwhm", "width of stars (pixels)", "width", "{:.2f}", ("width",), _named("fwhm_pixels")),
-    Figure(
-        "ellipticity",
-        "ellipticity of stars",
-        "shape",
-        "{:.2f}",
-        ("ellipticity",),
-        _named("ellipticity"),
-    ),
-    Figure(
-        "shift",
-        "shift from the first frame (pixels)",
-        "shift",
-        "{:.1f}",
-        ("shift",),
-        lambda quality: math.hypot(quality.shift_y_pixels, quality.shift_x_pixels),
-    ),
-    Figure("saturated", "saturated part", "full", "{:.2%}", ("saturated",), _named("saturated")),
-    Figure("negative", "negative part", "< 0", "{:.1%}", ("negative",), _named("negative")),
+    Figure("fwhm_pixels", "width of stars (pixels)", "width", "{:.2f}", "width"),
+    Figure("ellipticity", "ellipticity of stars", "shape", "{:.2f}", "ellipticity"),
+    Figure("shift_pixels", "shift from the first frame (pixels)", "shift", "{:.1f}", "shift"),
+    Figure("saturated", "saturated part", "full", "{:.2%}", "saturated"),
+    Figure("negative", "negative part", "< 0", "{:.1%}", "negative"),
 )
 
 
@@ -95,10 +68,10 @@ def drawings_of(rows: Sequence[Row]) -> tuple[list[Drawing], list[str]]:
         points = [
             Point(
                 x=(hour - first) * 24 if by_time and hour is not None else number + 1.0,
-                y=figure.value(row.quality),
+                y=row.quality.figure(figure.name),
                 series=series.index(series_of(row)),
                 name=row.name,
-                stands_out=any(name in row.stands_out for name in figure.rules),
+                stands_out=figure.rule in row.stands_out,
             )
             for number, (row, hour) in enumerate(ordered)
         ]

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from daskred.fits.hdus import read_hdus
 from daskred.measure.changes import changes_between
 from daskred.measure.table import Row
 from daskred.model.errors import FrameError
 from daskred.model.plan import MASTERS_FOLDER
+from daskred.products.library import plain_name
 from daskred.report.records import Record, relative
-
-_DATE = re.compile(r"_\d{4}-\d\d-\d\d")
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,14 @@ class Master:
     changes: str
 
 
-def shown_master(record: Record, row: Row, picture: str, before: str | Path | None) -> Master:
+def told_by(cards: Mapping[str, str], *names: str) -> str:
+    """Return what some cards say, of those that say something."""
+    return ", ".join(cards[name] for name in names if name in cards)
+
+
+def shown_master(
+    record: Record, row: Row, cards: Mapping[str, str], picture: str, before: str | Path | None
+) -> Master:
     """Return a master as it is shown; beside that of an earlier night, where it is given."""
     name = str(Path(row.path).relative_to(record.out))
     line = record.products[name]
@@ -42,7 +47,7 @@ def shown_master(record: Record, row: Row, picture: str, before: str | Path | No
         row=row,
         picture=picture,
         n_inputs=int(line.get("n_inputs", 0)),
-        how=_how(row.path),
+        how=_how(cards),
         inputs=found,
         checks=", ".join(figures.values()),
         link=relative(Path(row.path), record.out),
@@ -50,16 +55,10 @@ def shown_master(record: Record, row: Row, picture: str, before: str | Path | No
     )
 
 
-def _how(path: str) -> str:
+def _how(cards: Mapping[str, str]) -> str:
     """Say how a master was combined, and what was subtracted before."""
-    try:
-        header = read_hdus(path)[0].header
-    except FrameError:
-        return ""
-    told = [str(header.get(card) or "").strip() for card in ("COMBINE", "REJECT")]
-    less = [str(header.get(card) or "").strip() for card in ("ZEROCOR", "DARKCOR")]
-    how = ", ".join(text for text in told if text)
-    return f"{how}; less {', '.join(text for text in less if text)}" if any(less) else how
+    how, less = told_by(cards, "COMBINE", "REJECT"), told_by(cards, "ZEROCOR", "DARKCOR")
+    return f"{how}; less {less}" if less else how
 
 
 def _changes(record: Record, row: Row, before: str | Path | None) -> str:
@@ -79,10 +78,10 @@ def _earlier(record: Record, row: Row, before: str | Path | None) -> Path | None
     if before is not None:
         path = Path(before).absolute() / MASTERS_FOLDER / Path(row.path).name
         return path if path.exists() else None
-    plain = _DATE.sub("", row.name)
+    plain = plain_name(Path(row.path))
     nights = [
         name
         for name in sorted(record.masters)
-        if _DATE.sub("", Path(name).stem) == plain and Path(name).stem < row.name
+        if plain_name(Path(name)) == plain and Path(name).stem < row.name
     ]
     return record.out / nights[-1] if nights else None

@@ -10,23 +10,25 @@ from functools import partial
 from pathlib import Path
 
 from daskred import __version__
-from daskred.arrays.masterfiles import data_images
+from daskred.arrays.masterfiles import images_in
 from daskred.cameras.read import read_camera
 from daskred.cameras.rules import Camera
 from daskred.engine.progress import Progress, Silent
 from daskred.fits.hdus import read_hdus
-from daskred.fits.parts import Part, part_in, place
+from daskred.fits.parts import write_whole
 from daskred.measure.stars import can_find_stars
 from daskred.measure.table import Row, as_csv, measured
 from daskred.model.errors import FrameError, RequestError
 from daskred.model.frame import Facts
 from daskred.night.facts import facts_of
 from daskred.report.figures import SHOWN, drawings_of, series_of
-from daskred.report.masters import Master, shown_master
+from daskred.report.masters import Master, shown_master, told_by
 from daskred.report.records import Record, read_record, relative
 from daskred.report.thumbnails import address_of, grey, side_for, small_pixels
 
 PAGE, AS_JSON, AS_CSV = "report.html", "report.json", "report.csv"
+_OF_MASTERS = ("ZEROCOR", "DARKCOR", "FLATCOR", "FRINGCOR", "ILLUMCOR")
+_CARDS = ("BUNIT", "COMBINE", "REJECT", *_OF_MASTERS)
 # Somewhere at their beginnings, by which they are known.
 _OURS = {
     PAGE: '<meta name="generator" content="daskred',
@@ -108,20 +110,22 @@ def write_report(
     check_place(record.out)
     camera = _camera(record)
     names = [*record.masters, *record.science]
-    side = side_for(len(names))
-    rows, pictures = measured(
-        [_row(record, name, camera) for name in names],
-        workers,
-        progress,
-        partial(_picture, side),
-    )
-    n_masters = len(record.masters)
-    masters = [
-        shown_master(record, row, picture or "", before)
-        for row, picture in zip(rows[:n_masters], pictures[:n_masters], strict=True)
+    opened = [_opened(record, name, camera) for name in names]
+    work = partial(_picture, side_for(len(names)))
+    rows, pictures = measured([row for row, _ in opened], workers, progress, work)
+    shown = [
+        (row, cards, picture or "")
+        for row, (_, cards), picture in zip(rows, opened, pictures, strict=True)
     ]
+    n_masters = len(record.masters)
+    masters = [shown_master(record, *known, before) for known in shown[:n_masters]]
+    frames = [
+        _science(record, number, *known) for number, known in enumerate(shown[n_masters:], start=1)
+    ]
+    # That of the first frame that tells it.
+    units = next((cards["BUNIT"] for _, cards, _ in shown[n_masters:] if "BUNIT" in cards), "")
+    text = _rendered(record, masters, frames, units)
     science = rows[n_masters:]
-    text = _rendered(record, masters, science, pictures[n_masters:])
     _write(record.out / AS_JSON, _as_json(record, rows))
     _write(record.out / AS_CSV, as_csv(science))
     _write(record.out / PAGE, text)
@@ -148,12 +152,9 @@ def _check_ours(path: Path) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    part = part_in(path.parent)
     try:
-        part.write_text(text, encoding="utf-8", errors="backslashreplace")
-        place([Part(part, path)], sync=False)
+        write_whole(path, text.encode(errors="backslashreplace"), sync=False)
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise RequestError(f"{path}: cannot be written: {error.strerror}") from error
 
 
@@ -165,18 +166,21 @@ def _camera(record: Record) -> Camera:
         return read_camera()
 
 
-def _row(record: Record, name: str, camera: Camera) -> Row:
-    """Return the row of a product, before anything is measured."""
+def _opened(record: Record, name: str, camera: Camera) -> tuple[Row, dict[str, str]]:
+    """Return the row of a product, before anything is measured, and cards that are shown."""
     line, path = record.products[name], str(record.out / name)
     is_master = name in record.masters
     shown = Path(name).stem if is_master else str(line.get("source", name))
+    cards: dict[str, str] = {}
     try:
-        headers = [hdu.header for hdu in read_hdus(path)[:2]]
-        facts = facts_of(path, headers, camera)
-        images, error = tuple(data_images(path)), ""
+        hdus = read_hdus(path)
+        facts = facts_of(path, [hdu.header for hdu in hdus[:2]], camera)
+        images, error = tuple(images_in(path, hdus)), ""
+        texts = {card: str(hdus[0].header.get(card) or "").strip() for card in _CARDS}
+        cards = {card: text for card, text in texts.items() if text}
     except FrameError as problem:
         facts, images, error = Facts(), (), problem.reason
-    return Row(
+    row = Row(
         name=shown,
         kind="master" if is_master else "science",
         time=facts.time_obs,
@@ -187,6 +191,7 @@ def _row(record: Record, name: str, camera: Camera) -> Row:
         images=images,
         error=error,
     )
+    return row, cards
 
 
 def _picture(side: int, row: Row) -> str:
@@ -214,33 +219,27 @@ def _as_json(record: Record, rows: Sequence[Row]) -> str:
     )
 
 
-def _science(record: Record, number: int, row: Row, picture: str | None) -> Science:
+def _science(record: Record, number: int, row: Row, cards: dict[str, str], picture: str) -> Science:
     cells = []
     for figure in SHOWN:
-        value = figure.value(row.quality)
+        value = row.quality.figure(figure.name)
         known = math.isfinite(value)
-        out = any(name in row.stands_out for name in figure.rules)
         told = figure.style.format(value) if known else ""
-        cells.append((figure.short, told, f"{value:.8g}" if known else "", out))
-    masters = _masters_of(row.path) if not row.error else ""
-    return Science(row, picture or "", relative(Path(row.path), record.out), cells, masters, number)
-
-
-def _masters_of(path: str) -> str:
-    header = read_hdus(path)[0].header
-    cards = ("ZEROCOR", "DARKCOR", "FLATCOR", "FRINGCOR", "ILLUMCOR")
-    return ", ".join(str(header.get(card)).strip() for card in cards if header.get(card))
+        is_out = figure.rule in row.stands_out
+        cells.append((figure.short, told, f"{value:.8g}" if known else "", is_out))
+    masters = told_by(cards, *_OF_MASTERS)
+    return Science(row, picture, relative(Path(row.path), record.out), cells, masters, number)
 
 
 def _rendered(
     record: Record,
     masters: Sequence[Master],
-    science: Sequence[Row],
-    pictures: Sequence[str | None],
+    frames: Sequence[Science],
+    units: str,
 ) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    drawings, series = drawings_of(science)
+    drawings, series = drawings_of([frame.row for frame in frames])
     environment = Environment(
         loader=PackageLoader("daskred.report", "."),
         autoescape=True,
@@ -248,10 +247,6 @@ def _rendered(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    frames = [
-        _science(record, number, row, picture)
-        for number, (row, picture) in enumerate(zip(science, pictures, strict=True), start=1)
-    ]
     named = [f"{frame.row.name} stands out" for frame in frames if frame.row.stands_out]
     return environment.get_template("page.html.j2").render(
         version=__version__,
@@ -268,7 +263,7 @@ def _rendered(
         standing_out=[frame for frame in frames if frame.row.stands_out],
         stretches=_stretches(frames),
         can_find_stars=can_find_stars(),
-        units=_units(science),
+        units=units,
     )
 
 
@@ -285,12 +280,3 @@ def _stretches(frames: Sequence[Science]) -> list[list[Science]]:
             found.append([frame])
         before = alike
     return found
-
-
-def _units(rows: Sequence[Row]) -> str:
-    """Return the unit of the pixels, of the first frame that tells it."""
-    for row in rows:
-        if not row.error:
-            header = read_hdus(row.path)[0].header
-            return str(header.get("BUNIT") or "").strip()
-    return ""

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from daskred.arrays.masterfiles import data_images
 from daskred.fits.pixels import bands_of
 from daskred.model.errors import RequestError
+from daskred.report.thumbnails import as_picture, parts_between
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -160,11 +161,8 @@ def blinking(panels: Sequence[Panel], limits: Limits, target: Path) -> None:
         raise RequestError(f"--blink: frames must be of one shape, not {shapes}")
     shown = []
     for panel in panels:
-        low, high = grey_limits(panel.pixels, limits)
-        with np.errstate(invalid="ignore"):
-            part = (panel.pixels.astype("f4") - low) / ((high - low) or 1.0)
-        grey = np.round(255 * np.clip(np.nan_to_num(part, nan=0.0), 0, 1)).astype("u1")
-        shown.append(Picture.fromarray(grey[::-1]))
+        parts = parts_between(panel.pixels, *grey_limits(panel.pixels, limits))
+        shown.append(Picture.fromarray(as_picture(parts)))
     kind = "GIF" if target.suffix.lower() == ".gif" else "PNG"
     file = io.BytesIO()
     first, *others = shown

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shlex
 from collections.abc import Mapping, Sequence
@@ -14,10 +13,10 @@ from urllib.parse import quote
 from daskred.fits.names import split_name
 from daskred.model.errors import RequestError
 from daskred.model.plan import MASTERS_FOLDER, LeftOut
-from daskred.options import Options
-from daskred.products.log import LOG_NAME, read_log
+from daskred.products.log import read_runs
 from daskred.products.names import DARK_MODEL, MASK_FILE
 from daskred.products.provenance import is_own
+from daskred.run.again import command_again
 
 
 @dataclass(frozen=True)
@@ -63,13 +62,12 @@ class Record:
 
     @property
     def command(self) -> str:
-        """The command that repeats the run."""
-        request = self.request
-        words = ["daskred", "reduce", *request.get("sources", ()), "-o", str(self.out)]
-        with contextlib.suppress(RequestError, TypeError, KeyError):  # of another version
-            words += Options(**request["options"], **request["choices"]).words
-        folder = request.get("folder")
-        return f"cd {shlex.quote(folder)} && {shlex.join(words)}" if folder else shlex.join(words)
+        """The command that repeats the run; empty where nobody can tell it any more."""
+        try:
+            words = command_again(self.out, self.request)
+        except (RequestError, TypeError, KeyError):  # of another version, or the camera is gone
+            return ""
+        return f"{shlex.join(['cd', self.request['folder']])} && {shlex.join(words)}"
 
 
 def read_record(out: str | Path) -> Record:
@@ -81,12 +79,7 @@ def read_record(out: str | Path) -> Record:
         When no run has written there.
     """
     folder = Path(out).absolute()
-    if not folder.is_dir():
-        raise RequestError(f"{out}: no run of daskred has written there: it is no folder")
-    lines = list(read_log(folder))
-    starts = [number for number, line in enumerate(lines) if line["event"] == "run"]
-    if not starts:
-        raise RequestError(f"{out}: no run of daskred has written there ({LOG_NAME} tells of none)")
+    lines, starts = read_runs(folder)
     made = {
         line["product"]: line
         for line in lines

@@ -80,10 +80,21 @@ def grey(pixels: NDArray[Any], stretched: bool = True) -> NDArray[np.uint8]:
     known = pixels.reshape(-1)[:: max(1, pixels.size // _FOR_LIMITS)]
     known = known[np.isfinite(known)]
     low, high = np.percentile(known, [_LOW, _HIGH]) if known.size else (0.0, 1.0)
-    shown = (pixels - low) / (high - low if high > low else 1.0)
-    shown = np.where(np.isnan(shown), 0, np.clip(shown, 0, 1))
+    shown = parts_between(pixels, low, high)
     if stretched:
         shown = np.arcsinh(_STRETCH * shown) / math.asinh(_STRETCH)
+    return as_picture(shown)
+
+
+@any_floats
+def parts_between(pixels: NDArray[Any], low: float, high: float) -> NDArray[np.floating]:
+    """Return where between black (0) and white (1) pixels lie; 0 for those without a value."""
+    shown = (pixels.astype("f4") - low) / (high - low if high > low else 1.0)
+    return np.where(np.isnan(shown), np.float32(0), np.clip(shown, 0, 1))
+
+
+def as_picture(shown: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """Return parts from 0 to 1 as grey values, the first row at the bottom."""
     return np.asarray(np.round(255 * shown)[::-1], "u1")
 
 

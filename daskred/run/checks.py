@@ -7,8 +7,9 @@ import os
 import re
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,6 @@ from daskred.model.plan import Master, Plan, Science
 from daskred.night.open import Night
 from daskred.options import BY_NAME, DETECTOR, Options
 from daskred.products.expected import expected_products, has_key
-from daskred.products.log import last_run
 from daskred.products.names import packed_name
 
 
@@ -147,12 +147,13 @@ def _aside(master: Master, itemsize: int, options: Options) -> int:
     return unpacked + _n_pixels(master.layout) * (itemsize + counted)
 
 
-def check_same_night(out: Path, night: Night, plan: Plan, options: Options) -> None:
+def check_same_night(
+    run: Mapping[str, Any] | None, out: Path, night: Night, plan: Plan, options: Options
+) -> None:
     """Raise RequestError where products of another night would be replaced.
 
     Nights may have frames and masters of the same names; a night that was moved is the same.
     """
-    run = last_run(out)
     if run is None:
         return
     earlier, now = set(run.get("roots", ())), roots_of(night)
@@ -167,14 +168,14 @@ def check_same_night(out: Path, night: Night, plan: Plan, options: Options) -> N
             )
 
 
-def with_last_name(out: Path, options: Options) -> Options:
+def with_last_name(run: Mapping[str, Any] | None, options: Options) -> Options:
     """Return options with the name that the last run left in headers, where none is given.
 
     A run that is finished, or done again, need not be told it; one that makes all anew does.
     """
-    asked = options.processed_by is not None or options.overwrite
-    run = None if asked else last_run(out)
-    name = (run or {}).get("options", {}).get("processed_by")
+    if run is None or options.processed_by is not None or options.overwrite:
+        return options
+    name = run.get("options", {}).get("processed_by")
     return options.but(processed_by=name) if isinstance(name, str) else options
 
 

@@ -141,12 +141,13 @@ def reduce_night(
     check_sum(plan, options)
     options = with_known_noise(plan, options, progress)
     check_science_options(options)
-    options = with_last_name(Path(out).absolute(), options)
+    before = last_run(Path(out).absolute())
+    options = with_last_name(before, options)
     client = _cluster_client(options)
     memory = plan_memory(plan, options, on_cluster=client is not None)
     check_space(Path(out), plan, options, memory.n_workers)
     if not options.overwrite:
-        check_same_night(Path(out).absolute(), night, plan, options)
+        check_same_night(before, Path(out).absolute(), night, plan, options)
     out = folder_of_products(out)
     folders = folders_of(out, plan)
     guard = part_in(out)
@@ -155,6 +156,7 @@ def reduce_night(
         _executor(client, plan, options, memory, guard, progress) as executor,
         RunLog(out, options.log_level) as log,
     ):
+        # Another run may have ended since, before the folder was held.
         log.begin(_request(night, plan, options), last_run(out))
         told = LoggedProgress(progress, log)
         if not log.locked:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shlex
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,15 +20,15 @@ from daskred.fits.sums import wrong_sum
 from daskred.model.errors import FrameError, RequestError
 from daskred.model.plan import MASTERS_FOLDER, Plan
 from daskred.night.choices import Choices
-from daskred.night.configuration import find_configuration
-from daskred.night.open import Night, open_night, recognised_camera
+from daskred.night.open import Night, open_night
 from daskred.night.plan import make_plan
-from daskred.options import BY_NAME, DETECTOR, Options
+from daskred.options import Options
 from daskred.products.expected import Expected, expected_products, has_key, is_up_to_date
 from daskred.products.library import with_given
-from daskred.products.log import LOG_NAME, read_log, undisturbed
+from daskred.products.log import LOG_NAME, read_runs, undisturbed
 from daskred.products.names import DARK_MODEL, MASK_FILE
 from daskred.products.provenance import is_own
+from daskred.run.again import command_again
 
 _PER_TASK = 16
 _OTHER = "was made from other frames, masters or options than stand there now"
@@ -157,13 +156,8 @@ def verify(
     if is_remote(str(out)):
         raise RequestError(f"{out}: products lie in a folder of this machine; name one")
     out = Path(out).absolute()
-    if not out.is_dir():
-        raise RequestError(f"{out}: no run of daskred has written there: it is no folder")
     progress = progress or Silent()
-    records = list(read_log(out))
-    starts = [number for number, record in enumerate(records) if record["event"] == "run"]
-    if not starts:
-        raise RequestError(f"{out}: no run of daskred has written there ({LOG_NAME} tells of none)")
+    records, starts = read_runs(out)
     request, later = records[starts[-1]], records[starts[-1] :]
     # Workers are forked while there are no other threads.
     with Executor(open_pool(Workers(workers))) as executor, undisturbed(out):
@@ -194,7 +188,7 @@ def verify(
     found = tuple(findings[name] for name in sorted(findings))
     others = sorted(products_found - {entry.product for entry in expected} - findings.keys())
     frames = tuple((entry.name, entry.reason) for entry in plan.left_out if entry.failed)
-    mend = _mending(out, request, options, found)
+    mend = _mending(out, request, found)
     return Verification(out, len(expected), found, tuple(others), frames, mend)
 
 
@@ -244,34 +238,10 @@ def _with_copies(night: Night, options: Options, out: Path) -> Night:
     return with_given(night, options)
 
 
-def _mending(
-    out: Path, request: Mapping[str, Any], options: Options, findings: Sequence[Finding]
-) -> str:
+def _mending(out: Path, request: Mapping[str, Any], findings: Sequence[Finding]) -> str:
     """Return the commands that mend what is wrong."""
     if not findings:
         return ""
-    usual = asdict(read_camera(request["camera"]).detector)
-    detector = {
-        name: value
-        for name, value in request["detector"].items()
-        if name in DETECTOR and value != usual[name]
-    }
-    # Those that tell where and how often it runs are for whoever gives the command.
-    lasting = {
-        name: value
-        for name, value in options.given.items()
-        if BY_NAME[name].group != "workers" and name != "overwrite"
-    }
-    command = ["daskred", "reduce", *request["sources"], "-o", str(out)]
-    with contextlib.chdir(request["folder"]):
-        # What headers tell need not be said.
-        told = recognised_camera(request["sources"]).source or "none"
-        camera = None if told == request["camera"] else request["camera"]
-        asked = Options(**{**lasting, **detector, **request["choices"], "camera": camera})
-        if find_configuration(request["sources"]):
-            # What it says now is not what it said, or was overruled, then.
-            command += ["--config", os.devnull]
-    command += asked.words
     lines = [shlex.join(["cd", request["folder"]])]
     for finding in findings:
         if finding.before == "rm":
@@ -280,4 +250,4 @@ def _mending(
             lines.append(
                 shlex.join(["mv", str(out / finding.product), f"{out / finding.product}.away"])
             )
-    return "\n".join([*lines, shlex.join(command)])
+    return "\n".join([*lines, shlex.join(command_again(out, request))])

@@ -8,7 +8,6 @@ also over a network, and takes some milliseconds for thousands of files.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,7 +15,7 @@ from pathlib import Path
 
 from daskred.engine.progress import Silent
 from daskred.fits.names import file_of
-from daskred.fits.storage import is_remote
+from daskred.fits.storage import is_remote, state_of
 from daskred.model.errors import RequestError, RunError
 from daskred.model.frame import Frame
 from daskred.model.plan import Correction
@@ -60,19 +59,18 @@ class Arrivals:
     """Which files have come, and since when each has not changed, by a clock that never jumps."""
 
     def __init__(self) -> None:
-        self._seen: dict[str, tuple[tuple[int, int, int], float]] = {}
+        self._seen: dict[str, tuple[str, float]] = {}
 
     def look(self, paths: Iterable[str], now: float) -> None:
         """Take note of the files that are there now."""
         found = {}
         for path in paths:
             try:
-                status = os.stat(path)  # noqa: PTH116 - of thousands
+                state = state_of(path)
             except OSError:
                 continue  # it has gone again
-            mark = (status.st_size, status.st_mtime_ns, status.st_ino)
             before = self._seen.get(path)
-            found[path] = before if before and before[0] == mark else (mark, now)
+            found[path] = before if before and before[0] == state else (state, now)
         self._seen = found
 
     def whole(self, now: float) -> dict[str, float]:
@@ -149,9 +147,8 @@ class _Rounds:
         self._patience, self._tell, self._meanwhile = patience, tell, meanwhile
         self._arrivals = Arrivals()
         self._used: set[str] = set()  # calibration frames that masters are made of
-        self._done: dict[
-            str, tuple[str, Correction]
-        ] = {}  # science frames, and by what they were calibrated
+        # Science frames, in which state, and by what they were calibrated.
+        self._done: dict[str, tuple[str, Correction]] = {}
         self._masters: object = None
         self._told = ""
 
@@ -215,9 +212,8 @@ class _Rounds:
             # What was calibrated stays as it is, and is not looked at again until the end.
             done = set(map(file_of, science.keys() - set(new))) - set(map(file_of, new))
             of_round = _only(night, {file_of(frame.path) for frame in night.frames} - done)
-            options = self._options if new else self._options.but(masters_only=True)
             if new or masters:
-                self._tell_of(self._reduce(of_round, options))
+                self._reduce(of_round, masters_only=not new)
             self._done, self._masters = science, masters
             self._used |= {file_of(frame.path) for frames in masters.values() for frame in frames}
         return waiting
@@ -227,9 +223,14 @@ class _Rounds:
         options = self._options
         return bool(options.sky_flats or options.fringe or options.illumination)
 
-    def _reduce(self, night: Night, options: Options) -> Summary:
+    def _reduce(self, night: Night, masters_only: bool) -> Summary:
+        """Reduce a night, and tell what was made."""
+        options = self._options.but(masters_only=True) if masters_only else self._options
         summary = reduce_night(night, self._out, options, Silent())
         self._told = ""
+        for receipt in (*summary.masters, *summary.science):
+            if receipt.made:
+                self._tell(receipt.product)
         return summary
 
     def _settled(self, night: Night, whole: Mapping[str, float], now: float) -> tuple[Night, bool]:
@@ -251,11 +252,6 @@ class _Rounds:
         files = set(whole) - waiting
         return _only(night, files), bool(waiting)
 
-    def _tell_of(self, summary: Summary) -> None:
-        for receipt in (*summary.masters, *summary.science):
-            if receipt.made:
-                self._tell(f"{receipt.product}")
-
     def finish(self) -> Summary | None:
         """Reduce all that has come, and remove products that only rounds before wanted."""
         if not self._found():
@@ -264,9 +260,7 @@ class _Rounds:
         plan = make_plan(night, self._options)
         if not plan.science and not plan.masters:
             raise RequestError("nothing can be made of what has come: daskred plan tells why")
-        options = self._options if plan.science else self._options.but(masters_only=True)
-        summary = self._reduce(night, options)
-        self._tell_of(summary)
+        summary = self._reduce(night, masters_only=not plan.science)
         self._remove_others(summary)
         return summary
 

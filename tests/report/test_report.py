@@ -225,6 +225,19 @@ def test_the_command_on_the_page_repeats_the_run(out: Path) -> None:
     assert f"{N_FRAMES} were there already" in ended.stdout
 
 
+def test_the_command_on_the_page_has_what_was_asked_for(tmp_path: Path) -> None:
+    expose_night(tmp_path / "night", n_frames=3, spoilt=False)
+    words = ["--kind", "science=m67*", "--camera", "none", "--combine", "mean", "--report"]
+    assert main(["reduce", str(tmp_path / "night"), "-o", str(tmp_path / "out"), *words]) == 0
+    command = json.loads((tmp_path / "out/report.json").read_text())["command"]
+    assert "--kind 'science=m67*'" in command
+    assert "--combine mean" in command
+    # Also when the night has gone.
+    shutil.rmtree(tmp_path / "night")
+    write_report(tmp_path / "out")
+    assert "--combine mean" in json.loads((tmp_path / "out/report.json").read_text())["command"]
+
+
 @pytest.fixture(scope="module")
 def browsed(out: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     if not CHROMIUM:
