@@ -87,7 +87,7 @@ def _print_numbers(night: Night, arguments: argparse.Namespace) -> bool:
     )
     if arguments.json or arguments.csv:
         sys.stdout.write(as_csv(rows) if arguments.csv else f"{as_json(rows)}\n")
-    else:
+    elif rows:
         stdout().print(_table(rows))
         for row in rows:
             for text in row.stands_out.values():

@@ -22,8 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser, show_all: bool) -> None:
     for name, text, others, what in (
         ("add", "add the masters of runs", "OUT", "folders of products, or masters"),
         ("list", "list the masters", "", ""),
-        ("show", "print what is known of masters", "NAME", "as they are listed"),
-        ("remove", "remove masters", "NAME", "as they are listed"),
+        ("show", "print what is known of masters", "NAME", "as they are listed, or patterns"),
+        ("remove", "remove masters", "NAME", "as they are listed, or patterns"),
     ):
         action = actions.add_parser(name, help=text, description=text, allow_abbrev=False)
         action.add_argument("library", metavar="LIBRARY", help="the folder of the library")
@@ -129,14 +129,19 @@ def _list(library: Path) -> int:
 
 
 def _named(library: Path, names: list[str]) -> list[Path]:
+    from fnmatch import fnmatchcase
+
     from daskred.model.option import nearest
     from daskred.products.library import master_files
 
     known = {path.name: path for path in master_files(library)}
+    found: dict[Path, None] = {}
     for name in names:
-        if name not in known:
+        fitting = [path for file, path in known.items() if fnmatchcase(file, name)]
+        if not fitting:
             raise RequestError(f"{library}: {nearest(name, list(known))}")
-    return [known[name] for name in names]
+        found.update(dict.fromkeys(fitting))
+    return list(found)
 
 
 def _show(library: Path, names: list[str]) -> int:

@@ -16,7 +16,7 @@ from daskred.products.log import LOG_NAME
 TEXT = "Reduce a night while its frames arrive, until Ctrl-C."
 EXAMPLE = "daskred watch NIGHT -o OUT --report"
 # What is done already is the very thing that a watch knows.
-NAMES = tuple(name for name in BY_NAME if name not in ("overwrite", "masters_only"))
+NAMES = tuple(name for name in BY_NAME if name != "overwrite")
 # A page of many frames takes a while: so much of the time goes into it at most.
 _REPORT_SHARE = 0.1
 _REPORT_EVERY_S = 20.0
@@ -82,7 +82,6 @@ def run(arguments: argparse.Namespace) -> int:
 
         check_place(Path(arguments.out))
     reports = _Reports(arguments.out, options.workers, tell) if arguments.report else None
-    tell(f"watching {', '.join(arguments.night)}; Ctrl-C ends it")
     summary = watch_night(
         lambda: opened(arguments, options, known=known),
         arguments.night,

@@ -45,6 +45,8 @@ class Night:
         By path, why science frames show no sky that a master could be made of.
     given
         Masters of other nights that it may borrow.
+    n_done
+        Frames of it that a run before has calibrated, and that are not looked at again.
 
     Examples
     --------
@@ -66,6 +68,7 @@ class Night:
     choices: Choices = field(default_factory=Choices)
     no_sky: Mapping[str, str] = field(default_factory=dict)
     given: tuple[Master, ...] = ()
+    n_done: int = 0
 
     @property
     def raw(self) -> tuple[Frame, ...]:

@@ -17,6 +17,7 @@ from daskred.cameras.read import read_camera
 from daskred.cameras.rules import Camera
 from daskred.fits.hdus import Hdu, read_hdus
 from daskred.fits.images import images_of
+from daskred.fits.names import split_name
 from daskred.fits.parts import write_whole
 from daskred.fits.storage import is_remote
 from daskred.fits.sums import wrong_sum
@@ -54,6 +55,11 @@ def master_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("Master*.fits") if _NAME.match(path.name))
 
 
+def _stem(path: Path) -> str:
+    """Return the name of a master without the end of a FITS file's."""
+    return (split_name(path.name) or (path.name,))[0]
+
+
 def plain_name(path: Path) -> str:
     """Return the name of a master without its date and key.
 
@@ -62,7 +68,7 @@ def plain_name(path: Path) -> str:
     >>> plain_name(Path("lib/MasterFlat_V_2026-01-02_0fa3b1.fits"))
     'MasterFlat_V'
     """
-    return _DATED.sub("", path.name.split(".fit")[0])
+    return _DATED.sub("", _stem(path))
 
 
 def keep(path: Path, library: Path) -> tuple[Path, bool]:
@@ -76,8 +82,12 @@ def keep(path: Path, library: Path) -> tuple[Path, bool]:
     FrameError
         When daskred did not make it, or it is damaged.
     RequestError
-        When the library cannot be written.
+        When the library cannot be written, or is the folder of a run.
     """
+    if any((folder / LOG_NAME).exists() for folder in (library, library.absolute().parent)):
+        raise RequestError(
+            f"{library}: a run writes its products there; keep masters in a folder of their own"
+        )
     if not _NAME.match(path.name):
         raise FrameError(str(path), "has no name of a master, as MasterDark_10s.fits")
     master = read_master(path, kind_of_master(path), read_camera())
@@ -161,7 +171,7 @@ def _master(
         is_linear=any("LINCORR" in hdu.header for hdu in hdus),
         is_uncertain=any(str(hdu.header.get("EXTNAME")).startswith("UNCERT") for hdu in hdus),
     )
-    name = path.name.split(".fit")[0]
+    name = _stem(path)
     if mjd is not None and not _DATED.search(name):
         name = f"{name}_{date_text(mjd)[:10]}"
     return Master.of_given(name, kind, frame, given)

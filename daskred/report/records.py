@@ -86,8 +86,10 @@ def read_record(out: str | Path) -> Record:
         if line["event"] == "product" and line.get("outcome") == "made"
     }
     later = lines[starts[-1] :]
-    # Where the same was asked again, earlier runs tell of what they made.
+    # Where the same was asked again, earlier runs tell of what they made, and what they saw in it.
     first = next(start for start in reversed(starts) if not lines[start].get("again"))
+    notes = [line["text"] for line in later if line["event"] == "warning"]
+    notes += [line["text"] for line in lines[first:] if line["event"] == "worth a look"]
     products = {
         line["product"]: made.get(line["product"], line)
         for line in lines[first:]
@@ -100,7 +102,7 @@ def read_record(out: str | Path) -> Record:
         request=later[0],
         products={name: products[name] for name in sorted(products)},
         left_out=_left_out(later),
-        notes=tuple(line["text"] for line in later if line["event"] in ("warning", "worth a look")),
+        notes=tuple(dict.fromkeys(notes)),
         outcome=ends[-1]["outcome"] if ends else "it has not ended: it was stopped, or goes on",
         time=(ends or later)[-1 if ends else 0]["time"],
     )

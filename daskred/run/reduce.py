@@ -290,9 +290,9 @@ def _request(night: Night, plan: Plan, options: Options) -> dict[str, Any]:
         "camera": night.camera.source or "none",
         "detector": asdict(night.camera.detector),
         "options": options.given,
-        "n_frames": len(plan.frames),
+        "n_frames": len(plan.frames) + night.n_done,
         "n_masters": len(plan.masters),
-        "n_science": 0 if options.masters_only else len(plan.science),
+        "n_science": 0 if options.masters_only else len(plan.science) + night.n_done,
     }
 
 

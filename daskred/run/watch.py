@@ -117,10 +117,13 @@ def watch_night(
     Raises
     ------
     RequestError, RunError
-        Of the last round; those before are told, and tried again.
+        Of the request, before anything is waited for; and of the last round: those of rounds
+        before are told, and tried again.
     """
     if any(map(is_remote, sources)):
         raise RequestError("frames are watched in folders of this machine; name one")
+    with_given(Night(()), options)  # are the masters there that are named?
+    tell(f"watching {', '.join(sources)}; Ctrl-C ends it")
     rounds = _Rounds(opened, sources, Path(out), options, patience, tell, meanwhile)
     try:
         rounds.until_the_end()
@@ -206,12 +209,14 @@ class _Rounds:
         masters = {m.name: tuple(i.frame for i in m.inputs) for m in plan.masters}
         if masters != self._masters or self._makes_masters_of_science:
             self._done = {}
-        science = {item.frame.path: (item.frame.state, item.correction) for item in plan.science}
+        wanted = () if self._options.masters_only else plan.science
+        science = {item.frame.path: (item.frame.state, item.correction) for item in wanted}
         new = [path for path, how in science.items() if self._done.get(path) != how]
         if new or masters != self._masters:
             # What was calibrated stays as it is, and is not looked at again until the end.
             done = set(map(file_of, science.keys() - set(new))) - set(map(file_of, new))
             of_round = _only(night, {file_of(frame.path) for frame in night.frames} - done)
+            of_round = replace(of_round, n_done=len(night.frames) - len(of_round.frames))
             if new or masters:
                 self._reduce(of_round, masters_only=not new)
             self._done, self._masters = science, masters

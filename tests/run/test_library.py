@@ -129,6 +129,8 @@ def test_masters_without_uncertainties_are_not_borrowed_for_them(
 def test_masters_that_lie_beside_the_frames_are_borrowed(library: Path, tmp_path: Path) -> None:
     night = night_of(tmp_path / "night", "2026-03-07", "s", 9)
     shutil.copytree(library.parent / "out-2026-03-01/masters", night / "masters")
+    flat = night / "masters/MasterFlat_V.fits"
+    flat.rename(flat.with_suffix(".FIT"))
     out = night / "out"
     summary = reduce_night(open_night(night), out)
     assert not summary.failed
@@ -288,6 +290,13 @@ def test_a_library_is_looked_after(
     assert not (copy / name).exists()
     assert main(["library", "remove", str(copy), name]) == 2
     assert main(["library", "list", str(tmp_path / "nowhere")]) == 2
+    assert main(["library", "remove", str(copy), "MasterFlat*"]) == 0
+    assert not list(copy.glob("MasterFlat*"))
+    capsys.readouterr()
+    out = library.parent / "out-2026-03-01"
+    for folder in (out, out / "masters"):  # verify would call them masters of nobody
+        assert main(["library", "add", str(folder), str(library.parent / "out-2026-05-20")]) == 2
+        assert "a run writes its products there" in capsys.readouterr().err
 
 
 def test_a_jump_from_the_last_of_its_kind_is_told(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 import signal
@@ -91,14 +92,17 @@ def test_science_frames_are_calibrated_as_they_come(whole: Path, tmp_path: Path)
             arrive(path, whole, night)
     process = start(night, out, "--settle", "0", "--report")
     wait_for(out / "masters/MasterFlat_BG40.fits")
-    for path in science[:3]:
-        target = arrive(path, whole, night).relative_to(night)
-        wait_for((out / target).with_name(f"{target.stem}c.fits"))
+    for come in (science[:2], science[2:3]):
+        for target in [arrive(path, whole, night).relative_to(night) for path in come]:
+            wait_for((out / target).with_name(f"{target.stem}c.fits"))
     assert (out / "report.html").exists()
     process.send_signal(signal.SIGINT)
     told = process.communicate(timeout=60)
     assert process.returncode == 0, told
     assert len(list((out / science[0].parent.name).glob("*c.fits"))) == 3
+    # Also those of rounds before, which the last ones have not looked at again.
+    report = json.loads((out / "report.json").read_text())
+    assert len([row for row in report["frames"] if row["kind"] == "science"]) == 3
 
 
 def test_a_set_is_complete_by_its_number(whole: Path, tmp_path: Path) -> None:
@@ -178,6 +182,8 @@ def test_a_frame_that_stays_unfinished_fails_at_the_end_alone(whole: Path, tmp_p
         (("--settle", "soon"), "is no number of seconds"),
         (("--complete", "science=3"), "the kind is bias, dark or flat"),
         (("--complete", "dark=none"), "is no whole number"),
+        (("--library", "nowhere"), "nowhere: no such folder"),
+        (("--master", "dark=nowhere.fits"), "--master dark=nowhere.fits"),
     ],
 )
 def test_wrong_requests_are_refused(words: tuple[str, ...], told: str, tmp_path: Path) -> None:
@@ -185,3 +191,4 @@ def test_wrong_requests_are_refused(words: tuple[str, ...], told: str, tmp_path:
     _, text = process.communicate(timeout=60)
     assert process.returncode == 2
     assert told in text
+    assert "watching" not in text
