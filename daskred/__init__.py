@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from daskred.arrays.view import open_frames as open_frames
     from daskred.arrays.view import open_images as open_images
+    from daskred.arrays.view_master_file import write_master as write_master
     from daskred.arrays.view_masters import combine_frames as combine_frames
     from daskred.arrays.view_masters import master_bias as master_bias
     from daskred.arrays.view_masters import master_dark as master_dark
@@ -58,8 +59,8 @@ if TYPE_CHECKING:
     from daskred.options import Options as Options
     from daskred.report.page import Report as Report
     from daskred.report.page import write_report as write_report
-    from daskred.run.reduce import Summary as Summary
     from daskred.run.reduce import reduce_night as reduce_night
+    from daskred.run.summary import Summary as Summary
     from daskred.run.verify import Verification as Verification
     from daskred.run.verify import verify as verify
     from daskred.simulation import Truth as Truth
@@ -86,7 +87,7 @@ _HOMES = {
     "Report": "report.page",
     "RequestError": "model.errors",
     "RunError": "model.errors",
-    "Summary": "run.reduce",
+    "Summary": "run.summary",
     "Truth": "simulation",
     "Verification": "run.verify",
     "calibrate": "arrays.view_science",
@@ -107,16 +108,19 @@ _HOMES = {
     "simulate": "simulation",
     "verify": "run.verify",
     "write_frames": "arrays.view_write",
+    "write_master": "arrays.view_master_file",
     "write_report": "report.page",
 }
+__all__ = ["__version__", *_HOMES]
 
+if not TYPE_CHECKING:  # what is not there is an error before anything runs
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'daskred' has no attribute {name!r}")
-    value = getattr(import_module(f"daskred.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+    def __getattr__(name: str) -> Any:
+        if name not in _HOMES:
+            raise AttributeError(f"module 'daskred' has no attribute {name!r}")
+        value = getattr(import_module(f"daskred.{_HOMES[name]}"), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

@@ -23,6 +23,7 @@ from daskred.arrays.tiles import Stack, rows_per_tile, tile_rows
 from daskred.engine.task import Key
 from daskred.model.errors import RequestError
 from daskred.model.frame import Frame
+from daskred.night.times import date_text, mjd_of
 from daskred.options import Options
 
 if TYPE_CHECKING:
@@ -115,9 +116,15 @@ def coordinates_of(frames: Sequence[Frame]) -> Mapping[str, tuple[str, list[Any]
         "kind": ("frame", [frame.kind for frame in frames]),
         "exptime_s": ("frame", times),
         "filter": ("frame", [frame.facts.filter or "" for frame in frames]),
-        "time": ("frame", [frame.facts.time_obs or "" for frame in frames]),
+        "time": ("frame", [_moment(frame.facts.time_obs) for frame in frames]),
         **{n: ("frame", [str(f.facts.value(n) or "") for f in frames]) for n in settings},
     }
+
+
+def _moment(text: str | None) -> np.datetime64:
+    """Return a date as numpy has it; not a time where nobody can tell it."""
+    mjd = mjd_of(text)
+    return np.datetime64("NaT" if mjd is None else date_text(mjd), "ns")
 
 
 def places_of(shape: tuple[int, int]) -> Mapping[str, tuple[str, NDArray[Any]]]:
@@ -284,8 +291,8 @@ def open_frames(
     -------
     xarray.DataArray
         Dimensions ``(frame, y, x)``, physical pixels in ADU of the type that the files hold, with
-        coordinates ``file``, ``kind``, ``exptime_s`` (seconds), ``filter`` and ``time`` for each
-        frame. Frames whose detector is prepared are so, in float32.
+        coordinates ``file``, ``kind``, ``exptime_s`` (seconds), ``filter`` and ``time`` (when the
+        exposure began) for each frame. Frames whose detector is prepared are so, in float32.
 
     Raises
     ------

@@ -30,11 +30,13 @@ from daskred.arrays.view import (
     unit_of,
 )
 from daskred.arrays.view_guard import (
+    MASTER,
     attributes_of,
     attributes_of_array,
     check_inputs,
     check_master,
     is_known,
+    title_of,
 )
 from daskred.arrays.view_nodes import (
     AMPLIFIER,
@@ -141,7 +143,7 @@ class _Graph:
                 data,
                 dims=("y", "x"),
                 coords=places_of(self.shape),
-                name=f"master_{self.kind}",
+                name=self.about.get(MASTER, f"master_{self.kind}"),
                 attrs=about,
             )
         if self.readout:  # whoever subtracts the dark wants to know
@@ -183,6 +185,7 @@ def master_of_frames(
         for role, master in (("dark", dark), ("flat", flat)):
             if master is not None:
                 check_master(role, master, given, options)
+    subtracted = {} if dark is None else {"dark": title_of("dark", dark)}
     if isinstance(given, xr.DataArray):
         if kind == "sky":
             raise RequestError("master_sky needs frames, not an array: give night.select(...)")
@@ -209,7 +212,7 @@ def master_of_frames(
         len(frames),
         "" if lit else unit_of(frames),
         precision_of(n_pixels, options) if lit else options.dtype,
-        {} if loose else attributes_of(kind, frames),
+        {} if loose else attributes_of(kind, frames) | subtracted,
     )
     layer, token = graph.layer, graph.token
     flats_of = by_image(flat, frames, number)

@@ -24,14 +24,14 @@ from daskred.model.option import nearest
 from daskred.model.plan import MasterKind
 from daskred.night.describe import telling_headers
 from daskred.night.facts import facts_of
-from daskred.night.groups import common_facts, criteria_of_frames, criteria_of_use
+from daskred.night.groups import base_name, common_facts, criteria_of_frames, criteria_of_use
 from daskred.night.times import date_text, span_of
 from daskred.options import Options
 
 if TYPE_CHECKING:
     import xarray as xr
 
-KIND = "kind"
+KIND, MASTER, INPUTS = "kind", "master", "inputs"
 EXPOSURE = "exposure time"
 _PLAIN = ("exptime_s", "dark_time_s", "filter", "camera", "set_temp_c", "ccd_temp_c")
 
@@ -43,10 +43,18 @@ def _rules() -> Camera:
 
 def attributes_of(kind: MasterKind, frames: Sequence[Frame]) -> dict[str, Any]:
     """Return what is known of a master of some frames, as plain values."""
-    about: dict[str, Any] = {KIND: kind, "inputs": "\n".join(frame.name for frame in frames)}
+    about = _made_of(kind, [frame.path for frame in frames], common_facts(frames))
     if span := span_of(frames):
         about |= {"date_beg": date_text(span[0]), "date_end": date_text(span[1])}
-    return about | _as_attributes(common_facts(frames))
+    return about
+
+
+def _made_of(kind: MasterKind, paths: Sequence[str], facts: Facts) -> dict[str, Any]:
+    """Return what a master is called, what it is made of, and what these have in common."""
+    known = {KIND: kind, INPUTS: "\n".join(paths), **_as_attributes(facts)}
+    if kind == "dark" and facts.dark_exposure_s is None:
+        return known
+    return {MASTER: base_name(kind, facts), **known}
 
 
 def attributes_of_file(path: str) -> dict[str, Any]:
@@ -84,8 +92,13 @@ def attributes_of_array(kind: MasterKind, stack: xr.DataArray) -> dict[str, Any]
     known = _known(stack)
     if not known:
         return {}
-    names = [name for name, *_ in known]
-    return {KIND: kind, "inputs": "\n".join(names), **_as_attributes(known[0][2])}
+    return _made_of(kind, [path for path, *_ in known], known[0][2])
+
+
+def title_of(role: str, master: Labelled) -> str:
+    """Return what a master is called, in headers of what it calibrates."""
+    about = _attributes(master)
+    return str(about.get(MASTER) or getattr(master, "name", None) or f"master_{role}")
 
 
 def is_known(given: Sequence[Frame] | xr.DataArray) -> bool:

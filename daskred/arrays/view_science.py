@@ -23,7 +23,7 @@ from daskred.arrays.view import (
     sources_of,
     token_of,
 )
-from daskred.arrays.view_guard import check_master, check_raw
+from daskred.arrays.view_guard import check_master, check_raw, title_of
 from daskred.arrays.view_nodes import Labelled, MastersOf, check_noise, check_shapes, masters_node
 from daskred.engine.task import Key
 from daskred.fits.storage import state_of
@@ -147,10 +147,10 @@ def calibrate(
     check_raw(science, (name for name in masters if name != "bias"))
     for name, master in masters.items():
         check_master(name, master, science, options)
-    names = {n: _name_of(n, m) for n, m in masters.items() if n not in ("bias", "sky")}
+    names = {n: title_of(n, m) for n, m in masters.items() if n not in ("bias", "sky")}
     parts = [part for part in _OF_SKY if getattr(options, part)] or list(_OF_SKY)
     if sky is not None:
-        names |= dict.fromkeys(parts, _name_of("sky", sky))
+        names |= dict.fromkeys(parts, title_of("sky", sky))
     opened = sources_of(science, number)
     layer: Layer = {}
     needs = list(opened.needs)
@@ -188,7 +188,3 @@ def calibrate(
         planes[plane].attrs.setdefault("units", "adu")
         planes[plane].attrs |= names
     return planes["pixels"] if len(planes) == 1 else xr.Dataset(planes)
-
-
-def _name_of(kind: str, master: Labelled) -> str:
-    return str(getattr(master, "name", None) or f"master_{kind}")

@@ -146,7 +146,7 @@ def write_frames(
 
     is_mosaic = isinstance(calibrated, Mapping) and not isinstance(calibrated, xr.Dataset)
     names = list(map(str, calibrated)) if is_mosaic else None
-    images = [_planes_of(array) for array in (calibrated.values() if is_mosaic else [calibrated])]
+    images = [planes_of(array) for array in (calibrated.values() if is_mosaic else [calibrated])]
     if not images or images[0]["pixels"].sizes.get("frame") == 0:
         raise RequestError("no frames to write")
     first = images[0]["pixels"]
@@ -162,7 +162,7 @@ def write_frames(
     )
     frames = untouched.frames if untouched else []
     if [frame.path for frame in frames] != paths:
-        frames = _described(paths, camera or read_camera())
+        frames = described(paths, camera or read_camera())
     correction = Correction(
         dark=first.attrs.get("dark"),
         flat=first.attrs.get("flat"),
@@ -211,7 +211,7 @@ def _scheduler() -> Any:
     return None if known else threaded.get
 
 
-def _planes_of(labelled: Labelled) -> dict[str, xr.DataArray]:
+def planes_of(labelled: Labelled) -> dict[str, xr.DataArray]:
     """Return the pixels of frames, and what stands beside them."""
     import xarray as xr
 
@@ -359,7 +359,7 @@ def _order_of(jobs: Sequence[WriteJob], names: Sequence[str] | None) -> list[str
     return order
 
 
-def _described(paths: Sequence[str], camera: Camera) -> list[Frame]:
+def described(paths: Sequence[str], camera: Camera) -> list[Frame]:
     """Read the headers of frames again."""
     frames = []
     for path in paths:

@@ -146,15 +146,11 @@ def opened(
 
     Of a night that grows, what is known is not read again.
     """
-    from daskred.night.choices import Choices
-    from daskred.night.open import camera_of, open_night
+    from daskred.night.open import night_at
 
-    words = {"kind": options.kind, "exptime": options.exptime, "filter": options.filter}
-    camera = camera_of(options, arguments.night)
-    return open_night(
-        *arguments.night,
-        camera=camera,
+    return night_at(
+        arguments.night,
+        options,
         meanwhile=lambda: [import_module(name) for name in needed_next],
         known=known,
-        **Choices.of(words).arguments,
     )

@@ -16,7 +16,7 @@ from daskred.cli.terminal import escape, stderr, stdout
 from daskred.model.plan import Correction, LeftOut, Plan, shape_text
 from daskred.model.text import cut_in_the_middle, first_and_last
 from daskred.run.budget import MB, Budget
-from daskred.run.reduce import Summary
+from daskred.run.summary import Summary
 
 if TYPE_CHECKING:
     from daskred.measure.bad_pixels import BadPixels

@@ -180,7 +180,7 @@ class Facts:
         return self.ccd_temp_c if set_temperature is None else set_temperature
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Frame:
     """One exposure: one FITS file, what its header says, and its images.
 
@@ -222,6 +222,12 @@ class Frame:
     state: str = ""
     is_prepared: bool = False
     has_sums: bool = False
+
+    def __repr__(self) -> str:
+        exptime_s, shapes = self.facts.exptime_s, sorted({image.shape for image in self.images})
+        told = [self.kind, "" if exptime_s is None else f"{exptime_s:g} s", self.facts.filter or ""]
+        told += ["x".join(map(str, shape)) for shape in shapes]
+        return f"Frame({self.name!r}: {', '.join(text for text in told if text)})"
 
     @property
     def preparation(self) -> Readout | None:

@@ -6,15 +6,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
+
+from daskred.model.shown import Shown, Tree, few, tree_text
+from daskred.model.text import first_and_last, visible
 
 if TYPE_CHECKING:
     from daskred.model.frame import Facts, Frame
 
 MasterKind = Literal["bias", "dark", "flat", "sky"]
 MASTERS_FOLDER = "masters"
+_NAME_WIDTH = 30  # letters
 
 
 def is_lit(kind: MasterKind) -> bool:
@@ -233,8 +237,8 @@ class Science:
     correction: Correction
 
 
-@dataclass(frozen=True)
-class Plan:
+@dataclass(frozen=True, repr=False)
+class Plan(Shown):
     """What is made from what.
 
     Parameters
@@ -263,6 +267,41 @@ class Plan:
     def master(self, name: str) -> Master:
         """Return a master by name."""
         return next(master for master in self.masters if master.name == name)
+
+    def __repr__(self) -> str:
+        return tree_text(self.tree)
+
+    @property
+    def tree(self) -> Tree:
+        """What is made from what: first what calibrates the science frames, then what is left."""
+        groups: dict[tuple[str, ...], list[Science]] = {}
+        for item in self.science:
+            groups.setdefault(item.correction.masters, []).append(item)
+        below = [self._branch(masters, items) for masters, items in groups.items()]
+        used = {name for masters in groups for name in self._with_needs(masters)}
+        below += [self._master_tree(m.name) for m in self.masters if m.name not in used]
+        failed = sum(entry.failed for entry in self.left_out)
+        others = len(self.left_out) - failed
+        below += [Tree(f"{failed} frames cannot be used")] if failed else []
+        below += [Tree(f"{others} files are no raw frames")] if others else []
+        below += [Tree(f"worth a look: {visible(text)}") for text in few(self.warnings, "remarks")]
+        n_masters, n_science = len(self.masters), len(self.science)
+        return Tree(f"Plan of {n_masters} masters, {n_science} science frames", tuple(below))
+
+    def _branch(self, masters: Sequence[str], items: Sequence[Science]) -> Tree:
+        names = visible(first_and_last([item.frame.name for item in items], _NAME_WIDTH))
+        return Tree(
+            f"{len(items)} science frames: {names}", tuple(self._master_tree(m) for m in masters)
+        )
+
+    def _master_tree(self, name: str) -> Tree:
+        master = self.master(name)
+        frames = "of another night" if master.given else f"of {master.n_inputs} frames"
+        return Tree(f"{visible(name)} {frames}", tuple(map(self._master_tree, master.needs)))
+
+    def _with_needs(self, names: Iterable[str]) -> set[str]:
+        needs = [self.master(name).needs for name in names]
+        return {*names, *(name for names in needs for name in self._with_needs(names))}
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plan as plain data, ready for JSON."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from daskred.fits.names import split_name
 from daskred.fits.storage import find_remote, is_remote
 from daskred.model.errors import RequestError
+from daskred.model.paths import with_home
 
 
 def find_files(sources: Sequence[str | Path]) -> list[tuple[str, str]]:
@@ -32,7 +33,7 @@ def find_files(sources: Sequence[str | Path]) -> list[tuple[str, str]]:
     RequestError
         When a source does not exist.
     """
-    names = [str(source).removeprefix("file://") for source in sources]
+    names = [with_home(source).removeprefix("file://") for source in sources]
     remote = [name for name in names if is_remote(name)]
     if remote and len(remote) < len(names):
         raise RequestError(

@@ -103,7 +103,8 @@ def _most_frequent(times: Iterable[float | None]) -> float | None:
     return min(counts, key=lambda time: (-counts[time], time)) if counts else None
 
 
-def _base_name(kind: MasterKind, facts: Facts) -> str:
+def base_name(kind: MasterKind, facts: Facts) -> str:
+    """Return the name of a master, but for what tells it from others that would have the same."""
     if kind == "bias":
         return "MasterBias"
     if kind == "dark":
@@ -124,7 +125,7 @@ def named(
         Master("", kind, tuple(group), common_facts([member.frame for member in group]))
         for group in groups
     ]
-    masters = [replace(master, name=_base_name(kind, master.facts)) for master in masters]
+    masters = [replace(master, name=base_name(kind, master.facts)) for master in masters]
 
     def night(master: Master) -> int:
         return dates.night_of(master.inputs[0].frame) or 0

@@ -15,8 +15,10 @@ from daskred.fits.hdus import read_hdus
 from daskred.fits.names import planes_of
 from daskred.fits.storage import is_remote, map_concurrently
 from daskred.model.errors import FrameError, RequestError
-from daskred.model.frame import Frame, Kind
+from daskred.model.frame import KINDS, Frame, Kind
+from daskred.model.option import nearest
 from daskred.model.plan import LeftOut, Master
+from daskred.model.shown import Shown
 from daskred.night.choices import Choices
 from daskred.night.describe import Description, Rules, describe, telling_headers
 from daskred.night.duplicates import duplicates
@@ -24,11 +26,12 @@ from daskred.night.files import find_files
 from daskred.night.filters import named_filters
 from daskred.night.kinds import AUXILIARY
 from daskred.night.known import Known
+from daskred.night.shown import night_text
 from daskred.options import DETECTOR, Options
 
 
-@dataclass(frozen=True)
-class Night:
+@dataclass(frozen=True, repr=False)
+class Night(Shown):
     """The frames found below some folders, classified.
 
     Parameters
@@ -77,16 +80,31 @@ class Night:
         return tuple(frame for frame in self.frames if frame.path not in out)
 
     def select(
-        self, kind: Kind, *, exptime_s: float | None = None, filter_name: str | None = None
+        self,
+        kind: Kind,
+        *,
+        exptime_s: float | None = None,
+        filter: str | None = None,  # noqa: A002 - as the header calls it
     ) -> list[Frame]:
-        """Return the raw frames of a kind, and of an exposure time or filter where given."""
+        """Return the raw frames of a kind, and of an exposure time or filter where given.
+
+        Raises
+        ------
+        RequestError
+            When there is no such kind.
+        """
+        if kind not in KINDS:
+            raise RequestError(f"kind {kind!r}: {nearest(kind, KINDS)}")
         return [
             frame
             for frame in self.raw
             if frame.kind == kind
             and (exptime_s is None or self._lasts(frame, exptime_s))
-            and (filter_name is None or frame.facts.filter == filter_name)
+            and (filter is None or frame.facts.filter == filter)
         ]
+
+    def __repr__(self) -> str:
+        return night_text(self)
 
     def _lasts(self, frame: Frame, exptime_s: float) -> bool:
         frame_exptime_s = frame.facts.exptime_s
@@ -245,6 +263,35 @@ def _read(
             meanwhile()
         return map_concurrently(work, files, paths)
     return shared(work, files, meanwhile, tell)
+
+
+def night_of(
+    given: Night | str | Path,
+    options: Options,
+    meanwhile: Callable[[], object] | None = None,
+    known: Known | None = None,
+) -> Night:
+    """Return a night that is given, or open it from a folder, file or pattern, as options say."""
+    if isinstance(given, Night):
+        return given
+    return night_at([given], options, meanwhile, known)
+
+
+def night_at(
+    sources: Sequence[str | Path],
+    options: Options,
+    meanwhile: Callable[[], object] | None = None,
+    known: Known | None = None,
+) -> Night:
+    """Open a night under the camera, and with what is settled by hand, that options tell."""
+    words = {"kind": options.kind, "exptime": options.exptime, "filter": options.filter}
+    return open_night(
+        *sources,
+        camera=camera_of(options, sources),
+        meanwhile=meanwhile,
+        known=known,
+        **Choices.of(words).arguments,
+    )
 
 
 def recognised_camera(sources: Sequence[str | Path]) -> Camera:

@@ -8,6 +8,7 @@ from pathlib import Path
 from daskred.fits.pack import SUFFIXES, Packing
 from daskred.fits.storage import is_remote
 from daskred.model.errors import RequestError
+from daskred.model.paths import absolute
 from daskred.model.plan import MASTERS_FOLDER
 
 # Files beside the products, which other commands write.
@@ -43,7 +44,7 @@ def folder_of_products(out: str | Path) -> Path:
     """
     if is_remote(str(out)):
         raise RequestError(f"-o {out}: products are written to a folder of this machine; name one")
-    out = Path(out).absolute()
+    out = absolute(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from daskred.fits.hdus import read_first_header, read_hdus
 from daskred.fits.header import Header, Value
@@ -72,6 +75,14 @@ def content_of(sums: Sequence[int], masters: Sequence[str]) -> str:
     """
     text = json.dumps([list(sums), list(masters)])
     return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def content_of_pixels(images: Iterable[NDArray[Any]]) -> str:
+    """Return a digest of the pixels of a product, where nobody has seen the raw ones."""
+    digest = hashlib.sha256()
+    for image in images:
+        digest.update(np.ascontiguousarray(image).data)
+    return digest.hexdigest()[:32]
 
 
 class ProductState(NamedTuple):

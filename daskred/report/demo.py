@@ -13,7 +13,8 @@ from daskred.engine.progress import Progress
 from daskred.model.errors import RequestError
 from daskred.night.open import open_night
 from daskred.report.pictures import picture, save_picture, whole
-from daskred.run.reduce import Summary, reduce_night
+from daskred.run.reduce import reduce_night
+from daskred.run.summary import Summary
 from daskred.simulation import (
     GAIN_E_PER_ADU,
     READ_NOISE_E,

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from daskred.fits.names import split_name
 from daskred.model.errors import RequestError
+from daskred.model.paths import absolute
 from daskred.model.plan import MASTERS_FOLDER, LeftOut
 from daskred.products.log import read_runs
 from daskred.products.names import DARK_MODEL, MASK_FILE
@@ -78,7 +79,7 @@ def read_record(out: str | Path) -> Record:
     RequestError
         When no run has written there.
     """
-    folder = Path(out).absolute()
+    folder = absolute(out)
     lines, starts = read_runs(folder)
     made = {
         line["product"]: line

@@ -10,7 +10,7 @@ import os
 import platform
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,9 +28,10 @@ from daskred.model.errors import (
     RunError,
 )
 from daskred.model.frame import Kind
+from daskred.model.paths import absolute
 from daskred.model.plan import MASTERS_FOLDER, LeftOut, Plan
 from daskred.model.receipt import Receipt
-from daskred.night.open import Night
+from daskred.night.open import Night, night_of
 from daskred.night.plan import make_plan
 from daskred.options import Options
 from daskred.products.library import with_given
@@ -50,46 +51,15 @@ from daskred.run.checks import (
 from daskred.run.folders import folders_of, remove_parts
 from daskred.run.neighbours import standing_out
 from daskred.run.run import Run
+from daskred.run.summary import Summary
 from daskred.run.witness import wrong_sums
 
 # On a cluster each worker is asked whether it has what a task needs; here nothing is cut short.
 _ROOMY_BYTES = 10**12
 
 
-@dataclass(frozen=True)
-class Summary:
-    """What a run did.
-
-    Parameters
-    ----------
-    out
-        The folder of products.
-    plan
-        The plan that was carried out, without the frames that failed on the way.
-    masters, science
-        A receipt for each product.
-    seconds
-        How long it took.
-    named
-        What is worth a look: frames that stand out, raw files that have changed since they were
-        written.
-    """
-
-    out: Path
-    plan: Plan
-    masters: tuple[Receipt, ...]
-    science: tuple[Receipt, ...]
-    seconds: float
-    named: tuple[str, ...] = ()
-
-    @property
-    def failed(self) -> tuple[LeftOut, ...]:
-        """The frames that are missing from the products."""
-        return tuple(entry for entry in self.plan.left_out if entry.failed)
-
-
 def reduce_night(
-    night: Night,
+    night: Night | str | Path,
     out: str | Path,
     options: Options | None = None,
     progress: Progress | None = None,
@@ -103,7 +73,7 @@ def reduce_night(
     Parameters
     ----------
     night
-        The classified frames.
+        The classified frames, or the folder that they are in.
     out
         The folder of products.
     options
@@ -134,6 +104,7 @@ def reduce_night(
     start = time.monotonic()
     options = options or Options()
     progress = progress or Silent()
+    night = night_of(night, options)
     check_detector(night, options)
     night = with_given(night, options)
     plan = make_plan(night, options)
@@ -141,13 +112,14 @@ def reduce_night(
     check_sum(plan, options)
     options = with_known_noise(plan, options, progress)
     check_science_options(options)
-    before = last_run(Path(out).absolute())
+    folder = absolute(out)
+    before = last_run(folder)
     options = with_last_name(before, options)
     client = _cluster_client(options)
     memory = plan_memory(plan, options, on_cluster=client is not None)
-    check_space(Path(out), plan, options, memory.n_workers)
+    check_space(folder, plan, options, memory.n_workers)
     if not options.overwrite:
-        check_same_night(before, Path(out).absolute(), night, plan, options)
+        check_same_night(before, folder, night, plan, options)
     out = folder_of_products(out)
     folders = folders_of(out, plan)
     guard = part_in(out)

@@ -18,6 +18,7 @@ from daskred.fits.names import split_name
 from daskred.fits.storage import is_remote
 from daskred.fits.sums import wrong_sum
 from daskred.model.errors import FrameError, RequestError
+from daskred.model.paths import absolute
 from daskred.model.plan import MASTERS_FOLDER, Plan
 from daskred.night.choices import Choices
 from daskred.night.open import Night, open_night
@@ -155,7 +156,7 @@ def verify(
     """
     if is_remote(str(out)):
         raise RequestError(f"{out}: products lie in a folder of this machine; name one")
-    out = Path(out).absolute()
+    out = absolute(out)
     progress = progress or Silent()
     records, starts = read_runs(out)
     request, later = records[starts[-1]], records[starts[-1] :]

@@ -27,7 +27,8 @@ from daskred.options import Options
 from daskred.products.library import with_given
 from daskred.products.log import read_log
 from daskred.products.provenance import is_own
-from daskred.run.reduce import Summary, reduce_night
+from daskred.run.reduce import reduce_night
+from daskred.run.summary import Summary
 
 _POLL_S = 0.5
 _QUIET_S = 1.0  # a file that has not changed for so long is whole

@@ -29,7 +29,7 @@ from daskred import (
 )
 from daskred.night.plan import make_plan
 from daskred.products.log import RunLog
-from daskred.run.reduce import Summary
+from daskred.run.summary import Summary
 from tests.conftest import NightMaker, WriteFits, tree
 
 

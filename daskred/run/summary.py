@@ -1,0 +1,64 @@
+"""What a run did, as its caller gets it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from daskred.model.plan import LeftOut, Plan
+from daskred.model.receipt import Receipt
+from daskred.model.shown import Shown, Tree, few, tree_text
+from daskred.model.text import visible
+
+_FEW = 20  # failures
+
+
+@dataclass(frozen=True, repr=False)
+class Summary(Shown):
+    """What a run did.
+
+    Parameters
+    ----------
+    out
+        The folder of products.
+    plan
+        The plan that was carried out, without the frames that failed on the way.
+    masters, science
+        A receipt for each product.
+    seconds
+        How long it took.
+    named
+        What is worth a look: frames that stand out, raw files that have changed since they were
+        written.
+    """
+
+    out: Path
+    plan: Plan
+    masters: tuple[Receipt, ...]
+    science: tuple[Receipt, ...]
+    seconds: float
+    named: tuple[str, ...] = ()
+
+    @property
+    def failed(self) -> tuple[LeftOut, ...]:
+        """The frames that are missing from the products."""
+        return tuple(entry for entry in self.plan.left_out if entry.failed)
+
+    def __repr__(self) -> str:
+        return tree_text(self.tree)
+
+    @property
+    def tree(self) -> Tree:
+        """What was made, and what was not."""
+        made = sum(receipt.made for receipt in self.science)
+        there = len(self.science) - made
+        below = [
+            Tree(f"{visible(m.product)} of {m.n_inputs} frames{'' if m.made else ' (was there)'}")
+            for m in self.masters
+        ]
+        below.append(Tree(f"{made} science frames calibrated, {there} were there already"))
+        below += [Tree(f"failed: {visible(f'{e.name}: {e.reason}')}") for e in self.failed[:_FEW]]
+        if len(self.failed) > _FEW:
+            below.append(Tree(f"... and {len(self.failed) - _FEW} more frames failed"))
+        below += [Tree(f"worth a look: {visible(text)}") for text in few(self.named, "remarks")]
+        return Tree(f"Reduced into {visible(str(self.out))} in {self.seconds:.1f} s", tuple(below))
