@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from daskred.arrays.view_science import calibrate as calibrate
     from daskred.arrays.view_write import open_master as open_master
     from daskred.arrays.view_write import write_frames as write_frames
+    from daskred.arrays.view_zarr import write_zarr as write_zarr
     from daskred.cameras.read import read_camera as read_camera
     from daskred.cameras.rules import Camera as Camera
     from daskred.kernels.reject import Rejection as Rejection
@@ -110,6 +111,7 @@ _HOMES = {
     "write_frames": "arrays.view_write",
     "write_master": "arrays.view_master_file",
     "write_report": "report.page",
+    "write_zarr": "arrays.view_zarr",
 }
 __all__ = ["__version__", *_HOMES]
 

@@ -193,14 +193,14 @@ def write_frames(
             layer[(name, place)] = (partial(_write_arrays, batch, places, grids), *blocks)
         start += n_frames
     written = lazy(name, layer, (lengths,), object, needs)
-    receipts = dask.compute(*written.to_delayed().tolist(), scheduler=_scheduler())
+    receipts = dask.compute(*written.to_delayed().tolist(), scheduler=scheduler())
     found = [receipt for block in receipts for receipt in block]
     if errors := tuple(result for result in found if isinstance(result, FrameError)):
         raise FramesError(errors)
     return found
 
 
-def _scheduler() -> Any:
+def scheduler() -> Any:
     """Return dask's scheduler of threads; None where dask knows of another.
 
     It would find the same, but import its cluster only to ask whether there is one.
