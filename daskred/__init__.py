@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from daskred.arrays.view_zarr import write_zarr as write_zarr
     from daskred.cameras.read import read_camera as read_camera
     from daskred.cameras.rules import Camera as Camera
+    from daskred.engine.progress import Progress as Progress
+    from daskred.engine.progress import ProgressBars as ProgressBars
     from daskred.kernels.reject import Rejection as Rejection
     from daskred.measure.bad_pixels import BadPixels as BadPixels
     from daskred.measure.bad_pixels import find_bad_pixels as find_bad_pixels
@@ -58,8 +60,10 @@ if TYPE_CHECKING:
     from daskred.night.open import open_night as open_night
     from daskred.night.plan import make_plan as make_plan
     from daskred.options import Options as Options
+    from daskred.report.inspect import inspect as inspect
     from daskred.report.page import Report as Report
     from daskred.report.page import write_report as write_report
+    from daskred.report.show import show as show
     from daskred.run.reduce import reduce_night as reduce_night
     from daskred.run.summary import Summary as Summary
     from daskred.run.verify import Verification as Verification
@@ -86,6 +90,8 @@ _HOMES = {
     "Receipt": "model.receipt",
     "Rejection": "kernels.reject",
     "Report": "report.page",
+    "Progress": "engine.progress",
+    "ProgressBars": "engine.progress",
     "RequestError": "model.errors",
     "RunError": "model.errors",
     "Summary": "run.summary",
@@ -95,6 +101,7 @@ _HOMES = {
     "characterize": "measure.characterization",
     "combine_frames": "arrays.view_masters",
     "find_bad_pixels": "measure.bad_pixels",
+    "inspect": "report.inspect",
     "make_plan": "night.plan",
     "master_bias": "arrays.view_masters",
     "master_dark": "arrays.view_masters",
@@ -106,6 +113,7 @@ _HOMES = {
     "open_night": "night.open",
     "read_camera": "cameras.read",
     "reduce_night": "run.reduce",
+    "show": "report.show",
     "simulate": "simulation",
     "verify": "run.verify",
     "write_frames": "arrays.view_write",

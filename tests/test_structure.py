@@ -23,7 +23,7 @@ ROOMS = (
 FOREIGN = {
     "model": {"numpy"},
     "kernels": {"numpy", "scipy", "astroscrappy"},
-    "engine": {"distributed"},
+    "engine": {"distributed", "tqdm"},
     "fits": {"numpy", "astropy", "fsspec", "uncompresspy"},
     "steps": {"numpy"},
     "options": set(),
@@ -35,7 +35,7 @@ FOREIGN = {
     "run": {"numpy"},
     "measure": {"numpy", "sep"},
     "report": {"numpy", "matplotlib", "astropy", "jinja2", "PIL"},
-    "cli": {"rich"},
+    "cli": {"rich", "shtab"},
 }
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 IDS = [str(path.relative_to(PACKAGE)) for path in FILES]

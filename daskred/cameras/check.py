@@ -14,6 +14,7 @@ from daskred.cameras.rules import (
     KIND_CARDS,
     WORDS,
     AmplifierRule,
+    Measured,
 )
 from daskred.cameras.shipped import shipped_table
 from daskred.model.errors import RequestError
@@ -32,7 +33,7 @@ _TABLES: dict[str, tuple[str, ...]] = {
 
 _OTHER_TABLES = (
     *("name", "program", "recognise", "units", "codes", "processed", "criterion", "detector"),
-    "amplifier",
+    *("amplifier", "like", "measured"),
 )
 
 
@@ -68,6 +69,9 @@ def check_table(source: str, table: Mapping[str, Any]) -> None:
     signs = table.get("recognise", [])
     if not isinstance(signs, list) or not all(_is_words(entry) and entry for entry in signs):
         raise RequestError(f"{source}: [[recognise]] names cards and patterns of their values")
+    if not isinstance(table.get("like", ""), str):
+        raise RequestError(f"{source}: like names another camera, or its file")
+    _check_measured(source, table.get("measured", {}))
     units = table.get("units", {})
     if not _is_words(units):
         raise RequestError(f"{source}: [units] names the unit of cards: EXPOINUS = 'us'")
@@ -132,6 +136,18 @@ def _check_detector(source: str, table: Mapping[str, Any]) -> None:
     rows = detector.get("crosstalk", [])
     if not all(isinstance(row, list) and all(map(_is_number_or_card, row)) for row in rows):
         raise RequestError(f"{source}: crosstalk in [detector] must be rows of numbers or cards")
+
+
+def _check_measured(source: str, table: Any) -> None:
+    """Raise RequestError for what cannot be measured of an amplifier."""
+    keys = [field.name for field in fields(Measured)]
+    if not isinstance(table, dict) or not all(isinstance(known, dict) for known in table.values()):
+        raise RequestError(f"{source}: [measured] has a table for each amplifier: [measured.left]")
+    for name, known in table.items():
+        for key, value in known.items():
+            if key not in keys or not _is_positive(value):
+                text = f"{key} = {value!r} in [measured.{name}]"
+                raise RequestError(f"{source}: {text}: {', '.join(keys)} are positive numbers")
 
 
 def _is_number(value: Any) -> bool:

@@ -18,11 +18,13 @@ from daskred.cameras.rules import (
     AmplifierRule,
     Camera,
     DetectorRules,
+    Measured,
     ProcessedRule,
     frozen,
 )
 from daskred.cameras.shipped import shipped_cameras, shipped_table
 from daskred.model.errors import RequestError
+from daskred.model.paths import absolute, with_home
 
 _PATTERNS = ("lamp_switch", "flat_lamp", "arc_lamp")
 
@@ -105,6 +107,7 @@ def _camera(source: str, table: Mapping[str, Any]) -> Camera:
             AmplifierRule(**{key: frozen(value) for key, value in amplifier.items()})
             for amplifier in table.get("amplifier", ())
         ),
+        measured={name: Measured(**known) for name, known in table.get("measured", {}).items()},
     )
 
 
@@ -127,13 +130,46 @@ def read_camera(path: str | Path | None = None) -> Camera:
     >>> read_camera().same_exptime(300, 300.1)
     True
     """
-    table = dict(shipped_table("default"))
     if path is None or str(path) == "none":
-        return _camera("the default camera", table)
-    shipped = str(path) in shipped_cameras()
+        return _camera("the default camera", shipped_table("default"))
+    source = f"camera file {path}"
+    table = _table_of(str(path), ())
     try:
-        text = "" if shipped else Path(path).read_text("utf-8")
-        given = shipped_table(str(path)) if shipped else tomllib.loads(text)
+        camera = _camera(source, table)
+    except RequestError as error:
+        raise RequestError(f"{source}: {error}".replace(f"{source}: {source}", source)) from error
+    shipped = str(path) in shipped_cameras()
+    return replace(camera, source=str(path) if shipped else str(absolute(path)))
+
+
+def _table_of(path: str, above: tuple[str, ...]) -> dict[str, Any]:
+    """Return the rules of a camera file, on top of those that it is like, or the default ones."""
+    source = f"camera file {path}"
+    given = _given_by(path)
+    check_table(source, given)
+    like = given.get("like")
+    if like and like not in shipped_cameras():
+        like = str(absolute(path).parent / with_home(like))
+    if like in above:
+        raise RequestError(f"{source}: is like itself")
+    table = _table_of(like, (*above, like)) if like else dict(shipped_table("default"))
+    for key, value in given.items():
+        if key in ("recognise", "program", "like"):
+            continue  # which are asked before a camera is chosen
+        if key in ("processed", "criterion"):
+            # Further ones are added: a camera's own never make the common ones untrue.
+            table[key] = [*table[key], *(value if isinstance(value, list) else [value])]
+        else:
+            table[key] = {**table.get(key, {}), **value} if isinstance(value, dict) else value
+    return table
+
+
+def _given_by(path: str) -> dict[str, Any]:
+    """Return what a camera file says, as plain data."""
+    if path in shipped_cameras():
+        return shipped_table(path)
+    try:
+        return tomllib.loads(absolute(path).read_text("utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         names = ", ".join(shipped_cameras())
         raise RequestError(
@@ -141,18 +177,3 @@ def read_camera(path: str | Path | None = None) -> Camera:
         ) from error
     except tomllib.TOMLDecodeError as error:
         raise RequestError(f"camera file {path}: is no TOML: {error}") from error
-    source = f"camera file {path}"
-    check_table(source, given)
-    for key, value in given.items():
-        if key in ("recognise", "program"):
-            continue  # which are asked before a camera is chosen
-        if key in ("processed", "criterion"):
-            # Further ones are added: a camera's own never make the common ones untrue.
-            table[key] = [*table[key], *(value if isinstance(value, list) else [value])]
-        else:
-            table[key] = {**table[key], **value} if isinstance(value, dict) else value
-    try:
-        camera = _camera(source, table)
-    except RequestError as error:
-        raise RequestError(f"{source}: {error}".replace(f"{source}: {source}", source)) from error
-    return replace(camera, source=str(path) if shipped else str(Path(path).absolute()))

@@ -108,6 +108,20 @@ class AmplifierRule:
 
 
 @dataclass(frozen=True)
+class Measured:
+    """What was measured of an amplifier, and goes before what headers and sections tell."""
+
+    gain_e_per_adu: float | None = None
+    read_noise_e: float | None = None
+    saturation_adu: float | None = None
+
+    @property
+    def known(self) -> dict[str, Any]:
+        """What of it was measured."""
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+
+@dataclass(frozen=True)
 class ProcessedRule:
     """A sign that a frame is no raw frame any more.
 
@@ -141,6 +155,8 @@ class Camera:
         The camera's name.
     detector, amplifiers
         How the detector is read out; amplifiers where headers do not tell them.
+    measured
+        By the names of amplifiers, what was measured of them.
     reason
         Why these rules are used, where they were recognised.
     source
@@ -199,6 +215,7 @@ class Camera:
     filter_words: re.Pattern[str]
     detector: DetectorRules
     amplifiers: tuple[AmplifierRule, ...] = ()
+    measured: Mapping[str, Measured] = field(default_factory=dict)
     source: str | None = None
     reason: str = ""
     _known: dict[str, frozenset[str]] = field(default_factory=dict, repr=False, compare=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 from daskred.cli.status import ALL_DONE
@@ -16,6 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser, show_all: bool) -> None:
     """Add the arguments of the command."""
     parser.add_argument("action", choices=("new", "list"), help="what to do")
     parser.add_argument("files", nargs="*", metavar="FILE", help="sample frames")
+    parser.add_argument("--json", action="store_true", help="the list as JSON")
     parser.add_argument("-o", "--out", metavar="TOML", help="write the draft there, not to stdout")
 
 
@@ -26,7 +28,8 @@ def run(arguments: argparse.Namespace) -> int:
     from daskred.night.files import find_files
 
     if arguments.action == "list":
-        print("\n".join(shipped_cameras()))
+        known = list(shipped_cameras())
+        print(json.dumps(known, indent=1) if arguments.json else "\n".join(known))
         return ALL_DONE
     if not arguments.files:
         raise RequestError("camera new: name sample frames, best one of each kind")

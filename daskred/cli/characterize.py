@@ -20,15 +20,20 @@ def run(arguments: argparse.Namespace) -> int:
     """Measure a detector."""
     from daskred.cli.tables import print_characterization
     from daskred.cli.terminal import TerminalProgress, stdout
+    from daskred.measure.camera_file import CAMERA_FILE
     from daskred.measure.characterization import characterize
-    from daskred.measure.results import RESULTS
+    from daskred.measure.results import RESULTS, as_json
     from daskred.report.pictures import characterization_picture, save_picture
 
     night, options = open_measured(arguments)
     found = characterize(night, arguments.out, options, TerminalProgress())
-    print_characterization(found)
     out = Path(arguments.out)
     target = out / "characterization.png"
     save_picture(characterization_picture(found), target)
-    stdout().print(f"table: {out / RESULTS}; picture: {target}", markup=False)
-    return told_failed(found.failed)
+    if arguments.json:
+        print(as_json(found))
+    else:
+        print_characterization(found)
+        told = f"table: {out / RESULTS}; camera file: {out / CAMERA_FILE}; picture: {target}"
+        stdout().print(told, markup=False)
+    return told_failed(found.failed, is_data=arguments.json)

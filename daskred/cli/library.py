@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from daskred.cli.status import ALL_DONE, SOME_FAILED
 from daskred.model.errors import RequestError
@@ -26,6 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser, show_all: bool) -> None:
         ("remove", "remove masters", "NAME", "as they are listed, or patterns"),
     ):
         action = actions.add_parser(name, help=text, description=text, allow_abbrev=False)
+        if name in ("list", "show"):
+            action.add_argument("--json", action="store_true", help="as JSON")
         action.add_argument("library", metavar="LIBRARY", help="the folder of the library")
         if others:
             action.add_argument("names", nargs="+", metavar=others, help=what)
@@ -37,8 +40,10 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.action == "add":
         return _add(library, arguments.names)
     if arguments.action == "list":
-        return _list(library)
-    return (_show if arguments.action == "show" else _remove)(library, arguments.names)
+        return _list(library, arguments.json)
+    if arguments.action == "show":
+        return _show(library, arguments.names, arguments.json)
+    return _remove(library, arguments.names)
 
 
 def _add(library: Path, names: list[str]) -> int:
@@ -99,7 +104,7 @@ def _changes(target: Path, library: Path) -> tuple[str, Changes] | None:
     return before.name, found
 
 
-def _list(library: Path) -> int:
+def _list(library: Path, as_json: bool) -> int:
     from rich.table import Table
 
     from daskred.cameras.read import read_camera
@@ -109,7 +114,7 @@ def _list(library: Path) -> int:
     from daskred.night.times import date_text
     from daskred.products.library import kind_of_master, master_files, read_master
 
-    table = Table("master", "kind", "of", "frames", "shape", "s", "filter", "camera")
+    rows: list[dict[str, Any]] = []
     status, camera = ALL_DONE, read_camera()
     for path in master_files(library):
         try:
@@ -119,11 +124,25 @@ def _list(library: Path) -> int:
             status = SOME_FAILED
             continue
         given, facts = master.given, master.facts
-        date = date_text(given.mjd)[:10] if given and given.mjd is not None else ""
-        exptime = "" if facts.exptime_s is None else f"{facts.exptime_s:g}"
-        cells = (path.name, master.kind, date, str(master.n_inputs), shape_text(master.layout))
-        others = (exptime, facts.filter or "", facts.camera or "")
-        table.add_row(*map(escape, (*cells, *others)))
+        rows.append(
+            {
+                "master": path.name,
+                "kind": master.kind,
+                "of": date_text(given.mjd)[:10] if given and given.mjd is not None else None,
+                "frames": master.n_inputs,
+                "shape": shape_text(master.layout),
+                "exptime_s": facts.exptime_s,
+                "filter": facts.filter,
+                "camera": facts.camera,
+            }
+        )
+    if as_json:
+        print(json.dumps(rows, indent=1))
+        return status
+    table = Table("master", "kind", "of", "frames", "shape", "s", "filter", "camera")
+    for row in rows:
+        cells = (f"{v:g}" if isinstance(v, float) else str(v or "") for v in row.values())
+        table.add_row(*map(escape, cells))
     stdout().print(table)
     return status
 
@@ -144,11 +163,16 @@ def _named(library: Path, names: list[str]) -> list[Path]:
     return list(found)
 
 
-def _show(library: Path, names: list[str]) -> int:
+def _show(library: Path, names: list[str], as_json: bool) -> int:
     from daskred.cli.terminal import escape, stdout
     from daskred.night.describe import telling_cards
 
-    for path in _named(library, names):
+    paths = _named(library, names)
+    if as_json:
+        found = {path.name: dict(telling_cards(str(path))) for path in paths}
+        print(json.dumps(found, indent=1, default=str))
+        return ALL_DONE
+    for path in paths:
         stdout().print(escape(path.name))
         for card, value in telling_cards(str(path)).items():
             stdout().print(escape(f"  {card:<8} {value}"))

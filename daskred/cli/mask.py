@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 
 from daskred.cli.measured import add_measured, open_measured, told_failed
 
@@ -23,5 +24,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     night, options = open_measured(arguments)
     found = find_bad_pixels(night, arguments.out, options, TerminalProgress())
-    print_bad_pixels(found)
-    return told_failed(found.failed)
+    if arguments.json:
+        print(json.dumps(found.to_dict(), indent=1))
+    else:
+        print_bad_pixels(found)
+    return told_failed(found.failed, is_data=arguments.json)

@@ -24,6 +24,7 @@ def add_measured(parser: argparse.ArgumentParser, show_all: bool, gives: str) ->
     add_night(parser)
     parser.add_argument("-o", "--out", required=True, metavar="OUT", help=f"folder of {gives}")
     add_options(parser, NAMES, show_all)
+    parser.add_argument("--json", action="store_true", help="print what was found as JSON")
 
 
 def open_measured(arguments: argparse.Namespace) -> tuple[Night, Options]:
@@ -34,12 +35,15 @@ def open_measured(arguments: argparse.Namespace) -> tuple[Night, Options]:
     return opened(arguments, options.but(unit="adu")), options
 
 
-def told_failed(failed: Sequence[LeftOut]) -> int:
-    """Print the frames that could not be used, and return the status."""
+def told_failed(failed: Sequence[LeftOut], is_data: bool) -> int:
+    """Print the frames that could not be used, and return the status.
+
+    Where data goes to stdout, they are told on stderr.
+    """
     from daskred.cli.tables import left_out_table
-    from daskred.cli.terminal import stdout
+    from daskred.cli.terminal import stderr, stdout
 
     if not failed:
         return ALL_DONE
-    stdout().print(left_out_table(failed))
+    (stderr() if is_data else stdout()).print(left_out_table(failed))
     return SOME_FAILED

@@ -16,24 +16,21 @@ from typing import Any, NoReturn
 from daskred import __version__
 from daskred.cli.status import (
     IN_WORDS,
-    INTERRUPTED,
     SOME_FAILED,
     STOPPED,
     TERMINATED,
     WRONG_REQUEST,
+    Terminated,
+    status_of,
 )
 from daskred.kernels.compiled import kernels_in_use
-from daskred.model.errors import DaskredError, RequestError, RunError
+from daskred.model.errors import DaskredError, RequestError
 from daskred.model.text import visible
 
 COMMANDS = (
     *("reduce", "plan", "verify", "inspect", "show", "characterize", "mask", "camera"),
-    *("report", "watch", "library", "simulate", "demo"),
+    *("report", "watch", "library", "simulate", "demo", "doctor", "completion"),
 )
-
-
-class _Terminated(KeyboardInterrupt):
-    """The system asks to stop, as Ctrl-C does."""
 
 
 # Whoever asks twice at once, or whose terminal does, wants one stop: cleaning up goes on.
@@ -48,7 +45,7 @@ def _stop(number: int, *_: object) -> None:
     if again:
         return
     _asked_at[number] = now
-    raise _Terminated if number == signal.SIGTERM else KeyboardInterrupt
+    raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
 
 
 _MANY = 20_000  # objects
@@ -97,22 +94,40 @@ def command_line(words: Sequence[str]) -> argparse.ArgumentParser:
     parser.known = COMMANDS
     # One that is named tells what it can; of the others nobody asks.
     for name in [wanted] if wanted and words[0] == wanted else COMMANDS:
-        command = import_module(f"daskred.cli.{name}")
-        text: str = command.TEXT
-        sub = commands.add_parser(
-            name,
-            help=text[0].lower() + text[1:].rstrip("."),
-            description=text,
-            epilog=f"example: {command.EXAMPLE}\n{IN_WORDS}",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
-        )
-        sub.set_defaults(run=command.run)
+        command = _add_command(commands, name)
         if name == wanted:
-            command.add_arguments(sub, show_all="--help-all" in words)
+            _module_of(name).add_arguments(command, show_all="--help-all" in words)
             # What follows a command is told by the parser of all.
-            parser.known = sub.known = sorted(sub._option_string_actions)
-            parser.prog = sub.prog
+            parser.known = command.known = sorted(command._option_string_actions)
+            parser.prog = command.prog
+    return parser
+
+
+def whole_command_line() -> argparse.ArgumentParser:
+    """Return the parser of all commands, with all that each of them can."""
+    parser = _Parser(prog="daskred", allow_abbrev=False)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name in COMMANDS:
+        _module_of(name).add_arguments(_add_command(commands, name), show_all=True)
+    return parser
+
+
+def _module_of(name: str) -> Any:
+    return import_module(f"daskred.cli.{name}")
+
+
+def _add_command(commands: Any, name: str) -> _Parser:
+    command = _module_of(name)
+    text: str = command.TEXT
+    parser: _Parser = commands.add_parser(
+        name,
+        help=text[0].lower() + text[1:].rstrip("."),
+        description=text,
+        epilog=f"example: {command.EXAMPLE}\n{IN_WORDS}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.set_defaults(run=command.run)
     return parser
 
 
@@ -148,12 +163,10 @@ def run(words: Sequence[str], on_interrupt: Any) -> int:
         if signal.SIGTERM in _asked_at:
             return TERMINATED
         _tell(error)
-        if isinstance(error, RunError):
-            return STOPPED
-        return WRONG_REQUEST if isinstance(error, RequestError) else SOME_FAILED
+        return status_of(error)
     except KeyboardInterrupt as stop:
         print("daskred: interrupted; what is done stays", file=sys.stderr)
-        return TERMINATED if isinstance(stop, _Terminated) else INTERRUPTED
+        return status_of(stop)
     except BrokenPipeError:
         # Whoever read the output has seen enough; nothing more can be told to them.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from daskred.cli.arguments import add_night, add_options, asked, opened
 from daskred.cli.plan import print_plan
-from daskred.cli.status import ALL_DONE, SOME_FAILED
+from daskred.cli.status import ALL_DONE, SOME_FAILED, status_of
 from daskred.model.errors import RequestError
-from daskred.options import BY_NAME
+from daskred.options import BY_NAME, Options
+
+if TYPE_CHECKING:
+    from daskred.run.summary import Summary
 
 TEXT = "Make masters, and calibrate the science frames."
 EXAMPLE = "daskred reduce NIGHT -o OUT"
@@ -28,19 +34,39 @@ def add_arguments(parser: argparse.ArgumentParser, show_all: bool) -> None:
     parser.add_argument(
         "--report", action="store_true", help="write OUT/report.html too: is the night good?"
     )
-    parser.add_argument("--json", action="store_true", help="with --dry-run: the plan as JSON")
+    parser.add_argument(
+        "--json", action="store_true", help="print what was done (--dry-run: the plan) as JSON"
+    )
+    parser.add_argument(
+        "--metrics", metavar="FILE", help="leave figures of the run for Prometheus there"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Reduce a night."""
-    if arguments.json and not arguments.dry_run:
-        raise RequestError("--json goes with --dry-run: it prints the plan")
     if not arguments.out:
         raise RequestError("-o: an empty name is no folder")
     options, origins = asked(arguments, NAMES)
     if arguments.dry_run:
         return print_plan(arguments, options, origins)
+    if not arguments.metrics:
+        return _reduced(arguments, options)[0]
 
+    from daskred.run.metrics import check_metrics, write_metrics
+
+    metrics = Path(arguments.metrics)
+    check_metrics(metrics)
+    try:
+        status, summary = _reduced(arguments, options)
+    except BaseException as error:
+        with contextlib.suppress(RequestError):  # what has ended the run is told
+            write_metrics(metrics, status_of(error), None)
+        raise
+    write_metrics(metrics, status, summary)
+    return status
+
+
+def _reduced(arguments: argparse.Namespace, options: Options) -> tuple[int, Summary]:
     if arguments.report:
         from daskred.report.page import check_place
 
@@ -54,12 +80,14 @@ def run(arguments: argparse.Namespace) -> int:
 
     progress = Silent() if arguments.quiet else TerminalProgress()
     summary = reduce_night(night, arguments.out, options, progress)
-    if arguments.quiet:
+    if arguments.json:
+        print(json.dumps(summary.to_dict(), indent=1))
+    elif arguments.quiet:
         print_failed(summary)
     else:
         print_summary(summary)
     if arguments.report:
         from daskred.cli.report import report
 
-        report(arguments.out, None, options.workers, progress)
-    return SOME_FAILED if summary.failed else ALL_DONE
+        report(arguments.out, None, options.workers, progress, is_told=not arguments.json)
+    return SOME_FAILED if summary.failed else ALL_DONE, summary

@@ -34,10 +34,13 @@ def run(arguments: argparse.Namespace) -> int:
     return ALL_DONE
 
 
-def report(out: str, before: str | None, workers: int | None, progress: Progress) -> None:
-    """Write the report, and say where it is."""
+def report(
+    out: str, before: str | None, workers: int | None, progress: Progress, is_told: bool = True
+) -> None:
+    """Write the report, and say where it is, unless stdout is for something else."""
     from daskred.cli.terminal import stdout
     from daskred.report.page import write_report
 
     found = write_report(out, before, workers, progress)
-    stdout().print(f"report: {found.page}", markup=False)
+    if is_told:
+        stdout().print(f"report: {found.page}", markup=False)

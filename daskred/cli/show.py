@@ -29,7 +29,6 @@ def add_arguments(parser: argparse.ArgumentParser, show_all: bool) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Show frames."""
     from daskred.cli.terminal import stdout
-    from daskred.night.files import find_files
     from daskred.report.pictures import (
         blinking,
         has_screen,
@@ -38,12 +37,9 @@ def run(arguments: argparse.Namespace) -> int:
         picture,
         save_picture,
     )
+    from daskred.report.show import files_named
 
-    # In the order in which they are named.
-    found = [path for source in arguments.files for path, _ in find_files([source])]
-    files = list(dict.fromkeys(found))
-    if not files:
-        raise RequestError(f"no frames found below {', '.join(arguments.files)}")
+    files = files_named(arguments.files)
     limits: Limits = "zscale" if arguments.zscale else "percentile"
     if arguments.blink:
         if len(files) != 2:

@@ -197,11 +197,22 @@ def print_plan(plan: Plan, memory: Budget | None = None) -> None:
         console.print(left_out_table(plan.left_out))
     for warning in plan.warnings:
         console.print(escape(f"warning: {warning}"))
+    if not _knows_noise(plan):
+        console.print(
+            "gain or read noise is not told: --uncertainty would be left out;"
+            " daskred characterize measures them, and leaves a camera file"
+        )
     if memory:
         console.print(
             f"memory: at most {memory.needed_bytes // MB} MB, with {memory.n_workers} workers and"
             f" tiles of {memory.tile_bytes // MB} MB"
         )
+
+
+def _knows_noise(plan: Plan) -> bool:
+    from daskred.kernels.noise import knows_noise
+
+    return all(knows_noise(item.frame.readout) for item in plan.science)
 
 
 def print_failed(summary: Summary) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 
 from daskred.cli.arguments import positive
 from daskred.cli.status import ALL_DONE, SOME_FAILED
@@ -17,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser, show_all: bool) -> None:
     parser.add_argument(
         "--workers", type=positive, metavar="N", help="how many tasks at once (all processors)"
     )
+    parser.add_argument("--json", action="store_true", help="as JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -26,5 +28,8 @@ def run(arguments: argparse.Namespace) -> int:
     from daskred.run.verify import verify
 
     found = verify(arguments.out, arguments.workers, TerminalProgress())
-    print_verification(found)
+    if arguments.json:
+        print(json.dumps(found.to_dict(), indent=1))
+    else:
+        print_verification(found)
     return SOME_FAILED if found.findings or found.frames else ALL_DONE

@@ -16,6 +16,7 @@ from concurrent.futures import CancelledError, Future
 from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from daskred.engine.executor import MOST_DEATHS
 from daskred.engine.pool import UnfitWorkerError, WorkerDiedError, settle
@@ -25,6 +26,7 @@ from daskred.model.errors import FrameError, FramesError, RequestError, RunError
 # How long a cluster may be without any worker, seconds: one that grows with its work starts so.
 PATIENCE_S = 120.0
 _ASIDE_S = 1.0
+_SOON_S = 3.0  # after so long it is told that workers are waited for
 _log = logging.getLogger(__name__)
 
 
@@ -51,6 +53,14 @@ def connect(address: str) -> Any:
     for name in ("distributed.client", "distributed.batched"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     return client
+
+
+def waiting_for_workers(client: Any) -> str:
+    """Say that a cluster has no workers, and how long is waited for some."""
+    return (
+        f"waiting for workers: the cluster at {client.scheduler.address} has none;"
+        f" {PATIENCE_S:g} s at most"
+    )
 
 
 Look = Callable[[Any], str]
@@ -140,8 +150,10 @@ class ClusterPool:
             return local
         others = [worker for worker in fit if worker not in avoid] or fit
         some = others if len(others) < len(self._workers) else None
+        # The dashboard groups tasks by what stands before the last hyphen.
+        name = f"{str(task.key[0]).replace(' ', '-')}-{uuid4().hex}"
         remote = self._client.submit(
-            _carry_out, task.graph, task.key, self._look, pure=False, workers=some
+            _carry_out, task.graph, task.key, self._look, key=name, workers=some
         )
         self._remote[local] = remote
         remote.add_done_callback(partial(self._pass_on, local))
@@ -186,6 +198,8 @@ class ClusterPool:
             with contextlib.suppress(Exception):  # the client itself notices a lost scheduler
                 self._workers = dict(self._client.scheduler_info(n_workers=-1)["workers"])
             deserted = 0.0 if self._workers else deserted + _ASIDE_S
+            if _SOON_S < deserted <= _SOON_S + _ASIDE_S:
+                self._say(waiting_for_workers(self._client))
             if deserted > PATIENCE_S:
                 self._fail(
                     RunError(

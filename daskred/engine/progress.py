@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 
 class Progress(Protocol):
@@ -35,3 +35,36 @@ class Silent:
 
     def say(self, message: str) -> None:
         """Show nothing."""
+
+
+class ProgressBars:
+    """A progress that shows a bar for each phase, in notebooks as in terminals.
+
+    Examples
+    --------
+    >>> import daskred
+    >>> bars = daskred.ProgressBars()  # reduce_night(..., progress=bars)
+    """
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+
+    def begin(self, title: str, total: int, unit: str) -> None:
+        """Show a bar."""
+        from tqdm.auto import tqdm
+
+        self._bar = tqdm(desc=title, total=total, unit=f" {unit}")
+
+    def advance(self, n_units: int) -> None:
+        """Move the bar."""
+        self._bar.update(n_units)
+
+    def end(self) -> None:
+        """Leave the bar as it is."""
+        self._bar.close()
+
+    def say(self, message: str) -> None:
+        """Write a line above the bar."""
+        from tqdm.auto import tqdm
+
+        tqdm.write(message)

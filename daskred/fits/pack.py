@@ -83,7 +83,7 @@ def _write_tiles(plain: Path, target: Path, packing: Packing) -> None:
     ):
         packed: list[Any] = []
         for hdu, plain_hdu in zip(hdus, read_hdus(str(plain)), strict=True):
-            header = _printable(plain_hdu.header)
+            header = printable(plain_hdu.header)
             if not hdu.is_image or hdu.data is None:
                 packed.append(hdu if packed else fits.PrimaryHDU(header=header))
                 continue
@@ -97,7 +97,7 @@ def _write_tiles(plain: Path, target: Path, packing: Packing) -> None:
 _CONTROL = re.compile(r"[^ -~]")
 
 
-def _printable(header: Header) -> Any:
+def printable(header: Header) -> Any:
     """Return a header for astropy, without sums, and without characters that are none of FITS."""
     from astropy.io import fits
 

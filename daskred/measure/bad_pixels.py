@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,10 @@ from daskred.measure.hot_pixels import mark_hot, mark_unstable
 from daskred.measure.limits import COMPLETENESS, Limit, Marks
 from daskred.model.errors import FrameError, RequestError
 from daskred.model.mask import BAD, HOT, LEGEND, NONLINEAR, UNSTABLE
+from daskred.model.paths import absolute
 from daskred.model.plan import LeftOut
 from daskred.model.readout import Section
-from daskred.night.open import Night
+from daskred.night.open import Night, night_of
 from daskred.night.plan import make_plan
 from daskred.options import Options
 from daskred.products.extensions import legend_cards
@@ -65,6 +66,17 @@ class BadPixels:
     missing: tuple[str, ...]
     failed: tuple[LeftOut, ...] = ()
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return what was found as plain data, ready for JSON."""
+        return {
+            "mask": str(self.path),
+            "pixels": self.counts,
+            "columns": [[str(section) for section in image] for image in self.columns],
+            "clusters": [[str(section) for section in image] for image in self.clusters],
+            "limits": [asdict(limit) for limit in self.limits],
+            "missing": list(self.missing),
+        }
+
     @property
     def counts(self) -> dict[str, int]:
         """How many pixels there are of each kind."""
@@ -86,7 +98,7 @@ class BadPixels:
 
 
 def find_bad_pixels(
-    night: Night,
+    night: Night | str | Path,
     out: str | Path,
     options: Options | None = None,
     progress: Progress | None = None,
@@ -130,14 +142,15 @@ def find_bad_pixels(
     >>> folder.cleanup()
     """
     progress = progress or Silent()
-    out = Path(out)
+    options = options or Options()
+    night, out = night_of(night, options), absolute(out)
     try:
         check_own(out / MASK_FILE)
     except FrameError as error:
         raise RequestError(str(error)) from error
     if not night.select("dark") and not night.select("flat"):
         raise RequestError("a mask of bad pixels needs darks or flats, and there are none")
-    options = (options or Options()).but(masters_only=True, missing_dark=True)
+    options = options.but(masters_only=True, missing_dark=True)
     plan_memory(make_plan(night, options), options, measured_bytes=_PIXEL_BYTES)
     path, out = out / MASK_FILE, out / MEASURED_FOLDER
     summary = reduce_night(night, out, options, progress)

@@ -18,6 +18,7 @@ from daskred.kernels.response import response_of
 from daskred.kernels.robust import ROUNDING_VARIANCE, robust_limits
 from daskred.kernels.transfer import Gain, TransferPoints, fit_gain, transfer_points
 from daskred.measure.bias_structure import bias_structures
+from daskred.measure.camera_file import check_camera_file, save_camera_file
 from daskred.measure.charge_transfer import Transfer, charge_transfer
 from daskred.measure.dark_model import dark_model
 from daskred.measure.read_noise import MOST_PAIRS, ReadNoise, parts_of, read_noises
@@ -30,9 +31,10 @@ from daskred.measure.results import (
     save,
 )
 from daskred.model.errors import RequestError
+from daskred.model.paths import absolute
 from daskred.model.plan import Master, Plan
 from daskred.model.readout import Amplifier, Readout
-from daskred.night.open import Night
+from daskred.night.open import Night, night_of
 from daskred.night.plan import make_plan
 from daskred.options import Options
 from daskred.products.names import DARK_MODEL, MEASURED_FOLDER
@@ -48,7 +50,7 @@ _PIXEL_BYTES = 80
 
 
 def characterize(
-    night: Night,
+    night: Night | str | Path,
     out: str | Path,
     options: Options | None = None,
     progress: Progress | None = None,
@@ -88,7 +90,7 @@ def characterize(
     """
     progress = progress or Silent()
     options = (options or Options()).but(masters_only=True, missing_dark=True)
-    night = _calibration_only(night)
+    night = _calibration_only(night_of(night, options))
     frames = list(night.raw)
     if not frames:
         raise RequestError("no bias frames, darks or flats: there is nothing to measure")
@@ -97,11 +99,13 @@ def characterize(
         raise RequestError("a detector is measured in ADU, not in electrons")
     if any(frame.readout.geometry != readout.geometry for frame in frames):
         raise RequestError("the night has frames of several detectors or readouts; name one's")
+    out = absolute(out)
     for name in (RESULTS, DARK_MODEL):
-        check_ours(Path(out) / name)
+        check_ours(out / name)
+    check_camera_file(out)
     plan_memory(make_plan(night, options), options, measured_bytes=_PIXEL_BYTES)
-    remove_parts((Path(out),))
-    measured = Path(out) / MEASURED_FOLDER
+    remove_parts((out,))
+    measured = out / MEASURED_FOLDER
     summary = reduce_night(night, measured, options, progress)
     plan = summary.plan
     missing: list[str] = []
@@ -112,7 +116,7 @@ def characterize(
     transfers = charge_transfer(plan, readout.amplifiers, missing, progress)
     numbers = []
     for which, amplifier in enumerate(readout.amplifiers):
-        name = amplifier.name or "image"
+        name = amplifier.title
         noise = noises[which] if noises else None
         gain = _gain(points[name], noise, amplifier, readout) if points.get(name) else None
         own = _numbers(name, noise, gain, points.get(name, []), levels.get(name, []))
@@ -122,8 +126,9 @@ def characterize(
         if points.get(name) and gain is None:
             missing.append(f"gain of {name}: too few blocks of its flats are evenly lit")
     failed = summary.failed
-    found = Characterization(Path(out), tuple(numbers), points, rates, tuple(missing), failed)
+    found = Characterization(out, tuple(numbers), points, rates, tuple(missing), failed)
     save(found, options.sync)
+    save_camera_file(found, night.camera, options.sync)
     return found
 
 

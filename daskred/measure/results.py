@@ -144,15 +144,16 @@ def check_ours(path: Path) -> None:
         raise RequestError(f"{path}: stands there already, and daskred did not make it; move it")
 
 
+def as_json(found: Characterization) -> str:
+    """Return the numbers as JSON."""
+    known = {
+        "amplifiers": [asdict(amplifier) for amplifier in found.amplifiers],
+        "missing": list(found.missing),
+        "hot_sigma": HOT_SIGMA,
+    }
+    return json.dumps(known, indent=1, allow_nan=False)
+
+
 def save(found: Characterization, sync: bool) -> None:
     """Write the numbers as JSON, whole or not at all."""
-    text = json.dumps(
-        {
-            "amplifiers": [asdict(amplifier) for amplifier in found.amplifiers],
-            "missing": list(found.missing),
-            "hot_sigma": HOT_SIGMA,
-        },
-        indent=1,
-        allow_nan=False,
-    )
-    write_whole(found.out / RESULTS, f"{text}\n".encode(), sync)
+    write_whole(found.out / RESULTS, f"{as_json(found)}\n".encode(), sync)

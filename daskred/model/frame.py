@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import PurePath
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
+from daskred.model.errors import RequestError
 from daskred.model.readout import Readout
+
+if TYPE_CHECKING:
+    from astropy.nddata import CCDData
 
 Kind = Literal["bias", "dark", "flat", "science", "unknown"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -228,6 +233,32 @@ class Frame:
         told = [self.kind, "" if exptime_s is None else f"{exptime_s:g} s", self.facts.filter or ""]
         told += ["x".join(map(str, shape)) for shape in shapes]
         return f"Frame({self.name!r}: {', '.join(text for text in told if text)})"
+
+    def to_ccddata(self, image: int | str = 0) -> CCDData:
+        """Read the frame as astropy, ccdproc and photutils take it: raw, with its header.
+
+        Parameters
+        ----------
+        image
+            Which of its images, by number or by name.
+
+        Returns
+        -------
+        astropy.nddata.CCDData
+            Pixels as they are in the file, masked where they have no value, in the file's unit.
+
+        Raises
+        ------
+        FrameError
+            When it cannot be read.
+        RequestError
+            When it has no such image.
+        """
+        names = [known.name for known in self.images]
+        if (image not in names) if isinstance(image, str) else not 0 <= image < len(names):
+            raise RequestError(f"no image {image!r}; there are {', '.join(map(repr, names))}")
+        chosen = self.images[names.index(image) if isinstance(image, str) else image]
+        return import_module("daskred.fits.ccddata").ccddata_of(self.path, chosen)
 
     @property
     def preparation(self) -> Readout | None:

@@ -175,6 +175,11 @@ class Amplifier:
     linearity_table: tuple[tuple[float, float], ...] = ()
 
     @property
+    def title(self) -> str:
+        """Its name, as tables and camera files have it."""
+        return self.name or "image"
+
+    @property
     def beside(self) -> tuple[Section, ...]:
         """The strips that tell the level of each row."""
         return tuple(strip for strip in self.overscan if strip.lies_beside(self.data))

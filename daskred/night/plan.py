@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from daskred.cameras.rules import Camera
@@ -26,7 +26,7 @@ from daskred.model.plan import (
 from daskred.model.text import and_more
 from daskred.night.groups import grouped, named
 from daskred.night.match import WINDOW, RefusedError, Shelf, window_in
-from daskred.night.open import Night
+from daskred.night.open import Night, night_of
 from daskred.night.sky import Sky
 from daskred.night.times import ALL_ONE, date_text, dates_of
 from daskred.options import Options
@@ -90,13 +90,13 @@ def _of_other_sections(frames: Sequence[Frame], camera: Camera) -> dict[str, str
     return others
 
 
-def make_plan(night: Night, options: Options | None = None) -> Plan:
+def make_plan(night: Night | str | Path, options: Options | None = None) -> Plan:
     """Group a night's frames into masters, and choose the masters of each frame.
 
     Parameters
     ----------
     night
-        The classified frames.
+        The classified frames, or the folder that they are in.
     options
         What may be done only on request.
 
@@ -118,6 +118,7 @@ def make_plan(night: Night, options: Options | None = None) -> Plan:
     >>> folder.cleanup()
     """
     options = options or Options()
+    night = night_of(night, options)
     camera = night.camera
     _check_allowed(options, camera)
     odd = _of_other_sections([frame for frame in night.raw if frame.kind != "unknown"], camera)

@@ -60,7 +60,10 @@ def readout_of(
     """
     rules = camera.detector
     if _is_simple(hdus, images, camera):
-        return _simple(images[0], facts.gain_e_per_adu, facts.read_noise_e, facts.saturation_adu)
+        simple = _simple(images[0], facts.gain_e_per_adu, facts.read_noise_e, facts.saturation_adu)
+        if not camera.measured:
+            return simple
+        return replace(simple, amplifiers=_with_measured(simple.amplifiers, camera))
     if camera.amplifiers and not rules.trim:
         raise RequestError("--no-trim: a camera file that tells amplifiers tells what is cut off")
     if camera.amplifiers:
@@ -73,6 +76,7 @@ def readout_of(
             for number in range(len(images))
             for amplifier in amplifiers_by_header(path, hdus, images, camera, number)
         ]
+    amplifiers = [*_with_measured(amplifiers, camera)]
     _check(path, amplifiers, camera)
     names = tuple(image.name for image in images)
     n_targets = len(images)
@@ -115,6 +119,15 @@ def readout_of(
     if rules.unit == "electron":
         _check_gains(path, hdus, images, camera, amplifiers)
     return readout
+
+
+def _with_measured(amplifiers: Sequence[Amplifier], camera: Camera) -> tuple[Amplifier, ...]:
+    """Return amplifiers with what was measured of them, by their names."""
+    known = {name: measured.known for name, measured in camera.measured.items()}
+    return tuple(
+        replace(amplifier, **known.get(amplifier.title, {})) if known else amplifier
+        for amplifier in amplifiers
+    )
 
 
 def _is_simple(hdus: Sequence[Hdu], images: Sequence[Image], camera: Camera) -> bool:

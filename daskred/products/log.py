@@ -10,6 +10,7 @@ import contextlib
 import errno
 import fcntl
 import json
+import logging
 import os
 import re
 import time
@@ -23,6 +24,7 @@ from daskred.engine.progress import Progress
 from daskred.model.errors import FrameError, RequestError
 from daskred.model.plan import LeftOut
 from daskred.model.receipt import Receipt
+from daskred.model.text import visible
 
 LOG_NAME = "daskred-log.jsonl"
 ALL_DONE = "all done"
@@ -32,6 +34,10 @@ _OF_PROCESS = frozenset({"host", "process"})
 # A frame more is told by its product; where there are fewer, all is told.
 _GROWING = frozenset({"n_frames", "n_masters", "n_science"})
 _RUN, _EARLY = '"event": "run"', 80  # it stands behind the time
+# The same for Python's logging, so that whoever embeds a run hears of it.
+_logger = logging.getLogger("daskred")
+_logger.addHandler(logging.NullHandler())
+_LOUD = frozenset({"warning", "worth a look", "no sky", "told apart", "left behind"})
 LogLevel = Literal["debug", "info", "warning"]
 LEVELS: tuple[LogLevel, ...] = ("debug", "info", "warning")
 
@@ -59,6 +65,11 @@ def _lock(descriptor: int, operation: int) -> bool:
     except OSError:  # as some file systems of clusters are mounted
         return False
     return True
+
+
+def can_lock(descriptor: int) -> bool:
+    """Return whether the file system of an open file has locks."""
+    return _lock(descriptor, fcntl.LOCK_EX)
 
 
 # JSON itself escapes the others.
@@ -138,6 +149,7 @@ class RunLog:
             for earlier, its_facts in held:
                 self.write(earlier, **its_facts)
             return
+        _pass_on(event, facts)
         record = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event}
         text = json.dumps({**record, **facts}, ensure_ascii=False)
         line = _CONTROLS.sub(_escaped, text).encode(errors="surrogateescape") + b"\n"
@@ -182,6 +194,18 @@ class RunLog:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _pass_on(event: str, facts: Mapping[str, Any]) -> None:
+    """Tell Python's logging: failures and what is worth a look as warnings, products quietly."""
+    level = logging.WARNING if event in _LOUD or facts.get("failed") else logging.INFO
+    if event in ("product", "phase") or (event == "left out" and not facts["failed"]):
+        level = logging.DEBUG
+    if _logger.isEnabledFor(level):
+        told = ("text", "name", "product", "title", "outcome", "reason", "sources")
+        words = [str(facts[name]) for name in told if facts.get(name)]
+        text = visible(": ".join([event, *words]))
+        _logger.log(level, "%s", text, extra={"event": event, "facts": dict(facts)})
 
 
 class LoggedProgress:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from daskred import __version__
-from daskred.engine.cluster import PATIENCE_S
+from daskred.engine.cluster import PATIENCE_S, waiting_for_workers
 from daskred.fits.parts import part_in
 from daskred.fits.storage import read_range
 from daskred.model.errors import RequestError
@@ -77,8 +77,14 @@ def needs_of_work(out: Path, mark: str, frames: Sequence[str], least_bytes: int)
     return Needs(str(out), mark, frames[0], least_bytes, _versions())
 
 
-def check_workers(client: Any, out: Path, frames: Sequence[str], least_bytes: int) -> None:
-    """See that every worker can do the work.
+def check_workers(
+    client: Any,
+    out: Path,
+    frames: Sequence[str],
+    least_bytes: int,
+    say: Callable[[str], None],
+) -> None:
+    """See that every worker can do the work; where there is none yet, say so and wait.
 
     Raises
     ------
@@ -86,6 +92,8 @@ def check_workers(client: Any, out: Path, frames: Sequence[str], least_bytes: in
         Naming the worker, and what it lacks.
     """
     deadline = time.monotonic() + PATIENCE_S
+    if not client.scheduler_info(n_workers=-1)["workers"]:
+        say(waiting_for_workers(client))
     while not client.scheduler_info(n_workers=-1)["workers"]:
         if time.monotonic() > deadline:
             raise RequestError(f"the cluster at {client.scheduler.address} has no workers")

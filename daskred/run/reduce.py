@@ -231,7 +231,7 @@ def _executor(
     needs = needs_of_work(guard.parent, guard.name, paths, memory.needed_bytes)
     pool = ClusterPool(client, workers.scheduler is not None, needs.lack, progress.say)
     try:
-        check_workers(client, guard.parent, paths, memory.needed_bytes)
+        check_workers(client, guard.parent, paths, memory.needed_bytes, progress.say)
     except BaseException:
         pool.close(at_once=True)
         raise

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from daskred.model.plan import LeftOut, Plan
 from daskred.model.receipt import Receipt
@@ -44,6 +46,22 @@ class Summary(Shown):
         """The frames that are missing from the products."""
         return tuple(entry for entry in self.plan.left_out if entry.failed)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return what became of the night as plain data, ready for JSON."""
+        return {
+            "out": str(self.out),
+            "seconds": round(self.seconds, 3),
+            "masters": _counted(self.masters),
+            "science": {**_counted(self.science), "failed": len(self.failed)},
+            "bytes": sum(r.n_bytes for r in (*self.masters, *self.science) if r.made),
+            "products": [
+                {"product": r.product, "outcome": "made" if r.made else "was there"}
+                for r in (*self.masters, *self.science)
+            ],
+            "failed": [{"name": entry.name, "reason": entry.reason} for entry in self.failed],
+            "warnings": [*self.plan.warnings, *self.named],
+        }
+
     def __repr__(self) -> str:
         return tree_text(self.tree)
 
@@ -62,3 +80,8 @@ class Summary(Shown):
             below.append(Tree(f"... and {len(self.failed) - _FEW} more frames failed"))
         below += [Tree(f"worth a look: {visible(text)}") for text in few(self.named, "remarks")]
         return Tree(f"Reduced into {visible(str(self.out))} in {self.seconds:.1f} s", tuple(below))
+
+
+def _counted(receipts: Sequence[Receipt]) -> dict[str, int]:
+    made = sum(receipt.made for receipt in receipts)
+    return {"made": made, "was there": len(receipts) - made}

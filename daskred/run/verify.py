@@ -83,6 +83,17 @@ class Verification:
     frames: tuple[tuple[str, str], ...]
     mend: str
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return what was found as plain data, ready for JSON."""
+        return {
+            "out": str(self.out),
+            "expected": self.n_expected,
+            "wrong": [{"product": f.product, "reason": f.reason} for f in self.findings],
+            "without product": [{"name": name, "reason": reason} for name, reason in self.frames],
+            "of other runs": list(self.others),
+            "mend": self.mend,
+        }
+
 
 def _check_sums(products: Sequence[tuple[str, str]]) -> list[str]:
     """Return for each product, given by name and path, what is wrong with its bytes, or nothing."""

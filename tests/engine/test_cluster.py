@@ -319,11 +319,11 @@ def test_workers_are_looked_at_before_any_work(long_night: Path, tmp_path: Path)
     frames = [frame.path for frame in open_night(long_night / "dark").frames]
     options = {"n_workers": 1, "threads_per_worker": 2, "dashboard_address": ":0"}
     with LocalCluster(memory_limit="1GB", **options) as local, Client(local) as client:
-        check_workers(client, tmp_path, frames, 400 * 10**6)
+        check_workers(client, tmp_path, frames, 400 * 10**6, print)
         with pytest.raises(RequestError, match=r"worker tcp://\S+ has 1000 MB.* 1600 MB would do"):
-            check_workers(client, tmp_path, frames, 800 * 10**6)
+            check_workers(client, tmp_path, frames, 800 * 10**6, print)
         with pytest.raises(RequestError, match=r"worker tcp://\S+ cannot read the night: /nowhere"):
-            check_workers(client, tmp_path, ["/nowhere/a.fits"], 1)
+            check_workers(client, tmp_path, ["/nowhere/a.fits"], 1, print)
 
         def pretend() -> None:
             import daskred.run.cluster
@@ -332,7 +332,7 @@ def test_workers_are_looked_at_before_any_work(long_night: Path, tmp_path: Path)
 
         client.run(pretend)
         with pytest.raises(RequestError, match=r"worker tcp://\S+ has daskred 0\.0\.1, and this"):
-            check_workers(client, tmp_path, frames, 1)
+            check_workers(client, tmp_path, frames, 1, print)
     assert list(tmp_path.iterdir()) == []
 
 

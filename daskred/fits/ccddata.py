@@ -1,0 +1,62 @@
+"""Frames as astropy, ccdproc and photutils take them: `astropy.nddata.CCDData`."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from daskred.fits.hdus import read_hdus
+from daskred.fits.header import Header, is_structural
+from daskred.fits.pack import printable
+from daskred.fits.pixels import read_image
+from daskred.model.frame import Image
+
+
+def ccddata_of(path: str, image: Image) -> Any:
+    """Read an image with its header, its unit and its coordinates.
+
+    Parameters
+    ----------
+    path, image
+        The file, and where in it the image lies.
+
+    Returns
+    -------
+    astropy.nddata.CCDData
+        Physical pixels of the type that the file holds; masked where there is no value; in the
+        unit of ``BUNIT``, ADU where it tells none.
+
+    Raises
+    ------
+    FrameError
+        When it cannot be read.
+    """
+    from astropy import units
+    from astropy.nddata import CCDData
+    from astropy.wcs import WCS
+
+    hdus = read_hdus(path)
+    shown = hdus[:1] if image.hdu == 0 else [hdus[0], hdus[image.hdu]]
+    header: Any = None
+    for hdu in shown:
+        cards = printable(Header(hdu.header.without(is_structural).cards))
+        if header is None:
+            header = cards
+        else:
+            header.update(cards)
+    pixels = read_image(path, image)
+    missing = ~np.isfinite(pixels) if pixels.dtype.kind == "f" else None
+    unit = units.Unit(str(header.get("BUNIT") or "adu").strip().lower(), parse_strict="silent")
+    if isinstance(unit, units.UnrecognizedUnit):
+        unit = units.adu
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of cards that are old, or wrong
+        try:
+            wcs: Any = WCS(header)
+        except Exception:  # what is wrong with coordinates takes many forms
+            wcs = None
+    known = wcs if wcs is not None and any(wcs.wcs.ctype) else None
+    masked = missing if missing is not None and missing.any() else None
+    return CCDData(pixels, unit=unit, mask=masked, header=header, wcs=known)
