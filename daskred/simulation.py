@@ -31,6 +31,9 @@ SCIENCE_EXPTIME_S = 10
 FLAT_EXPTIME_S = 3
 GAIN_E_PER_ADU = 1.6
 READ_NOISE_E = 8.0
+# The star that pulsates, in the middle of the frame: ADU per second, and seconds.
+STAR_FLUX, STAR_PERIOD_S = 12000.0, 200.0
+_STAR_REACH, _STAR_SIGMA = 8, 1.6  # pixels
 _FULL_SCALE = 2**16 - 1
 Pixels = NDArray[np.float64]
 
@@ -101,16 +104,20 @@ def _flat(shape: tuple[int, int], rng: np.random.Generator) -> Pixels:
 def _scene(shape: tuple[int, int], rng: np.random.Generator, n_stars: int) -> Pixels:
     """Draw a level sky and stars of two-dimensional Gaussian shape, ADU per second."""
     scene = np.full(shape, 40.0)
-    reach, sigma = 8, 1.6
-    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
     for _ in range(n_stars):
         row, column = rng.uniform(0, shape[0]), rng.uniform(0, shape[1])
-        flux = 300 * rng.pareto(1.2) + 300
-        rows, columns = y + int(row), x + int(column)
-        star = flux * np.exp(-((rows - row) ** 2 + (columns - column) ** 2) / (2 * sigma**2))
-        inside = (rows >= 0) & (rows < shape[0]) & (columns >= 0) & (columns < shape[1])
-        scene[rows[inside], columns[inside]] += star[inside] / (2 * np.pi * sigma**2)
+        _add_star(scene, row, column, 300 * rng.pareto(1.2) + 300)
     return scene
+
+
+def _add_star(scene: Pixels, row: float, column: float, flux: float) -> None:
+    reach, variance = _STAR_REACH, _STAR_SIGMA**2
+    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
+    rows, columns = y + int(row), x + int(column)
+    star = flux * np.exp(-((rows - row) ** 2 + (columns - column) ** 2) / (2 * variance))
+    height, width = scene.shape
+    inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+    scene[rows[inside], columns[inside]] += star[inside] / (2 * np.pi * variance)
 
 
 def make_truth(shape: tuple[int, int], seed: int, n_stars: int = 60) -> Truth:
@@ -260,9 +267,13 @@ def _frames(
     seed: int,
     time: datetime,
     readout: SimulatedReadout | None,
+    pulsation: float,
 ) -> Iterator[tuple[str, list[str], Any]]:
     """Yield name, cards and pixels of each frame of a series."""
     lit = series.shutter == "open"
+    star = np.zeros_like(truth.scene)
+    if pulsation:
+        _add_star(star, star.shape[0] / 2, star.shape[1] / 2, STAR_FLUX)
     for number in range(1, series.number + 1):
         rng = np.random.default_rng([seed, which, number])
         light: Pixels | float = 0.0
@@ -270,7 +281,9 @@ def _frames(
             # The lamp warms up and flickers.
             light = rng.uniform(0.94, 1.06) * 20000 / FLAT_EXPTIME_S
         elif lit:
-            light = truth.scene
+            elapsed_s = number * (series.exptime_s + 2)
+            phase = 2 * np.pi * elapsed_s / STAR_PERIOD_S
+            light = truth.scene + star * (1 + pulsation * np.sin(phase))
         pixels = _expose(truth, light, series.exptime_s, rng, readout)
         started = time + timedelta(seconds=number * (series.exptime_s + 2))
         cards = _cards(series.obj, series.exptime_s, series.filter_name, series.shutter, started)
@@ -287,6 +300,7 @@ def simulate(
     n_science: int = 60,
     seed: int = 1,
     readout: SimulatedReadout | None = None,
+    pulsation: float = 0.0,
     progress: Progress | None = None,
 ) -> Truth:
     """Write a synthetic night: darks of 10 s and of 3 s, flats of 3 s, science frames of 10 s.
@@ -306,6 +320,9 @@ def simulate(
     readout
         Two amplifiers with overscans; their rules are written as ``camera.toml``. Electrons are
         those of the truth, which is in units of `GAIN_E_PER_ADU` electrons.
+    pulsation
+        By what part of its light a star in the middle of the science frames gets brighter and
+        fainter, every 200 s; 0 for no such star.
     progress
         Told how far it is.
 
@@ -330,6 +347,8 @@ def simulate(
     folder = Path(folder)
     counts = (n_bias, n_darks, n_flats, n_science)
     odd = readout is not None and shape[1] % 2
+    if not 0 <= pulsation < 1:
+        raise RequestError(f"a star cannot pulsate by {pulsation:g} of its light; 0.03 is usual")
     if min(shape) < 1 or min(counts) < 0 or sum(counts) == 0 or odd:
         raise RequestError(f"cannot simulate {counts} frames of {shape[0]}x{shape[1]} pixels")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -352,7 +371,8 @@ def simulate(
     progress.begin("Simulating", sum(series.number for series in all_series), "frames")
     time = datetime(2016, 10, 31, 22, 4, 0)
     for which, series in enumerate(all_series, start=1):
-        for name, cards, pixels in _frames(truth, series, which, seed, time, readout):
+        frames = _frames(truth, series, which, seed, time, readout, pulsation)
+        for name, cards, pixels in frames:
             (folder / name).parent.mkdir(exist_ok=True)
             units = [(Header(tuple(cards)), as_bands(pixels))]
             # As most cameras write them.

@@ -46,6 +46,13 @@ def add_arguments(parser: argparse.ArgumentParser, show_all: bool) -> None:
         metavar="X",
         help="of two amplifiers: linear = measured + X * measured**2, as 2e-6 (0)",
     )
+    parser.add_argument(
+        "--pulsation",
+        type=float,
+        default=0.0,
+        metavar="PART",
+        help="a star in the middle gets brighter and fainter by so much, every 200 s, as 0.03 (0)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -67,6 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
         n_science=arguments.science,
         seed=arguments.seed,
         readout=readout,
+        pulsation=arguments.pulsation,
         progress=TerminalProgress(),
     )
     stdout().print(f"{arguments.night}: frames, and the truth in {TRUTH_FILE}", markup=False)

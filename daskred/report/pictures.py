@@ -19,9 +19,8 @@ from daskred.model.errors import RequestError
 from daskred.report.thumbnails import as_picture, parts_between
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from daskred.measure.results import Characterization
+    from daskred.report.drawn import Drawn
 
 Limits = Literal["percentile", "zscale"]
 _MAX_SIDE = 2000
@@ -71,7 +70,7 @@ def grey_limits(pixels: NDArray[Any], limits: Limits = "percentile") -> tuple[fl
     return float(low), float(high)
 
 
-def picture(panels: Sequence[Panel], limits: Limits = "percentile", columns: int = 0) -> Figure:
+def picture(panels: Sequence[Panel], limits: Limits = "percentile", columns: int = 0) -> Drawn:
     """Draw images side by side.
 
     Parameters
@@ -83,11 +82,11 @@ def picture(panels: Sequence[Panel], limits: Limits = "percentile", columns: int
     columns
         How many in a row; 0 for a number that fits.
     """
-    from matplotlib.figure import Figure
+    from daskred.report.drawn import Drawn
 
     columns = columns or min(len(panels), 4 if len(panels) <= 2 * _FEW_PANELS else 6)
     rows = math.ceil(len(panels) / columns)
-    figure = Figure(figsize=(4.2 * columns, 3.8 * rows), layout="constrained")
+    figure = Drawn(figsize=(4.2 * columns, 3.8 * rows), layout="constrained")
     for number, (title, pixels, shape) in enumerate(panels, start=1):
         axes = figure.add_subplot(rows, columns, number)
         # A screen shows no more pixels.
@@ -170,13 +169,13 @@ def blinking(panels: Sequence[Panel], limits: Limits, target: Path) -> None:
     _write(file.getvalue(), target, _GIF if kind == "GIF" else _PNG)
 
 
-def characterization_picture(found: Characterization) -> Figure:
+def characterization_picture(found: Characterization) -> Drawn:
     """Draw a detector's numbers: photon transfer, dark rates as a map and as a histogram."""
-    from matplotlib.figure import Figure
+    from daskred.report.drawn import Drawn
 
     shown = [name for name, points in found.points.items() if points]
     n_panels = bool(shown) + 2 * bool(found.rates) + any(a.linearity for a in found.amplifiers)
-    figure = Figure(figsize=(4.6 * max(n_panels, 1), 3.9), layout="constrained")
+    figure = Drawn(figsize=(4.6 * max(n_panels, 1), 3.9), layout="constrained")
     panel = iter(range(1, n_panels + 1))
     if shown:
         axes = figure.add_subplot(1, n_panels, next(panel))
@@ -220,7 +219,7 @@ def characterization_picture(found: Characterization) -> Figure:
     return figure
 
 
-def save_picture(figure: Figure, target: Path) -> None:
+def save_picture(figure: Drawn, target: Path) -> None:
     """Write a picture.
 
     Raises
@@ -228,12 +227,7 @@ def save_picture(figure: Figure, target: Path) -> None:
     RequestError
         When it cannot be written there.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    FigureCanvasAgg(figure)
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=110)
-    _write(picture.getvalue(), target, _PNG)
+    _write(figure.png(), target, _PNG)
 
 
 def _write(content: bytes, target: Path, begins: bytes) -> None:
@@ -255,7 +249,7 @@ def has_screen() -> bool:
     )
 
 
-def open_window(figure: Figure) -> bool:
+def open_window(figure: Drawn) -> bool:
     """Show a picture in a window until it is closed; False where no window can be opened."""
     import matplotlib.pyplot as plt
 

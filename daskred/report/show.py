@@ -12,7 +12,7 @@ from daskred.night.files import find_files
 from daskred.report.pictures import MOST_PANELS, Limits, Panel, panels_of, picture, whole
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from daskred.report.drawn import Drawn
 
 
 def files_named(sources: Iterable[str | Path]) -> list[str]:
@@ -30,7 +30,7 @@ def files_named(sources: Iterable[str | Path]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def show(*shown: Any, limits: Limits = "percentile", columns: int = 0) -> Figure:
+def show(*shown: Any, limits: Limits = "percentile", columns: int = 0) -> Drawn:
     """Draw frames, masters or arrays side by side, 24 at most; a notebook shows the figure.
 
     Parameters

@@ -165,7 +165,6 @@ def test_a_bad_frame_is_named_and_the_status_tells(make_night: NightMaker, tmp_p
         (["reduce", "night", "-o", "file"], "name a folder"),
         (["reduce", "night", "-o", "out", "--camera", "bad.toml"], "unknown table [fact]"),
         (["reduce", "night", "-o", "out", "--kind", "dark"], "KIND=PATTERN"),
-        (["reduce", "night", "-o", "out", "--json"], "--dry-run"),
         (["simulate", "night"], "holds something already"),
         (["reduce", "night"], "-o/--out"),
         (["reduce", "night", "-o", "out", "--workers", "0"], "at least 1"),
