@@ -23,7 +23,7 @@ from daskred.model.mask import BAD, HOT, LEGEND, NONLINEAR, UNSTABLE
 from daskred.model.paths import absolute
 from daskred.model.plan import LeftOut
 from daskred.model.readout import Section
-from daskred.night.open import Night, night_of
+from daskred.night.open import NightOrFolder, night_of
 from daskred.night.plan import make_plan
 from daskred.options import Options
 from daskred.products.extensions import legend_cards
@@ -98,7 +98,7 @@ class BadPixels:
 
 
 def find_bad_pixels(
-    night: Night | str | Path,
+    night: NightOrFolder,
     out: str | Path,
     options: Options | None = None,
     progress: Progress | None = None,

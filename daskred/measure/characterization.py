@@ -34,7 +34,7 @@ from daskred.model.errors import RequestError
 from daskred.model.paths import absolute
 from daskred.model.plan import Master, Plan
 from daskred.model.readout import Amplifier, Readout
-from daskred.night.open import Night, night_of
+from daskred.night.open import Night, NightOrFolder, night_of
 from daskred.night.plan import make_plan
 from daskred.options import Options
 from daskred.products.names import DARK_MODEL, MEASURED_FOLDER
@@ -50,7 +50,7 @@ _PIXEL_BYTES = 80
 
 
 def characterize(
-    night: Night | str | Path,
+    night: NightOrFolder,
     out: str | Path,
     options: Options | None = None,
     progress: Progress | None = None,

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeAlias
 
 from daskred.cameras.read import read_camera
 from daskred.cameras.recognise import recognise
@@ -265,8 +266,11 @@ def _read(
     return shared(work, files, meanwhile, tell)
 
 
+NightOrFolder: TypeAlias = Night | str | Path
+
+
 def night_of(
-    given: Night | str | Path,
+    given: NightOrFolder,
     options: Options,
     meanwhile: Callable[[], object] | None = None,
     known: Known | None = None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Literal
 
 from daskred.cameras.rules import Camera
@@ -26,7 +26,7 @@ from daskred.model.plan import (
 from daskred.model.text import and_more
 from daskred.night.groups import grouped, named
 from daskred.night.match import WINDOW, RefusedError, Shelf, window_in
-from daskred.night.open import Night, night_of
+from daskred.night.open import NightOrFolder, night_of
 from daskred.night.sky import Sky
 from daskred.night.times import ALL_ONE, date_text, dates_of
 from daskred.options import Options
@@ -90,7 +90,7 @@ def _of_other_sections(frames: Sequence[Frame], camera: Camera) -> dict[str, str
     return others
 
 
-def make_plan(night: Night | str | Path, options: Options | None = None) -> Plan:
+def make_plan(night: NightOrFolder, options: Options | None = None) -> Plan:
     """Group a night's frames into masters, and choose the masters of each frame.
 
     Parameters

@@ -31,7 +31,7 @@ from daskred.model.frame import Kind
 from daskred.model.paths import absolute
 from daskred.model.plan import MASTERS_FOLDER, LeftOut, Plan
 from daskred.model.receipt import Receipt
-from daskred.night.open import Night, night_of
+from daskred.night.open import Night, NightOrFolder, night_of
 from daskred.night.plan import make_plan
 from daskred.options import Options
 from daskred.products.library import with_given
@@ -59,7 +59,7 @@ _ROOMY_BYTES = 10**12
 
 
 def reduce_night(
-    night: Night | str | Path,
+    night: NightOrFolder,
     out: str | Path,
     options: Options | None = None,
     progress: Progress | None = None,

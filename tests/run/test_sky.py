@@ -353,7 +353,7 @@ def test_a_notebook_that_works_on_pixels_says_that_fringes_were_subtracted(
         daskred.calibrate(night.select("science")[:1], dark, sky=sky).compute(), tmp_path
     )
     (path,) = tmp_path.rglob("science*c.fits")
-    assert fits.getheader(path)["FRINGCOR"] == "master_sky.fits"
+    assert fits.getheader(path)["FRINGCOR"] == "MasterSky_I.fits"
 
 
 def test_filters_and_patterns_that_match_nothing_are_named(observatory: Observatory) -> None:
