@@ -101,6 +101,9 @@ def _begun(target: Path, dataset: xr.Dataset, identity: str) -> bool:
     part.mkdir(parents=True)
     try:
         _write(dataset, part, mode="w", compute=False, consolidated=True)
+        # Its entries come in whatever order the folder is listed.
+        entries = part / ".zmetadata"
+        entries.write_text(json.dumps(json.loads(entries.read_text()), indent=4, sort_keys=True))
         (part / _BEGUN).touch()
         part.rename(target)
     except BaseException:
