@@ -9,6 +9,7 @@ import subprocess
 import time
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import daskred
 from benchmarks.clusters import cluster
@@ -53,7 +54,8 @@ def main(night: str, out: str, count: str, kind: str, scheduler: str) -> None:
     if scheduler:
         options = daskred.Options(scheduler=scheduler)
     else:
-        options = daskred.Options(workers=count, **{kind: True})
+        where: dict[str, Any] = {"workers": count, kind: True}
+        options = daskred.Options(**where)
     daskred.reduce_night(opened, out, options, progress)
     progress.over()
     print(progress.seconds)

@@ -18,7 +18,11 @@ from daskred.model.workers import WORKER_OPTIONS
 from daskred.steps import STEPS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Unpack
+
     from daskred.kernels.reject import Rejection
+    from daskred.model.given import Given
 
 GROUPS: dict[Group, str] = {
     "night": "the night",
@@ -278,11 +282,12 @@ class Options:
     ('mean', False, 3.0)
     """
 
-    def __init__(self, **given: Any) -> None:
+    def __init__(self, **given: Unpack[Given]) -> None:
         for name in given:
             if name not in BY_NAME:
                 raise RequestError(f"{nearest(name, BY_NAME)}; daskred reduce --help-all has all")
-        self._values = {option.name: option.checked(given.get(option.name)) for option in TABLE}
+        known: Mapping[str, Any] = given
+        self._values = {option.name: option.checked(known.get(option.name)) for option in TABLE}
         self._check_together()
 
     @property

@@ -52,6 +52,15 @@ class Truth:
         Response to light, shape ``(y, x)``; 1 for the average pixel.
     scene
         Sky and stars, shape ``(y, x)``, ADU per second before the response.
+
+    Examples
+    --------
+    >>> import tempfile, daskred
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> _ = daskred.simulate(folder.name + "/night", shape=(16, 16), n_darks=3, n_flats=2)
+    >>> Truth.load(folder.name + "/night").scene.shape
+    (16, 16)
+    >>> folder.cleanup()
     """
 
     bias: Pixels

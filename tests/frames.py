@@ -42,5 +42,6 @@ def prepare(
     """Return raw images as they are prepared, and where they are saturated."""
     with tempfile.TemporaryDirectory() as folder:
         frame = frame_of(Path(folder) / "raw.fits", raw, readout)
-        images, saturated, _ = read_frame(frame, Options(dtype=np.dtype(dtype).name))
+        name: Any = np.dtype(dtype).name
+        images, saturated, _ = read_frame(frame, Options(dtype=name))
     return images, saturated

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,8 +31,9 @@ def test_exact_mode_in_float64_is_the_notebook_to_the_bit(tmp_path: Path, n_each
 
 
 @pytest.mark.parametrize("normalize", ["mode", "exact-mode", "median", "mean"])
-def test_float32_differs_by_rounding_alone(tmp_path: Path, night: Path, normalize: str) -> None:
-    for dtype in ("float32", "float64"):
+def test_float32_differs_by_rounding_alone(tmp_path: Path, night: Path, normalize: Any) -> None:
+    dtypes: tuple[Any, ...] = ("float32", "float64")
+    for dtype in dtypes:
         reduce_night(open_night(night), tmp_path / dtype, Options(normalize=normalize, dtype=dtype))
     single, double = tree(tmp_path / "float32"), tree(tmp_path / "float64")
     assert single.keys() == double.keys()

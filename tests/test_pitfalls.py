@@ -33,7 +33,7 @@ from tests import processes
 from tests.conftest import NightMaker, WriteFits, tree
 from tests.steps.test_detector import ALLOW, levels_of, write_mosaic
 
-BOTH = {"mask": True, "uncertainty": True}
+BOTH: dict[str, Any] = {"mask": True, "uncertainty": True}
 
 
 def with_rules(folder: Path, text: str, **rules: Any) -> Night:

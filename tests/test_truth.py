@@ -51,7 +51,7 @@ def opened(night: Path) -> Night:
     )
 
 
-EXTRAS = {"mask": True, "uncertainty": True}
+EXTRAS: dict[str, Any] = {"mask": True, "uncertainty": True}
 
 
 @pytest.fixture(scope="module")

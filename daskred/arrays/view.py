@@ -345,7 +345,19 @@ def open_frames(
 
 
 def open_images(frames: Sequence[Frame], *, tiled: bool = False) -> dict[str, xr.DataArray]:
-    """Open every image of mosaic frames: a lazy array for each, by name; see `open_frames`."""
+    """Open every image of mosaic frames: a lazy array for each, by name; see `open_frames`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from daskred import open_night, simulate
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> _ = simulate(folder.name, shape=(16, 16), n_darks=2, n_flats=1, n_science=1)
+    >>> images = open_images(open_night(folder.name).select("dark"))
+    >>> {name: array.shape for name, array in images.items()}
+    {'': (4, 16, 16)}
+    >>> folder.cleanup()
+    """
     frames = list(frames)
     check_alike(frames)
     return {

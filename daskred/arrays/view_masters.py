@@ -73,7 +73,18 @@ def master_bias(
     options: Options | None = None,
     dtype: str | None = None,
 ) -> Labelled:
-    """Return a master bias: the per-pixel median over frames, lazily; see `master_dark`."""
+    """Return a master bias: the per-pixel median over frames, lazily; see `master_dark`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from daskred import open_night, simulate
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> _ = simulate(folder.name, shape=(16, 16), n_bias=3, n_darks=1, n_flats=1, n_science=1)
+    >>> master_bias(open_night(folder.name).select("bias")).name
+    'MasterBias'
+    >>> folder.cleanup()
+    """
     return master_of_frames("bias", frames, image, _options(options, {"dtype": dtype}))
 
 
@@ -117,6 +128,18 @@ def master_flat(
     ------
     RequestError
         For a normalisation that does not exist.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from daskred import open_night, simulate
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> _ = simulate(folder.name, shape=(16, 16), n_darks=3, n_flats=3, n_science=1)
+    >>> night = open_night(folder.name)
+    >>> flat = master_flat(night.select("flat"), master_dark(night.select("dark", exptime_s=3)))
+    >>> flat.name, bool(0.9 < flat.mean() < 1.1)
+    ('MasterFlat_BG40', True)
+    >>> folder.cleanup()
     """
     more = {"normalize": normalize, "dtype": dtype}
     return master_of_frames("flat", frames, image, _options(options, more), dark=dark)

@@ -71,6 +71,17 @@ def open_master(path: str | Path, *, image: int | str = 0) -> xr.DataArray:
     ------
     FrameError
         When the file cannot be read.
+
+    Examples
+    --------
+    >>> import tempfile, daskred
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> _ = daskred.simulate(folder.name + "/night", shape=(16, 16), n_darks=3, n_flats=2)
+    >>> _ = daskred.reduce_night(folder.name + "/night", folder.name + "/out")
+    >>> dark = open_master(folder.name + "/out/masters/MasterDark_10s.fits")
+    >>> dark.name, dark.attrs["exptime_s"]
+    ('MasterDark_10s', 10.0)
+    >>> folder.cleanup()
     """
     import xarray as xr
 

@@ -194,6 +194,12 @@ class Camera:
         Patterns of names of cameras whose card GAIN is a setting.
     filter_words
         Names of filters, as they stand in OBJECT and in names of files.
+
+    Examples
+    --------
+    >>> import daskred
+    >>> daskred.read_camera("kast-blue").detector.unit
+    'electron'
     """
 
     name: str

@@ -6,7 +6,16 @@ from typing import Any, Protocol
 
 
 class Progress(Protocol):
-    """What a run tells while it works."""
+    """What a run tells while it works.
+
+    Examples
+    --------
+    >>> class Titles(Silent):
+    ...     def begin(self, title, total, unit):
+    ...         print(f"{title}: {total} {unit}")
+    >>> Titles().begin("Science frames", 60, "frames")
+    Science frames: 60 frames
+    """
 
     def begin(self, title: str, total: int, unit: str) -> None:
         """Begin a phase that has so many units, such as frames."""

@@ -53,6 +53,11 @@ class Rejection:
         At most so many rounds.
     centre, scale
         Of ``sigma``: median or mean; ``mad`` (the scaled median absolute deviation) or ``std``.
+
+    Examples
+    --------
+    >>> Rejection("sigma", low=3.0, high=3.0).method
+    'sigma'
     """
 
     method: str = "none"

@@ -56,6 +56,16 @@ class BadPixels:
         What could not be told, and why.
     failed
         Frames that could not be used.
+
+    Examples
+    --------
+    >>> import tempfile, daskred
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> _ = daskred.simulate(folder.name + "/night", shape=(64, 64), n_darks=5, n_flats=5)
+    >>> found = daskred.find_bad_pixels(folder.name + "/night", folder.name + "/out")
+    >>> found.path.name
+    'BadPixels.fits'
+    >>> folder.cleanup()
     """
 
     path: Path
@@ -135,7 +145,7 @@ def find_bad_pixels(
     >>> import tempfile
     >>> from daskred import open_night, simulate
     >>> folder = tempfile.TemporaryDirectory()
-    >>> _ = simulate(folder.name + "/night", shape=(64, 64), n_darks=5, n_flats=5, n_science=0)
+    >>> _ = simulate(folder.name + "/night", shape=(64, 64), n_darks=5, n_flats=5)
     >>> found = find_bad_pixels(open_night(folder.name + "/night"), folder.name + "/out")
     >>> 0 < found.counts["hot"] < 40
     True

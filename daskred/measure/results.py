@@ -119,6 +119,16 @@ class Characterization:
         What could not be measured, and why.
     failed
         Frames that could not be used.
+
+    Examples
+    --------
+    >>> import tempfile, daskred
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> _ = daskred.simulate(folder.name + "/night", shape=(64, 64), n_bias=4, n_flats=6, n_darks=3)
+    >>> found = daskred.characterize(folder.name + "/night", folder.name + "/out")
+    >>> [amplifier.name for amplifier in found.amplifiers]
+    ['image']
+    >>> folder.cleanup()
     """
 
     out: Path

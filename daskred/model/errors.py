@@ -2,18 +2,43 @@
 
 
 class DaskredError(Exception):
-    """Base of every error that daskred raises on purpose."""
+    """Base of every error that daskred raises on purpose.
+
+    Examples
+    --------
+    >>> import daskred
+    >>> try:
+    ...     daskred.open_night("/nowhere")
+    ... except daskred.DaskredError as error:
+    ...     print(error)
+    /nowhere: no such file or folder
+    """
 
 
 class RequestError(DaskredError):
     """The request itself cannot be carried out as it was made; nothing was written.
 
     The message names what was asked for, why it cannot be done, and the way out.
+
+    Examples
+    --------
+    >>> import daskred
+    >>> try:
+    ...     daskred.Options(reject_low=-1)
+    ... except RequestError as error:
+    ...     print("--reject-low" in str(error))
+    True
     """
 
 
 class RunError(DaskredError):
-    """A run had to stop; what it finished stands, and the same command goes on from there."""
+    """A run had to stop; what it finished stands, and the same command goes on from there.
+
+    Examples
+    --------
+    >>> str(RunError("stopped: the disk is full"))
+    'stopped: the disk is full'
+    """
 
 
 class FrameError(DaskredError):
@@ -25,6 +50,11 @@ class FrameError(DaskredError):
         The frame's file.
     reason
         Why it cannot be used, in words for the observer.
+
+    Examples
+    --------
+    >>> str(FrameError("/n/a.fits", "is truncated"))
+    '/n/a.fits: is truncated'
     """
 
     def __init__(self, path: str, reason: str) -> None:
@@ -48,6 +78,11 @@ class FramesError(DaskredError):
     ----------
     errors
         One error for each of these frames.
+
+    Examples
+    --------
+    >>> len(FramesError((FrameError("/n/a.fits", "is truncated"),)).errors)
+    1
     """
 
     def __init__(self, errors: tuple[FrameError, ...]) -> None:

@@ -49,6 +49,12 @@ class Image:
         Whether the pixels are tile-compressed.
     packing
         How the whole file is packed, as ``gzip``; empty where it is not.
+
+    Examples
+    --------
+    >>> image = Image("", 0, (20, 30), 16, 1.0, 32768.0, None, 2880, False)
+    >>> image.dtype.name, image.n_pixels
+    ('uint16', 600)
     """
 
     name: str
@@ -143,6 +149,11 @@ class Facts:
         that it was much longer.
     settings
         What else the camera's criteria ask for: name and value, as ``("offset", "50")``.
+
+    Examples
+    --------
+    >>> Facts(exptime_s=10.0, filter="V").value("filter")
+    'V'
     """
 
     exptime_s: float | None = None
@@ -213,6 +224,16 @@ class Frame:
         Whether anything is done to them.
     has_sums
         Whether its header tells sums of its bytes.
+
+    Examples
+    --------
+    >>> import tempfile, daskred
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> _ = daskred.simulate(folder.name + "/night", shape=(16, 16), n_darks=3, n_flats=2)
+    >>> frame = daskred.open_night(folder.name).select("science")[0]
+    >>> frame.basename, frame.facts.exptime_s, frame.n_pixels
+    ('ktwo220274129-0001.fits', 10.0, 256)
+    >>> folder.cleanup()
     """
 
     path: str

@@ -39,6 +39,11 @@ class LeftOut:
     failed
         Whether something is lost by it. False for what needs no calibration: duplicates, masters,
         frames calibrated before, lamps.
+
+    Examples
+    --------
+    >>> LeftOut("/n/a.fits", "a.fits", "is truncated", failed=True).reason
+    'is truncated'
     """
 
     path: str
@@ -255,6 +260,16 @@ class Plan(Shown):
         What is done, but is worth a look.
     camera
         Which camera's rules were used, and why.
+
+    Examples
+    --------
+    >>> import tempfile, daskred
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> _ = daskred.simulate(folder.name + "/night", shape=(16, 16), n_darks=3, n_flats=2)
+    >>> plan = daskred.make_plan(folder.name + "/night")
+    >>> plan.master("MasterFlat_BG40").needs
+    ('MasterDark_3s',)
+    >>> folder.cleanup()
     """
 
     frames: tuple[Frame, ...]

@@ -33,6 +33,11 @@ class Receipt:
         What the checks of pixels have found, by their names.
     light
         Of science frames, where the light of their stars lies: see `daskred.kernels.stars`.
+
+    Examples
+    --------
+    >>> Receipt("a-1c.fits", "a-1.fits", 1, made=True, n_nan=0).product
+    'a-1c.fits'
     """
 
     product: str

@@ -179,6 +179,16 @@ def open_night(
     ------
     RequestError
         When a source does not exist, no file is found, or a pattern matches none.
+
+    Examples
+    --------
+    >>> import tempfile, daskred
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> _ = daskred.simulate(folder.name + "/night", shape=(16, 16), n_darks=3, n_flats=2)
+    >>> night = open_night(folder.name + "/night")
+    >>> len(night.frames), len(night.select("flat"))
+    (68, 2)
+    >>> folder.cleanup()
     """
     files = find_files(sources)
     camera = camera or _recognised([path for path, _ in files])

@@ -59,6 +59,16 @@ class Report:
         The page.
     rows
         The science frames.
+
+    Examples
+    --------
+    >>> import tempfile, daskred
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> _ = daskred.simulate(folder.name + "/night", shape=(16, 16), n_darks=3, n_flats=2)
+    >>> _ = daskred.reduce_night(folder.name + "/night", folder.name + "/out")
+    >>> daskred.write_report(folder.name + "/out").page.name
+    'report.html'
+    >>> folder.cleanup()
     """
 
     page: Path

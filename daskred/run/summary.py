@@ -32,6 +32,16 @@ class Summary(Shown):
     named
         What is worth a look: frames that stand out, raw files that have changed since they were
         written.
+
+    Examples
+    --------
+    >>> import tempfile, daskred
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> _ = daskred.simulate(folder.name + "/night", shape=(16, 16), n_darks=3, n_flats=2)
+    >>> summary = daskred.reduce_night(folder.name + "/night", folder.name + "/out")
+    >>> summary.to_dict()["science"]
+    {'made': 60, 'was there': 0, 'failed': 0}
+    >>> folder.cleanup()
     """
 
     out: Path

@@ -74,6 +74,16 @@ class Verification:
         Raw frames without a product, with the reason.
     mend
         The commands that mend what is wrong; empty where nothing is, or nothing can.
+
+    Examples
+    --------
+    >>> import tempfile, daskred
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> _ = daskred.simulate(folder.name + "/night", shape=(16, 16), n_darks=3, n_flats=2)
+    >>> _ = daskred.reduce_night(folder.name + "/night", folder.name + "/out")
+    >>> daskred.verify(folder.name + "/out").findings
+    ()
+    >>> folder.cleanup()
     """
 
     out: Path

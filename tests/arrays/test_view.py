@@ -421,3 +421,8 @@ def test_darks_tell_their_noise_in_a_notebook_as_in_a_run(tmp_path: Path) -> Non
     for number, path in enumerate(sorted((tmp_path / "out").glob("object*c.fits"))):
         with fits.open(path) as hdus:
             np.testing.assert_array_equal(found["uncertainty"][number], hdus["UNCERT"].data)
+
+
+def test_every_public_name_has_an_example() -> None:
+    names = [name for name in daskred.__all__ if name != "__version__"]
+    assert [n for n in names if "Examples\n" not in (getattr(daskred, n).__doc__ or "")] == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from astropy.io import fits
@@ -101,8 +102,9 @@ def test_words_say_what_options_say(option: object) -> None:
         value = not one.default
     else:
         value = {"memory": 500_000_000, "camera": "x.toml"}.get(one.name, one.checked("2"))
-    more = {"combine": "mean"} if one.name == "weight" else {}
-    options = Options(**{one.name: value}, **more)
+    more: dict[str, Any] = {"combine": "mean"} if one.name == "weight" else {}
+    more[one.name] = value
+    options = Options(**more)
     words = ["reduce", "night", "-o", "out", *options.words]
     again, origins = asked(command_line(words).parse_args(words), NAMES)
     assert again == options
@@ -111,7 +113,7 @@ def test_words_say_what_options_say(option: object) -> None:
 
 def test_python_checks_as_the_command_line_does() -> None:
     with pytest.raises(RequestError, match="there is no combin; the nearest is combine"):
-        Options(combin="mean")
+        Options(combin="mean")  # type: ignore[call-arg]
     with pytest.raises(RequestError, match="name one"):
         Options(threads=True, scheduler="tcp://127.0.0.1:1")
     with pytest.raises(AttributeError, match="nearest is combine"):

@@ -245,7 +245,7 @@ def test_a_frame_that_hangs_is_tried_again_and_given_up_by_name(
     make_night: NightMaker,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    workers: dict[str, bool],
+    workers: dict[str, Any],
 ) -> None:
     make_night.standard(n_science=5)
     night = open_night(make_night.folder)

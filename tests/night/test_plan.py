@@ -33,7 +33,7 @@ def frame(
     return Frame(f"/n/{name}", name, (image,), known, kind, "test", name, 9, readout)
 
 
-def plan_of(*frames: Frame, **allow: bool) -> Plan:
+def plan_of(*frames: Frame, **allow: Any) -> Plan:
     return make_plan(Night(tuple(frames)), Options(**allow))
 
 

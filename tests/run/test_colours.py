@@ -48,7 +48,7 @@ BAYER = {"BAYERPAT": "RGGB", "XBAYROFF": 0, "YBAYROFF": 0}
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("normalize", ["mode", "median"])
-def test_a_colour_keeps_its_light(tmp_path: Path, normalize: str, dtype: str) -> None:
+def test_a_colour_keeps_its_light(tmp_path: Path, normalize: Any, dtype: Any) -> None:
     response = colour_night(tmp_path / "night", BAYER)
     options = Options(threads=True, normalize=normalize, dtype=dtype, tile_rows=7)
     reduce_night(open_night(tmp_path / "night"), tmp_path / "out", options)

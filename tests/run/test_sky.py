@@ -124,7 +124,7 @@ def test_uncertainties_stay_right(observatory: Observatory, corrected: Path) -> 
 
 @pytest.mark.parametrize("how", [{"tile_rows": 5}, {"tile_rows": 64}, {"workers": 2}])
 def test_bytes_do_not_depend_on_how_the_work_is_cut(
-    observatory: Observatory, corrected: Path, tmp_path: Path, how: dict[str, int]
+    observatory: Observatory, corrected: Path, tmp_path: Path, how: dict[str, Any]
 ) -> None:
     options = Options(
         fringe=("I",), illumination=("i",), uncertainty=True, processes="workers" in how, **how

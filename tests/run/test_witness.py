@@ -294,7 +294,7 @@ def test_figures_stand_in_headers_and_in_the_log_and_do_not_depend_on_tiles(
 
 def test_checks_are_named() -> None:
     with pytest.raises(RequestError, match="the nearest is offset"):
-        Options(unchecked=("ofset",))
+        Options(unchecked=("ofset",))  # type: ignore[arg-type]
     assert Options(limit_offset=9).limits["offset"] == 9
     assert "offset" not in Options(unchecked=("offset",)).limits
 
@@ -341,7 +341,7 @@ def test_a_pile_up_is_saturation_where_no_card_tells_it(
 @pytest.mark.parametrize("how", ["mode", "median", "mean"])
 @pytest.mark.parametrize("lit_rows", [1, 2, 4])
 def test_flats_are_measured_where_they_are_lit(
-    make_night: NightMaker, tmp_path: Path, how: str, lit_rows: int
+    make_night: NightMaker, tmp_path: Path, how: Any, lit_rows: int
 ) -> None:
     lit = np.arange(SHAPE[0])[:, np.newaxis] % 10 < lit_rows
     for n in range(3):
@@ -414,7 +414,7 @@ def test_the_mask_knows_where_pixels_pile_up(
 
 
 @pytest.mark.parametrize("fit", ["", "none", "constant"])
-def test_integers_that_wrapped_are_named(make_night: NightMaker, tmp_path: Path, fit: str) -> None:
+def test_integers_that_wrapped_are_named(make_night: NightMaker, tmp_path: Path, fit: Any) -> None:
     make_night.standard()
     for path in make_night.folder.glob("*.fits"):
         with fits.open(path) as hdus:

@@ -224,7 +224,7 @@ def opened(path: Path, **rules: Any) -> Night:
     return open_night(path, camera=replace(camera, detector=replace(camera.detector, **rules)))
 
 
-ALLOW = {"missing_dark": True, "missing_flat": True}
+ALLOW: dict[str, Any] = {"missing_dark": True, "missing_flat": True}
 
 
 def test_a_mosaic_keeps_its_structure_or_is_put_together(
