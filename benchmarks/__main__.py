@@ -23,6 +23,7 @@ NAMES = {
     "packed": "nights of packed frames beside unpacking them first",
     "remote": "a night from a server that takes 20 ms to answer beside the same here",
     "report": "what a report of the night costs",
+    "watch": "how soon frames are calibrated that come five a second, also with kills",
     "safe": "what it costs to make products safe from a power cut",
     "witness": "what the checks of pixels cost, as parts of a whole run",
     "notebook": "the lines of a notebook beside the command, on threads: time and memory",
