@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, TextIO
 from daskred.arrays.view import token_of
 from daskred.arrays.view_nodes import Labelled
 from daskred.arrays.view_write import scheduler
-from daskred.fits.storage import is_remote
 from daskred.model.errors import RequestError, RunError
 from daskred.model.paths import absolute
 
@@ -70,8 +69,6 @@ def write_zarr(frames: Labelled, store: str | Path) -> Path:
     """
     import xarray as xr
 
-    if is_remote(str(store)):
-        raise RequestError(f"{store}: a store is written to a folder of this machine; name one")
     target = absolute(store)
     dataset = frames.to_dataset(name="pixels") if isinstance(frames, xr.DataArray) else frames
     if not isinstance(dataset, xr.Dataset) or "frame" not in dataset.dims:

@@ -247,7 +247,7 @@ def print_summary(summary: Summary) -> None:
     console.print(
         escape(
             f"{len(made)} science frames calibrated{kept}{lost}:"
-            f" {_shown(summary.out)} ({summary.seconds:.1f} s)"
+            f" {summary.address or _shown(summary.out)} ({summary.seconds:.1f} s)"
         )
     )
 
@@ -269,7 +269,7 @@ def print_verification(found: Verification) -> None:
     console.print(
         f"{found.n_expected - len(found.findings)} of {found.n_expected} products are whole and up"
         f" to date{f', {len(found.frames)} frames have none' if found.frames else ''}:"
-        f" {_shown(found.out)}",
+        f" {found.address or _shown(found.out)}",
         markup=False,
     )
     if found.mend:

@@ -11,8 +11,9 @@ import errno
 import os
 import stat
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
 
 from daskred.fits.names import file_of
@@ -95,14 +96,81 @@ def find_remote(address: str) -> list[str]:
         return sorted(map(system.unstrip_protocol, found))
 
 
+def _tag(facts: Mapping[str, Any]) -> str:
+    return repr([facts.get(key) for key in ("ETag", "LastModified", "mtime", "size")])
+
+
+def find_tags(address: str) -> dict[str, str]:
+    """Return the names of the files below an address, and what tells their states apart.
+
+    Raises
+    ------
+    OSError
+        When the service cannot be reached.
+    """
+    system = _system_of(address)
+    with _reaching(address):
+        system.invalidate_cache()
+        root = str(system._strip_protocol(address)).rstrip("/")
+        found = system.find(root, detail=True)
+    names = {str(path).removeprefix(f"{root}/"): _tag(facts) for path, facts in found.items()}
+    return {name: tag for name, tag in names.items() if not name.rpartition("/")[2].startswith(".")}
+
+
+def put_file(path: Path, address: str) -> None:
+    """Put a file to an address: it is there whole, or not at all.
+
+    Raises
+    ------
+    OSError
+        When that cannot be done, also after some tries.
+    """
+    _tried(address, lambda system: system.put_file(str(path), address))
+
+
+def get_file(address: str, path: Path) -> None:
+    """Copy a file from an address.
+
+    Raises
+    ------
+    OSError
+        When that cannot be done, also after some tries.
+    """
+    _tried(address, lambda system: system.get_file(address, str(path)))
+
+
+def remove_remote(address: str) -> None:
+    """Remove a file at an address.
+
+    Raises
+    ------
+    OSError
+        When that cannot be done.
+    """
+    _tried(address, lambda system: system.rm_file(address))
+
+
+def _tried(address: str, work: Callable[[Any], _Result]) -> _Result:
+    """Ask a service for something, some times if need be."""
+    for _ in range(_TRIES - 1):
+        try:
+            with _reaching(address):
+                return work(_system_of(address))
+        except FileNotFoundError:
+            raise
+        except OSError:
+            continue
+    with _reaching(address):
+        return work(_system_of(address))
+
+
 def tag_of(path: str) -> str:
     """Return what tells the states of a remote file apart; empty for a local one."""
     if not is_remote(path):
         return ""
     path = file_of(path)
     with _reaching(path):
-        facts = _system_of(path).info(path)
-    return repr([facts.get(key) for key in ("ETag", "LastModified", "mtime", "size")])
+        return _tag(_system_of(path).info(path))
 
 
 def state_of(path: str) -> str:
@@ -203,16 +271,7 @@ def read_range(
 
 def _request(path: str, start: int, stop: int) -> bytes:
     """Ask for a range, some times if need be."""
-    for turn in range(1, _TRIES + 1):
-        try:
-            with _reaching(path):
-                data: bytes = _system_of(path).cat_file(path, start=start, end=stop)
-                break
-        except FileNotFoundError:
-            raise
-        except OSError:
-            if turn == _TRIES:
-                raise
+    data: bytes = _tried(path, lambda system: system.cat_file(path, start=start, end=stop))
     if len(data) > stop - start:
         # It has sent the whole file; what was asked for is not at its start.
         raise OSError(errno.EIO, "its server does not serve ranges of bytes", path)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from daskred.model.errors import RequestError
+
 
 def with_home(name: str | Path) -> str:
     """Return a name of a file, a folder or a pattern, with the home folder for a tilde.
@@ -21,5 +23,13 @@ def with_home(name: str | Path) -> str:
 
 
 def absolute(name: str | Path) -> Path:
-    """Return an absolute path, with the home folder for a tilde."""
+    """Return an absolute path, with the home folder for a tilde.
+
+    Raises
+    ------
+    RequestError
+        When it is an address.
+    """
+    if "://" in str(name):
+        raise RequestError(f"{name}: is an address; name a folder, or a file, of this machine")
     return Path(with_home(name)).absolute()

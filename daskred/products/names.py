@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 
 from daskred.fits.pack import SUFFIXES, Packing
-from daskred.fits.storage import is_remote
 from daskred.model.errors import RequestError
 from daskred.model.paths import absolute
 from daskred.model.plan import MASTERS_FOLDER
@@ -42,8 +41,6 @@ def folder_of_products(out: str | Path) -> Path:
     RequestError
         When it cannot be made or written.
     """
-    if is_remote(str(out)):
-        raise RequestError(f"-o {out}: products are written to a folder of this machine; name one")
     out = absolute(out)
     try:
         out.mkdir(parents=True, exist_ok=True)

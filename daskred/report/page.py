@@ -21,6 +21,7 @@ from daskred.measure.table import Row, as_csv, measured
 from daskred.model.errors import FrameError, RequestError
 from daskred.model.frame import Facts
 from daskred.night.facts import facts_of
+from daskred.products.places import products_at
 from daskred.report.figures import SHOWN, drawings_of, series_of
 from daskred.report.masters import Master, shown_master, told_by
 from daskred.report.records import Record, read_record, relative
@@ -88,7 +89,7 @@ def write_report(
     Parameters
     ----------
     out
-        The folder of products.
+        The folder of products, or their address.
     before
         A folder of products of an earlier night, whose masters are compared.
     workers
@@ -114,6 +115,16 @@ def write_report(
     >>> folder.cleanup()
     """
     progress = progress or Silent()
+    with products_at(out, progress) as place:
+        report = _reported(place.folder, before, workers, progress)
+        for name in _OURS:
+            place.put(name)
+        return report
+
+
+def _reported(
+    out: Path, before: str | Path | None, workers: int | None, progress: Progress
+) -> Report:
     record = read_record(out)
     if before is not None:
         read_record(before)  # it is one

@@ -16,13 +16,13 @@ from daskred.night.open import recognised_camera
 from daskred.options import BY_NAME, DETECTOR, Options
 
 
-def command_again(out: Path, request: Mapping[str, Any]) -> list[str]:
+def command_again(out: str | Path, request: Mapping[str, Any]) -> list[str]:
     """Return the words of the command, to be given in the folder where it was given.
 
     Parameters
     ----------
     out
-        The folder of products.
+        The folder of products, or their address.
     request
         What was asked for, as the log tells it.
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
-from pathlib import Path
 
 from daskred.model.plan import Plan
 from daskred.model.receipt import Receipt
 from daskred.options import Options
 from daskred.products.expected import Expected, changed_ns, expected_products, is_up_to_date
 from daskred.products.log import RunLog
+from daskred.products.places import Place
 
 
 class Ledger:
@@ -18,16 +18,17 @@ class Ledger:
 
     Parameters
     ----------
-    out
-        The folder of products.
+    products
+        Where they go.
     options
         How they are made.
     log
         The log of the run.
     """
 
-    def __init__(self, out: Path, options: Options, log: RunLog) -> None:
-        self._out, self._options, self._log = out, options, log
+    def __init__(self, products: Place, options: Options, log: RunLog) -> None:
+        self._products, self._options, self._log = products, options, log
+        self._out = products.folder
         self._expected: dict[str, Expected] = {}
         self._receipts: dict[tuple[str, str], Receipt] = {}
 
@@ -52,6 +53,7 @@ class Ledger:
         if (receipt.product, expected.key) not in self._receipts:
             self._receipts[(receipt.product, expected.key)] = receipt
             self._log.product(receipt, expected.key, [frame.name for frame in expected.inputs])
+            self._products.put(receipt.product)
         return receipt
 
     def look_up(self, product: str) -> Receipt | None:

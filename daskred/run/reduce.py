@@ -28,7 +28,6 @@ from daskred.model.errors import (
     RunError,
 )
 from daskred.model.frame import Kind
-from daskred.model.paths import absolute
 from daskred.model.plan import MASTERS_FOLDER, LeftOut, Plan
 from daskred.model.receipt import Receipt
 from daskred.night.open import Night, NightOrFolder, night_of
@@ -37,6 +36,7 @@ from daskred.options import Options
 from daskred.products.library import with_given
 from daskred.products.log import ALL_DONE, LoggedProgress, RunLog, last_run
 from daskred.products.names import folder_of_products
+from daskred.products.places import Place, products_at
 from daskred.run.budget import Budget, budget, needs_of
 from daskred.run.checks import (
     check_detector,
@@ -75,7 +75,8 @@ def reduce_night(
     night
         The classified frames, or the folder that they are in.
     out
-        The folder of products.
+        The folder of products; or an address, as ``s3://bucket/out``, where each is put when it is
+        made: `daskred.products.places` tells how.
     options
         How.
     progress
@@ -101,10 +102,15 @@ def reduce_night(
     (2, ())
     >>> folder.cleanup()
     """
-    start = time.monotonic()
     options = options or Options()
     progress = progress or Silent()
-    night = night_of(night, options)
+    with products_at(out, progress) as products:
+        return _reduced(night_of(night, options), products, options, progress)
+
+
+def _reduced(night: Night, products: Place, options: Options, progress: Progress) -> Summary:
+    start = time.monotonic()
+    out = products.folder
     check_detector(night, options)
     night = with_given(night, options)
     plan = make_plan(night, options)
@@ -112,14 +118,13 @@ def reduce_night(
     check_sum(plan, options)
     options = with_known_noise(plan, options, progress)
     check_science_options(options)
-    folder = absolute(out)
-    before = last_run(folder)
+    before = last_run(out)
     options = with_last_name(before, options)
     client = _cluster_client(options)
     memory = plan_memory(plan, options, on_cluster=client is not None)
-    check_space(folder, plan, options, memory.n_workers)
+    check_space(out, plan, options, memory.n_workers)
     if not options.overwrite:
-        check_same_night(before, folder, night, plan, options)
+        check_same_night(before, out, night, plan, options)
     out = folder_of_products(out)
     folders = folders_of(out, plan)
     guard = part_in(out)
@@ -133,7 +138,7 @@ def reduce_night(
         told = LoggedProgress(progress, log)
         if not log.locked:
             progress.say(f"{out}: its file system has no locks; let no other run write there")
-        run = Run(out, options, executor, told, log, memory.tile_bytes, guard)
+        run = Run(products, options, executor, told, log, memory.tile_bytes, guard)
         outcome, summary = "failed", None
         try:
             removed, _ = remove_parts(folders)
@@ -146,7 +151,8 @@ def reduce_night(
                 log.write("warning", text=text)
             for text in named:
                 log.write("worth a look", text=text)
-            summary = Summary(out, plan, masters, science, time.monotonic() - start, named)
+            seconds = time.monotonic() - start
+            summary = Summary(out, plan, masters, science, seconds, named, products.address)
             outcome = "some frames failed" if summary.failed else ALL_DONE
         except (RequestError, RunError) as error:
             outcome = str(error)

@@ -15,6 +15,7 @@ from daskred.model.plan import MASTERS_FOLDER, Plan
 from daskred.model.receipt import Receipt
 from daskred.options import Options
 from daskred.products.log import RunLog
+from daskred.products.places import Place
 from daskred.products.provenance import check_own
 from daskred.run.files import calibration_files
 from daskred.run.ledger import Ledger
@@ -28,8 +29,8 @@ class Run:
 
     Parameters
     ----------
-    out
-        The folder of products.
+    products
+        Where products go.
     options
         How.
     executor
@@ -46,7 +47,7 @@ class Run:
 
     def __init__(
         self,
-        out: Path,
+        products: Place,
         options: Options,
         executor: Executor,
         progress: Progress,
@@ -54,8 +55,9 @@ class Run:
         tile_bytes: int,
         guard: Path,
     ) -> None:
+        out = products.folder
         self._out, self._options = out, options
-        self._ledger = Ledger(out, options, log)
+        self._ledger = Ledger(products, options, log)
         files = partial(calibration_files, out, uncertain=options.uncertainty)
         masters = out / MASTERS_FOLDER
         combiner = Combiner(masters, options, executor, progress, tile_bytes, files, guard)

@@ -32,6 +32,8 @@ class Summary(Shown):
     named
         What is worth a look: frames that stand out, raw files that have changed since they were
         written.
+    address
+        Where the products lie, where that is not the folder.
 
     Examples
     --------
@@ -50,6 +52,7 @@ class Summary(Shown):
     science: tuple[Receipt, ...]
     seconds: float
     named: tuple[str, ...] = ()
+    address: str = ""
 
     @property
     def failed(self) -> tuple[LeftOut, ...]:
@@ -59,7 +62,7 @@ class Summary(Shown):
     def to_dict(self) -> dict[str, Any]:
         """Return what became of the night as plain data, ready for JSON."""
         return {
-            "out": str(self.out),
+            "out": self.address or str(self.out),
             "seconds": round(self.seconds, 3),
             "masters": _counted(self.masters),
             "science": {**_counted(self.science), "failed": len(self.failed)},
@@ -89,7 +92,10 @@ class Summary(Shown):
         if len(self.failed) > _FEW:
             below.append(Tree(f"... and {len(self.failed) - _FEW} more frames failed"))
         below += [Tree(f"worth a look: {visible(text)}") for text in few(self.named, "remarks")]
-        return Tree(f"Reduced into {visible(str(self.out))} in {self.seconds:.1f} s", tuple(below))
+        return Tree(
+            f"Reduced into {visible(self.address or str(self.out))} in {self.seconds:.1f} s",
+            tuple(below),
+        )
 
 
 def _counted(receipts: Sequence[Receipt]) -> dict[str, int]:

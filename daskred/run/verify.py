@@ -15,10 +15,8 @@ from daskred.cameras.rules import DetectorRules
 from daskred.engine.executor import Executor, Workers, open_pool
 from daskred.engine.progress import Progress, Silent
 from daskred.fits.names import split_name
-from daskred.fits.storage import is_remote
 from daskred.fits.sums import wrong_sum
 from daskred.model.errors import FrameError, RequestError
-from daskred.model.paths import absolute
 from daskred.model.plan import MASTERS_FOLDER, Plan
 from daskred.night.choices import Choices
 from daskred.night.open import Night, open_night
@@ -28,11 +26,13 @@ from daskred.products.expected import Expected, expected_products, has_key, is_u
 from daskred.products.library import with_given
 from daskred.products.log import LOG_NAME, read_runs, undisturbed
 from daskred.products.names import DARK_MODEL, MASK_FILE
+from daskred.products.places import Place, products_at
 from daskred.products.provenance import is_own
 from daskred.run.again import command_again
 
 _PER_TASK = 16
 _OTHER = "was made from other frames, masters or options than stand there now"
+_NOT_THERE = "stands in its copy on this machine, and not as it is there at the address"
 _OLDER = "was made from other pixels than its frames or masters hold now"
 
 
@@ -74,6 +74,8 @@ class Verification:
         Raw frames without a product, with the reason.
     mend
         The commands that mend what is wrong; empty where nothing is, or nothing can.
+    address
+        Where the products lie, where that is not the folder.
 
     Examples
     --------
@@ -92,11 +94,12 @@ class Verification:
     others: tuple[str, ...]
     frames: tuple[tuple[str, str], ...]
     mend: str
+    address: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return what was found as plain data, ready for JSON."""
         return {
-            "out": str(self.out),
+            "out": self.address or str(self.out),
             "expected": self.n_expected,
             "wrong": [{"product": f.product, "reason": f.reason} for f in self.findings],
             "without product": [{"name": name, "reason": reason} for name, reason in self.frames],
@@ -152,7 +155,7 @@ def verify(
     Parameters
     ----------
     out
-        The folder of products.
+        The folder of products, or their address.
     workers
         How many sums are computed at once; None for as many as there are processors.
     progress
@@ -175,10 +178,13 @@ def verify(
     (5, ())
     >>> folder.cleanup()
     """
-    if is_remote(str(out)):
-        raise RequestError(f"{out}: products lie in a folder of this machine; name one")
-    out = absolute(out)
     progress = progress or Silent()
+    with products_at(out, progress, will_write=False) as place:
+        return _verified(place, workers, progress)
+
+
+def _verified(place: Place, workers: int | None, progress: Progress) -> Verification:
+    out = place.folder
     records, starts = read_runs(out)
     request, later = records[starts[-1]], records[starts[-1] :]
     # Workers are forked while there are no other threads.
@@ -207,11 +213,13 @@ def verify(
                 findings[product.product] = Finding(
                     product.product, _OLDER if has_key(product, out) else _OTHER
                 )
+            elif product.product not in findings and place.lacks(product.product):
+                findings[product.product] = Finding(product.product, _NOT_THERE)
     found = tuple(findings[name] for name in sorted(findings))
     others = sorted(products_found - {entry.product for entry in expected} - findings.keys())
     frames = tuple((entry.name, entry.reason) for entry in plan.left_out if entry.failed)
-    mend = _mending(out, request, found)
-    return Verification(out, len(expected), found, tuple(others), frames, mend)
+    mend = _mending(place, request, found)
+    return Verification(out, len(expected), found, tuple(others), frames, mend, place.address)
 
 
 def _planned(
@@ -260,10 +268,11 @@ def _with_copies(night: Night, options: Options, out: Path) -> Night:
     return with_given(night, options)
 
 
-def _mending(out: Path, request: Mapping[str, Any], findings: Sequence[Finding]) -> str:
+def _mending(place: Place, request: Mapping[str, Any], findings: Sequence[Finding]) -> str:
     """Return the commands that mend what is wrong."""
     if not findings:
         return ""
+    out = place.folder
     lines = [shlex.join(["cd", request["folder"]])]
     for finding in findings:
         if finding.before == "rm":
@@ -272,4 +281,4 @@ def _mending(out: Path, request: Mapping[str, Any], findings: Sequence[Finding])
             lines.append(
                 shlex.join(["mv", str(out / finding.product), f"{out / finding.product}.away"])
             )
-    return "\n".join([*lines, shlex.join(command_again(out, request))])
+    return "\n".join([*lines, shlex.join(command_again(place.address or out, request))])

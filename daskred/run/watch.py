@@ -18,6 +18,7 @@ from daskred.fits.names import file_of
 from daskred.fits.storage import is_remote, state_of
 from daskred.model.errors import RequestError, RunError
 from daskred.model.frame import Frame
+from daskred.model.paths import absolute
 from daskred.model.plan import Correction
 from daskred.model.text import and_more
 from daskred.night.files import find_files
@@ -125,7 +126,7 @@ def watch_night(
         raise RequestError("frames are watched in folders of this machine; name one")
     with_given(Night(()), options)  # are the masters there that are named?
     tell(f"watching {', '.join(sources)}; Ctrl-C ends it")
-    rounds = _Rounds(opened, sources, Path(out), options, patience, tell, meanwhile)
+    rounds = _Rounds(opened, sources, absolute(out), options, patience, tell, meanwhile)
     try:
         rounds.until_the_end()
     except KeyboardInterrupt:

@@ -106,33 +106,6 @@ def web_without_ranges(tmp_path: Path) -> Iterator[str]:
     yield from serving(partial(PlainHandler, directory=str(tmp_path)))
 
 
-@pytest.fixture(scope="module")
-def s3_server() -> Iterator[str]:
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-@pytest.fixture
-def bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Give an S3 file system with an empty bucket, which daskred reaches by its environment."""
-    import s3fs
-
-    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    system = s3fs.S3FileSystem()
-    system.mkdir("archive")
-    yield system
-    system.invalidate_cache()
-    system.rm("archive", recursive=True)
-
-
 def assert_same_products(mine: Path, other: Path) -> None:
     """Compare all pixels and cards, apart from what tells the state of the inputs."""
     names = sorted(path.relative_to(other) for path in other.rglob("*.fits"))
@@ -266,12 +239,6 @@ def test_an_object_that_vanishes_is_left_out(
     assert [entry.name for entry in summary.failed] == ["s-1.fits"]
     assert "No such file" in summary.failed[0].reason
     assert len(summary.science) == 1
-
-
-def test_products_are_written_here(make_night: NightMaker) -> None:
-    make_night.standard()
-    with pytest.raises(RequestError, match="folder of this machine"):
-        reduce_night(open_night(make_night.folder), "s3://archive/out")
 
 
 def test_a_server_without_ranges_is_refused(
