@@ -23,6 +23,7 @@ from daskred.engine.progress import Progress, Silent
 from daskred.fits.header import Header, format_card
 from daskred.fits.write import as_bands, write_atomically
 from daskred.model.errors import RequestError
+from daskred.model.paths import absolute
 
 TARGET = "ktwo220274129"
 TRUTH_FILE = "truth.npz"
@@ -353,7 +354,7 @@ def simulate(
     >>> truth.flat.shape
     (16, 24)
     """
-    folder = Path(folder)
+    folder = absolute(folder)
     counts = (n_bias, n_darks, n_flats, n_science)
     odd = readout is not None and shape[1] % 2
     if not 0 <= pulsation < 1:

@@ -36,6 +36,8 @@ TILE_BYTES = 30 * 2**20
 MAX_FRAMES_PER_BLOCK = 64
 _OPENED = "frames"
 _PARTS = 4
+# What nanoseconds can tell: other dates are of clocks that were never set.
+_FIRST_MJD, _LAST_MJD = -60000.0, 140000.0
 Layer = dict[Key, tuple[Any, ...]]
 
 
@@ -124,7 +126,8 @@ def coordinates_of(frames: Sequence[Frame]) -> Mapping[str, tuple[str, list[Any]
 def _moment(text: str | None) -> np.datetime64:
     """Return a date as numpy has it; not a time where nobody can tell it."""
     mjd = mjd_of(text)
-    return np.datetime64("NaT" if mjd is None else date_text(mjd), "ns")
+    known = mjd is not None and _FIRST_MJD < mjd < _LAST_MJD
+    return np.datetime64(date_text(mjd) if mjd is not None and known else "NaT", "ns")
 
 
 def places_of(shape: tuple[int, int]) -> Mapping[str, tuple[str, NDArray[Any]]]:

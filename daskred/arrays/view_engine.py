@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -120,7 +121,13 @@ def _opened(source: Any, camera: str | Camera | None) -> Night:
     if not isinstance(source, str | Path):
         raise RequestError(f"a night is a folder, a file or a pattern, and no {type(source)}")
     rules = camera if camera is None or isinstance(camera, Camera) else read_camera(camera)
-    return open_night(source, camera=rules)
+    night = open_night(source, camera=rules)
+    if failed := [entry for entry in night.left_out if entry.failed]:
+        text = f"{failed[0].name}: {failed[0].reason}"
+        warnings.warn(f"{len(failed)} frames cannot be used, as {text}", stacklevel=5)
+    if not night.raw:
+        raise RequestError(f"{source}: has no raw frames; daskred plan tells why")
+    return night
 
 
 def _dataset(

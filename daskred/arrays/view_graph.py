@@ -82,6 +82,34 @@ if TYPE_CHECKING:
     Given = Iterable[Frame] | xr.DataArray
 
 
+MADE_OF = "made of"
+
+
+@dataclass(frozen=True)
+class MadeOf:
+    """What a master is made of, as its graph knows it: for whoever writes it.
+
+    Parameters
+    ----------
+    kind, frames, options
+        Of the master.
+    number
+        Of the image.
+    dark
+        The name of what was subtracted from its frames; None for nothing.
+    """
+
+    kind: MasterKind
+    frames: tuple[Frame, ...]
+    options: Options
+    number: int
+    dark: str | None
+
+    def __call__(self) -> MadeOf:
+        """Return itself: the task of its key."""
+        return self
+
+
 @dataclass
 class _Graph:
     """The graph of a master while it grows.
@@ -215,6 +243,9 @@ def master_of_frames(
         {} if loose else attributes_of(kind, frames) | subtracted,
     )
     layer, token = graph.layer, graph.token
+    if not loose:
+        made_of = MadeOf(kind, tuple(frames), options, number, subtracted.get("dark"))
+        layer[MADE_OF, token] = (made_of,)
     flats_of = by_image(flat, frames, number)
     check_shapes("flat", flats_of, frames[0].layout)
     darks_of, zeros_of = by_image(dark, frames, number), by_image(zero, frames, number)

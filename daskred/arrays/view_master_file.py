@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from daskred.arrays.sources import check_unchanged
+from daskred.arrays.view import task_of
+from daskred.arrays.view_graph import MADE_OF, MadeOf
 from daskred.arrays.view_guard import MASTER
 from daskred.arrays.view_nodes import Labelled
-from daskred.arrays.view_write import described, planes_of
-from daskred.cameras.read import read_camera
-from daskred.cameras.rules import Camera
+from daskred.arrays.view_write import planes_of
+from daskred.fits.hdus import read_first_header
 from daskred.fits.write import as_bands
 from daskred.model.errors import FrameError, RequestError
-from daskred.model.plan import Correction, Input, Master, MasterKind
+from daskred.model.plan import Correction, Input, Master
 from daskred.night.groups import common_facts
-from daskred.options import Options
+from daskred.products import write
 from daskred.products.extensions import Extension, ExtensionName
 from daskred.products.names import folder_of_products, master_path
-from daskred.products.provenance import Origin, check_own, content_of_pixels, key_of
-from daskred.products.write import shared_headers
-from daskred.products.write import write_master as write_master_file
+from daskred.products.provenance import KEY_CARD, Origin, check_own, content_of_pixels, key_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -35,13 +36,7 @@ _EXTENSIONS: Mapping[str, ExtensionName] = {
 }
 
 
-def write_master(
-    master: Labelled | Mapping[str, Labelled],
-    out: str | Path,
-    *,
-    camera: Camera | None = None,
-    options: Options | None = None,
-) -> Path:
+def write_master(master: Labelled | Mapping[str, Labelled], out: str | Path) -> Path:
     """Compute and write a master, with the header that its frames share, as a run writes it.
 
     It becomes ``OUT/masters/NAME.fits``, where NAME is that of the array, as ``MasterDark_10s``:
@@ -50,27 +45,24 @@ def write_master(
     Parameters
     ----------
     master
-        As `master_bias`, `master_dark`, `master_flat` or `master_sky` return it: an array, or a
-        dataset with what stands beside its pixels; of a mosaic one for each image, by its name.
+        As `master_bias`, `master_dark`, `master_flat` or `master_sky` have returned it, of frames:
+        an array, or a dataset with what stands beside its pixels; of a mosaic one for each image,
+        by its name.
     out
         The folder of products.
-    camera
-        The rules under which its frames were opened; the default ones where None.
-    options
-        How its frames were combined, for its header.
 
     Returns
     -------
     pathlib.Path
-        The file.
+        The file; where the very same master stood there already, nothing is written.
 
     Raises
     ------
     RequestError
-        When nobody knows what the master was made from, or a file that daskred did not make has
-        its name; nothing is written then.
+        When the master was worked on, cut out or computed since, so that a header would be untrue,
+        or another file has its name; nothing is written then.
     FrameError
-        When one of its frames can no longer be read.
+        When one of its frames can no longer be read, or has changed.
     OSError
         When the disk is full or the folder cannot be written.
 
@@ -85,57 +77,102 @@ def write_master(
     ('MasterDark_10s.fits', 'MasterDark_10s')
     >>> folder.cleanup()
     """
-    import xarray as xr
-
-    is_mosaic = isinstance(master, Mapping) and not isinstance(master, xr.Dataset)
-    images = {str(name): m for name, m in master.items()} if is_mosaic else {"": master}
-    planes = {name: _planes_of(image) for name, image in images.items()}
-    first = next(iter(planes.values()))["pixels"]
-    kind = _kind_of(first)
-    frames = described(str(first.attrs["inputs"]).split("\n"), camera or read_camera())
-    names = [name for name, _ in frames[0].layout]
-    if sorted(names) != sorted(planes) if is_mosaic else len(names) != 1:
-        raise RequestError(f"a master of these frames has the images {', '.join(names)}: give all")
-    ordered = [planes[name] for name in names] if is_mosaic else list(planes.values())
-    options = options or Options(combine=first.attrs.get("combine", "median"))
-    correction = Correction(dark=first.attrs.get("dark"))
-    inputs = tuple(Input(frame, correction) for frame in frames)
-    plan = Master(str(first.attrs[MASTER]), kind, inputs, common_facts(frames))
-    target = master_path(folder_of_products(out), plan.name)
-    try:
-        check_own(target, [frame.path for frame in frames])
-    except FrameError as error:
-        raise RequestError(str(error)) from error
-    computed = [{name: np.asarray(plane.values) for name, plane in p.items()} for p in ordered]
+    images = [_planes_of(image) for image in _images_of(master)]
+    made = _made_of_all(images)
+    frames, options = made.frames, made.options
+    key = key_of("notebook", [frame.digest for frame in frames], made.dark, options.given)
+    inputs = tuple(Input(frame, Correction(dark=made.dark)) for frame in frames)
+    name = str(images[0]["pixels"].attrs[MASTER])
+    plan = Master(name, made.kind, inputs, common_facts(frames))
+    target = master_path(folder_of_products(out), name)
+    if _stands_there(target, key, [frame.path for frame in frames]):
+        return target
+    computed = [{name: np.asarray(p.values) for name, p in image.items()} for image in images]
+    for frame in frames:
+        check_unchanged(frame)
     pixels = [known["pixels"] for known in computed]
     beside = [
-        Extension(kind_of_plane, number, as_bands(known[name], is_data=False))
+        Extension(kind, number, as_bands(known[plane], is_data=False))
         for number, known in enumerate(computed)
-        for name, kind_of_plane in _EXTENSIONS.items()
-        if name in known
+        for plane, kind in _EXTENSIONS.items()
+        if plane in known
     ]
-    content = content_of_pixels(pixels)
-    key = key_of("array", [frame.digest for frame in frames], content, options.given)
-    target.parent.mkdir(exist_ok=True)
-    template = shared_headers(frames)
+    template = write.shared_headers(frames)
     bands = [as_bands(image) for image in pixels]
-    write_master_file(target, plan, options, template, bands, beside, Origin(key, content, {}))
+    origin = Origin(key, content_of_pixels(pixels), {})
+    target.parent.mkdir(exist_ok=True)
+    write.write_master(target, plan, options, template, bands, beside, origin)
     return target
+
+
+def _images_of(master: Labelled | Mapping[str, Labelled]) -> list[Labelled]:
+    import xarray as xr
+
+    if isinstance(master, Mapping) and not isinstance(master, xr.Dataset):
+        return list(master.values())
+    return [master]
 
 
 def _planes_of(labelled: Labelled) -> dict[str, xr.DataArray]:
     """Return the pixels of a master, and what stands beside them."""
-    is_set = hasattr(labelled, "data_vars")
-    beside = {name: labelled[name] for name in _EXTENSIONS if is_set and name in labelled}
-    return planes_of(labelled) | beside
+    beside = [name for name in _EXTENSIONS if name in getattr(labelled, "data_vars", ())]
+    return {**planes_of(labelled), **{name: labelled[name] for name in beside}}
 
 
-def _kind_of(pixels: xr.DataArray) -> MasterKind:
-    about: Mapping[Any, Any] = pixels.attrs
-    for kind in get_args(MasterKind):
-        if about.get("kind") == kind and about.get("inputs"):
-            found: MasterKind = kind
-            return found
-    raise RequestError(
-        "nobody knows what the master was made from: write what master_dark and its kin return"
-    )
+def _made_of_all(images: list[dict[str, xr.DataArray]]) -> MadeOf:
+    """Return what the images of a master are made of; see that they are all, and of one master.
+
+    They are put into the order of the file.
+    """
+    found = [_made_of(image) for image in images]
+    if not found or any(made is None for made in found):
+        raise RequestError(
+            "the master is not as master_dark and its kin have returned it, of frames: what was"
+            " worked on, cut out or computed has no header that is true of it"
+        )
+    known = [made for made in found if made]
+    names = [name for name, _ in known[0].frames[0].layout]
+    if sorted(made.number for made in known) != list(range(len(names))):
+        text = ", ".join(map(repr, names))
+        raise RequestError(f"these frames have the images {text}: give a master of each, as a dict")
+    if len({replace(made, number=0) for made in known}) > 1:
+        raise RequestError("the images are of unlike masters: other frames, options or darks")
+    order = sorted(range(len(known)), key=lambda place: known[place].number)
+    images[:] = [images[place] for place in order]
+    return known[0]
+
+
+def _made_of(planes: Mapping[str, xr.DataArray]) -> MadeOf | None:
+    """Return what the planes of an image are made of; None where they have been changed since."""
+    tokens = set()
+    for name, plane in planes.items():
+        parts = str(getattr(plane.data, "name", "")).split("-", 2)
+        if len(parts) != 3 or parts[:2] != ["master", name]:
+            return None
+        tokens.add(parts[2])
+    graph = planes["pixels"].data.dask
+    key = (MADE_OF, tokens.pop())
+    if tokens or key not in graph:
+        return None
+    made: MadeOf = task_of(graph, key)[0]
+    return made
+
+
+def _stands_there(target: Path, key: str, raw: list[str]) -> bool:
+    """Return whether the very same master is there already.
+
+    Raises
+    ------
+    RequestError
+        When another file is.
+    """
+    try:
+        check_own(target, raw)
+        if not target.exists() or not target.stat().st_size:
+            return False
+        if read_first_header(str(target)).get(KEY_CARD) == key:
+            return True
+    except FrameError as error:
+        raise RequestError(str(error)) from error
+    text = "stands there already, made of other frames or in another way"
+    raise RequestError(f"{target}: {text}; write to another folder, or move it away")

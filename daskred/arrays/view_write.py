@@ -36,6 +36,7 @@ from daskred.fits.hdus import read_first_header
 from daskred.fits.write import Bands, as_bands
 from daskred.model.errors import FrameError, FramesError, RequestError
 from daskred.model.frame import Frame
+from daskred.model.paths import absolute
 from daskred.model.plan import Correction
 from daskred.model.receipt import Receipt
 from daskred.night.describe import Rules, describe
@@ -85,6 +86,7 @@ def open_master(path: str | Path, *, image: int | str = 0) -> xr.DataArray:
     """
     import xarray as xr
 
+    path = absolute(path)
     names = [image.name for image in data_images(str(path))]
     if (image not in names) if isinstance(image, str) else not 0 <= image < len(names):
         known = ", ".join(map(repr, names))
@@ -173,7 +175,7 @@ def write_frames(
     )
     frames = untouched.frames if untouched else []
     if [frame.path for frame in frames] != paths:
-        frames = described(paths, camera or read_camera())
+        frames = _described(paths, camera or read_camera())
     correction = Correction(
         dark=first.attrs.get("dark"),
         flat=first.attrs.get("flat"),
@@ -370,7 +372,7 @@ def _order_of(jobs: Sequence[WriteJob], names: Sequence[str] | None) -> list[str
     return order
 
 
-def described(paths: Sequence[str], camera: Camera) -> list[Frame]:
+def _described(paths: Sequence[str], camera: Camera) -> list[Frame]:
     """Read the headers of frames again."""
     frames = []
     for path in paths:

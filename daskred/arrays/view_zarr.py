@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import shutil
@@ -10,7 +11,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from daskred.arrays.view import token_of
+from daskred.arrays.view import BLOCK_BYTES, token_of
 from daskred.arrays.view_nodes import Labelled
 from daskred.arrays.view_write import scheduler
 from daskred.model.errors import RequestError, RunError
@@ -47,6 +48,8 @@ def write_zarr(frames: Labelled, store: str | Path) -> Path:
     ------
     RequestError
         When zarr is not installed, or the folder holds something else.
+    FrameError
+        When a frame cannot be read, or has changed.
     RunError
         When the disk is full or cannot be written; the same call goes on from there.
 
@@ -73,9 +76,8 @@ def write_zarr(frames: Labelled, store: str | Path) -> Path:
     dataset = frames.to_dataset(name="pixels") if isinstance(frames, xr.DataArray) else frames
     if not isinstance(dataset, xr.Dataset) or "frame" not in dataset.dims:
         raise RequestError("only arrays (frame, y, x), and datasets of such, can be written")
-    dataset = dataset.chunk() if not dataset.chunks else dataset.unify_chunks()
-    names = [str(getattr(plane.data, "name", plane.name)) for plane in dataset.values()]
-    identity = token_of(names, [str(path) for path in dataset["file"].values])
+    dataset = _in_blocks(dataset)
+    identity = _identity(dataset)
     try:
         if _begun(target, dataset.assign_attrs({_MADE_FROM: identity}), identity):
             _finish(target, dataset)
@@ -87,14 +89,39 @@ def write_zarr(frames: Labelled, store: str | Path) -> Path:
     return target
 
 
+def _in_blocks(dataset: xr.Dataset) -> xr.Dataset:
+    """Return a dataset that is lazy, in blocks of equal numbers of frames, as stores have them."""
+    import dask.array as da
+
+    found = dataset.assign_coords({name: c.compute() for name, c in dataset.coords.items()})
+    for name, plane in dataset.items():
+        data = plane.data  # what xarray has opened hides its blocks
+        frames = BLOCK_BYTES // max(1, data[:1].nbytes)
+        if not isinstance(data, da.Array):
+            data = da.from_array(data, chunks=(max(1, frames), *data.shape[1:]))
+        rest = dict.fromkeys(range(1, data.ndim), -1)
+        found[name] = plane.copy(data=data.rechunk({0: max(data.chunks[0]), **rest}))
+    return found.unify_chunks()
+
+
+def _identity(dataset: xr.Dataset) -> str:
+    """Return what a store of a dataset is known by: its pixels, and all that is told of them."""
+    lazy = [(str(name), plane.data.name, plane.attrs) for name, plane in dataset.items()]
+    coords = [(str(name), c.values.tolist(), c.attrs) for name, c in dataset.coords.items()]
+    return token_of(lazy, coords, dataset.attrs)
+
+
 def _begun(target: Path, dataset: xr.Dataset, identity: str) -> bool:
     """Begin a store, unless it was begun before; return whether something is left to do."""
-    if target.exists():
+    is_empty = target.is_dir() and not any(target.iterdir())
+    if target.exists() and not is_empty:
         if _identity_of(target) != identity:
             raise RequestError(f"{target}: holds something else; name another store")
         return (target / _BEGUN).exists()
+    for left in target.parent.glob(f".{glob.escape(target.name)}.*.part"):  # by who was killed
+        if not _lives(left.suffixes[-2][1:]):
+            shutil.rmtree(left, ignore_errors=True)
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     try:
         _write(dataset, part, mode="w", compute=False, consolidated=True)
@@ -103,9 +130,19 @@ def _begun(target: Path, dataset: xr.Dataset, identity: str) -> bool:
         entries.write_text(json.dumps(json.loads(entries.read_text()), indent=4, sort_keys=True))
         (part / _BEGUN).touch()
         part.rename(target)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(part, ignore_errors=True)
+        if isinstance(error, OSError) and _identity_of(target) == identity:
+            return True  # somebody else has begun the same at the same time
         raise
+    return True
+
+
+def _lives(process: str) -> bool:
+    try:
+        os.kill(int(process), 0)
+    except (ValueError, OSError):
+        return False
     return True
 
 

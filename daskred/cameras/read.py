@@ -151,7 +151,10 @@ def _table_of(path: str, above: tuple[str, ...]) -> dict[str, Any]:
     if like and like not in shipped_cameras():
         like = str(absolute(path).parent / with_home(like))
     if like in above:
-        raise RequestError(f"{source}: is like itself")
+        raise RequestError(f"{source}: is like {like}, which is like this one")
+    if like and like not in shipped_cameras() and not Path(like).is_file():
+        names = ", ".join(shipped_cameras())
+        raise RequestError(f"{source}: is like {like}, and there is no such file; known: {names}")
     table = _table_of(like, (*above, like)) if like else dict(shipped_table("default"))
     for key, value in given.items():
         if key in ("recognise", "program", "like"):
@@ -159,6 +162,9 @@ def _table_of(path: str, above: tuple[str, ...]) -> dict[str, Any]:
         if key in ("processed", "criterion"):
             # Further ones are added: a camera's own never make the common ones untrue.
             table[key] = [*table[key], *(value if isinstance(value, list) else [value])]
+        elif key == "measured":
+            before = table.get(key, {})
+            table[key] = {**before, **{n: {**before.get(n, {}), **v} for n, v in value.items()}}
         else:
             table[key] = {**table.get(key, {}), **value} if isinstance(value, dict) else value
     return table

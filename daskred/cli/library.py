@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from daskred.cli.status import ALL_DONE, SOME_FAILED
 from daskred.model.errors import RequestError
+from daskred.model.paths import absolute
 
 if TYPE_CHECKING:
     from daskred.measure.changes import Changes
@@ -36,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser, show_all: bool) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Look after a library."""
-    library = Path(arguments.library)
+    library = absolute(arguments.library)
     if arguments.action == "add":
         return _add(library, arguments.names)
     if arguments.action == "list":
@@ -156,7 +157,8 @@ def _named(library: Path, names: list[str]) -> list[Path]:
     known = {path.name: path for path in master_files(library)}
     found: dict[Path, None] = {}
     for name in names:
-        fitting = [path for file, path in known.items() if fnmatchcase(file, name)]
+        exact = [known[name]] if name in known else []
+        fitting = exact or [path for file, path in known.items() if fnmatchcase(file, name)]
         if not fitting:
             raise RequestError(f"{library}: {nearest(name, list(known))}")
         found.update(dict.fromkeys(fitting))

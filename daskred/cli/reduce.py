@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from daskred.cli.arguments import add_night, add_options, asked, opened
 from daskred.cli.plan import print_plan
 from daskred.cli.status import ALL_DONE, SOME_FAILED, status_of
-from daskred.model.errors import RequestError
-from daskred.options import BY_NAME, Options
+from daskred.model.errors import RequestError, RunError
+from daskred.model.paths import absolute
+from daskred.options import BY_NAME
 
 if TYPE_CHECKING:
     from daskred.run.summary import Summary
@@ -44,29 +45,29 @@ def add_arguments(parser: argparse.ArgumentParser, show_all: bool) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Reduce a night."""
-    if not arguments.out:
-        raise RequestError("-o: an empty name is no folder")
-    options, origins = asked(arguments, NAMES)
     if arguments.dry_run:
-        return print_plan(arguments, options, origins)
+        return print_plan(arguments, *asked(arguments, NAMES))
     if not arguments.metrics:
-        return _reduced(arguments, options)[0]
+        return _reduced(arguments)[0]
 
     from daskred.run.metrics import check_metrics, write_metrics
 
-    metrics = Path(arguments.metrics)
+    metrics = absolute(arguments.metrics)
     check_metrics(metrics)
     try:
-        status, summary = _reduced(arguments, options)
+        status, summary = _reduced(arguments)
     except BaseException as error:
-        with contextlib.suppress(RequestError):  # what has ended the run is told
+        with contextlib.suppress(RunError):  # what has ended the run is told
             write_metrics(metrics, status_of(error), None)
         raise
     write_metrics(metrics, status, summary)
     return status
 
 
-def _reduced(arguments: argparse.Namespace, options: Options) -> tuple[int, Summary]:
+def _reduced(arguments: argparse.Namespace) -> tuple[int, Summary]:
+    if not arguments.out:
+        raise RequestError("-o: an empty name is no folder")
+    options, _ = asked(arguments, NAMES)
     if arguments.report:
         from daskred.report.page import check_place
 

@@ -26,7 +26,7 @@ def ccddata_of(path: str, image: Image) -> Any:
     -------
     astropy.nddata.CCDData
         Physical pixels of the type that the file holds; masked where there is no value; in the
-        unit of ``BUNIT``, ADU where it tells none.
+        unit of ``BUNIT``, also where astropy does not know it; ADU where it tells none.
 
     Raises
     ------
@@ -48,15 +48,19 @@ def ccddata_of(path: str, image: Image) -> Any:
             header.update(cards)
     pixels = read_image(path, image)
     missing = ~np.isfinite(pixels) if pixels.dtype.kind == "f" else None
-    unit = units.Unit(str(header.get("BUNIT") or "adu").strip().lower(), parse_strict="silent")
-    if isinstance(unit, units.UnrecognizedUnit):
-        unit = units.adu
+    told = str(header.get("BUNIT") or "adu").strip()
+    # As it is written; else as many write it, in capitals.
+    unit: Any = units.Unit(told, parse_strict="silent")
+    lower = units.Unit(told.lower(), parse_strict="silent")
+    if isinstance(unit, units.UnrecognizedUnit) and not isinstance(lower, units.UnrecognizedUnit):
+        unit = lower
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of cards that are old, or wrong
         try:
             wcs: Any = WCS(header)
+            wcs = wcs.celestial if wcs.naxis > 2 and wcs.has_celestial else wcs  # of a cube
         except Exception:  # what is wrong with coordinates takes many forms
             wcs = None
-    known = wcs if wcs is not None and any(wcs.wcs.ctype) else None
+    known = wcs if wcs is not None and wcs.naxis == 2 and any(wcs.wcs.ctype) else None
     masked = missing if missing is not None and missing.any() else None
     return CCDData(pixels, unit=unit, mask=masked, header=header, wcs=known)

@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-from daskred.cameras.rules import Camera
+from daskred.cameras.rules import Camera, Measured
 from daskred.fits.parts import write_whole
 from daskred.measure.results import Characterization
 from daskred.model.errors import RequestError
@@ -20,7 +20,8 @@ _BEGIN = "# Measured by daskred characterize"
 def check_camera_file(out: Path) -> None:
     """Raise RequestError where somebody else's camera file would be replaced."""
     path = out / CAMERA_FILE
-    if path.exists() and not path.read_text("utf-8", errors="replace").startswith(_BEGIN):
+    ours = path.is_file() and path.read_text("utf-8", errors="replace").startswith(_BEGIN)
+    if path.exists() and not ours:
         raise RequestError(f"{path}: stands there already, and daskred did not make it; move it")
 
 
@@ -33,18 +34,24 @@ def save_camera_file(found: Characterization, camera: Camera, sync: bool) -> Non
 
 def _lines(found: Characterization, camera: Camera, path: Path) -> Iterator[str]:
     yield f"{_BEGIN}; daskred reduce NIGHT --camera FILE goes by it."
-    yield f"name = {json.dumps(camera.name)}"
+    yield f"name = {_quoted(camera.name)}"
     if like := _like(camera, path):
-        yield f"like = {json.dumps(like)}"
+        yield f"like = {_quoted(like)}"
     for numbers in found.amplifiers:
         yield ""
-        yield f"[measured.{json.dumps(numbers.name)}]"
+        yield f"[measured.{_quoted(numbers.name)}]"
+        # What this night does not tell stays as it was measured before.
+        known = camera.measured.get(numbers.name, Measured()).known
         for key, value in (
             ("gain_e_per_adu", numbers.gain_e_per_adu),
             ("read_noise_e", numbers.read_noise_e),
         ):
-            if value:
-                yield f"{key} = {float(f'{value:.6g}')!r}"
+            known |= {key: float(f"{value:.6g}")} if value else {}
+        yield from (f"{key} = {value!r}" for key, value in known.items())
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _like(camera: Camera, path: Path) -> str | None:

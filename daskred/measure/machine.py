@@ -16,7 +16,7 @@ from daskred import __version__
 from daskred.engine.forking import n_processors
 from daskred.fits.parts import part_in
 from daskred.kernels.compiled import kernels_in_use
-from daskred.model.errors import RequestError
+from daskred.model.paths import absolute
 from daskred.products.log import can_lock
 from daskred.run.budget import available_bytes
 
@@ -78,10 +78,7 @@ class Machine:
 def look_at_machine(folder: str | Path = ".") -> Machine:
     """Say what this machine has; writes a trial file of 64 MB into a folder, and removes it.
 
-    Raises
-    ------
-    RequestError
-        When nothing can be written there.
+    Of a folder that is not there yet, it is the one above that is tried.
 
     Examples
     --------
@@ -91,12 +88,13 @@ def look_at_machine(folder: str | Path = ".") -> Machine:
     >>> machine.processors > 0, machine.packages["numpy"] is not None
     (True, True)
     """
-    folder = Path(folder).absolute()
+    named = absolute(folder)
+    folder = next(above for above in (named, *named.parents) if above.is_dir())
+    free, speed, has_locks, problems = shutil.disk_usage(folder).free, 0.0, True, []
     try:
         speed, has_locks = _tried(folder)
-        free = shutil.disk_usage(folder).free
     except OSError as error:
-        raise RequestError(f"{folder}: cannot be written: {error.strerror}") from error
+        problems.append(f"{folder}: nothing can be written there: {error.strerror}")
     packages = {name: _version(name) for name in (*_NEEDED, *_EXTRAS)}
     return Machine(
         daskred=__version__,
@@ -110,7 +108,7 @@ def look_at_machine(folder: str | Path = ".") -> Machine:
         free_disk_bytes=free,
         write_bytes_per_s=round(speed),
         has_locks=has_locks,
-        remarks=tuple(_remarks(packages, has_locks)),
+        remarks=(*problems, *_remarks(packages, has_locks)),
     )
 
 

@@ -124,6 +124,11 @@ def readout_of(
 def _with_measured(amplifiers: Sequence[Amplifier], camera: Camera) -> tuple[Amplifier, ...]:
     """Return amplifiers with what was measured of them, by their names."""
     known = {name: measured.known for name, measured in camera.measured.items()}
+    titles = [amplifier.title for amplifier in amplifiers]
+    for name in known:
+        if name not in titles:
+            text = f"[measured.{name}] is of no amplifier of this detector; there are"
+            raise RequestError(f"{camera.source}: {text} {', '.join(titles)}")
     return tuple(
         replace(amplifier, **known.get(amplifier.title, {})) if known else amplifier
         for amplifier in amplifiers

@@ -23,6 +23,7 @@ from daskred.fits.storage import is_remote
 from daskred.fits.sums import wrong_sum
 from daskred.model.errors import FrameError, RequestError
 from daskred.model.frame import Frame
+from daskred.model.paths import absolute
 from daskred.model.plan import Given, LeftOut, Master
 from daskred.night.describe import telling_headers
 from daskred.night.facts import facts_of
@@ -198,7 +199,7 @@ def with_given(night: Night, options: Options) -> Night:
     # It may have been asked before, of the same night.
     left_out = {entry.path: entry for entry in night.left_out}
     if options.library:
-        for path in master_files(Path(options.library).absolute()):
+        for path in master_files(absolute(options.library)):
             kind = kind_of_master(path)
             try:
                 master = read_master(path, kind, night.camera)
@@ -249,7 +250,7 @@ def _by_hand(options: Options, camera: Camera) -> Iterator[Master]:
         if kind is None or not path:
             raise RequestError(f"--master {text}: is KIND=FILE; kinds are {', '.join(KINDS)}")
         try:
-            yield read_master(Path(path).absolute(), kind, camera, by_hand=True)
+            yield read_master(absolute(path), kind, camera, by_hand=True)
         except FrameError as error:
             raise RequestError(f"--master {text}: {error.reason}") from error
 

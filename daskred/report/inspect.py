@@ -59,7 +59,9 @@ def inspect(
     from astropy.table import MaskedColumn, Table
 
     night = open_night(frames) if isinstance(frames, str | Path) else frames
-    chosen = list(night.frames if isinstance(night, Night) else night)
+    chosen = list(night.raw if isinstance(night, Night) else night)
+    if not all(isinstance(frame, Frame) for frame in chosen):
+        raise RequestError("only frames are measured: open_night(...) gives those of folders")
     if not chosen:
         raise RequestError("no frames to measure")
     rows, _ = measured([row_of(frame) for frame in chosen], workers, progress or Silent())

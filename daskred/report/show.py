@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
+
+import numpy as np
 
 from daskred.model.errors import RequestError
 from daskred.model.frame import Frame
@@ -36,7 +38,8 @@ def show(*shown: Any, limits: Limits = "percentile", columns: int = 0) -> Drawn:
     Parameters
     ----------
     *shown
-        Files, folders and patterns; frames; or arrays ``(y, x)`` or ``(frame, y, x)``.
+        Files, folders and patterns; frames, also of cubes; or arrays ``(y, x)`` or
+        ``(frame, y, x)``, datasets of such, and dictionaries of images of mosaics.
     limits
         What is black and white: ``percentile``, the 5th and the 95th, or ``zscale``, as IRAF has
         it.
@@ -67,6 +70,8 @@ def show(*shown: Any, limits: Limits = "percentile", columns: int = 0) -> Drawn:
     ['ktwo220274129-0001.fits', 'MasterDark_10s']
     >>> folder.cleanup()
     """
+    if limits not in get_args(Limits) or columns < 0:
+        raise RequestError(f"limits are {' or '.join(get_args(Limits))}; columns are none, or some")
     panels: list[Panel] = []
     for item in shown:
         panels += _panels(item, MOST_PANELS - len(panels))
@@ -82,6 +87,11 @@ def _panels(item: Any, most: int) -> list[Panel]:
         return panels_of([item.path], most)[0]
     if isinstance(item, str | Path):
         return panels_of(files_named([item]), most)[0]
+    if hasattr(item, "data_vars"):  # a dataset of masters, or of calibrated frames
+        return _panels(item["pixels" if "pixels" in item else next(iter(item))], most)
+    if isinstance(item, Mapping):  # the images of a mosaic
+        found = [panel for image in item.values() for panel in _panels(image, most)]
+        return found[:most]
     dims = getattr(item, "ndim", 0)
     if dims not in (2, 3):
         raise RequestError(f"{type(item).__name__}: is no file, frame or array (y, x)")
@@ -95,4 +105,5 @@ def _panels(item: Any, most: int) -> list[Panel]:
 
 def _values(array: Any) -> Any:
     values = getattr(array, "values", array)
-    return values.compute() if hasattr(values, "compute") else values
+    values = np.asarray(values.compute() if hasattr(values, "compute") else values)
+    return values.astype("u1") if values.dtype == bool else values

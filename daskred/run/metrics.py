@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from daskred.fits.parts import write_whole
-from daskred.model.errors import RequestError
+from daskred.model.errors import RequestError, RunError
 from daskred.run.summary import Summary
 
 _BEGIN = "# HELP daskred_last_run"
@@ -41,6 +42,7 @@ def _lines(status: int, summary: Summary | None, ended_s: float) -> Iterator[str
     known = summary.to_dict()
     yield from _metric("seconds", "How long it took.", {"": known["seconds"]})
     yield from _metric("bytes", "Bytes of products that were made.", {"": known["bytes"]})
+    yield from _metric("failed", "Frames that failed, of all kinds.", {"": len(known["failed"])})
     for what, title in (("masters", "Masters"), ("science", "Science frames")):
         values = {f'{{outcome="{name}"}}': number for name, number in known[what].items()}
         yield from _metric(what, f"{title}, by what became of them.", values)
@@ -60,8 +62,9 @@ def check_metrics(path: Path) -> None:
         with path.open(encoding="utf-8", errors="replace") as file:
             begin = file.read(len(_BEGIN))
     except FileNotFoundError:
-        if not path.absolute().parent.is_dir():
-            raise RequestError(f"--metrics {path}: there is no such folder") from None
+        if not os.access(path.absolute().parent, os.W_OK | os.X_OK):
+            text = "its folder is not there, or cannot be written"
+            raise RequestError(f"--metrics {path}: {text}") from None
     except OSError as error:
         raise RequestError(f"--metrics {path}: cannot be read: {error.strerror}") from error
     else:
@@ -74,11 +77,11 @@ def write_metrics(path: Path, status: int, summary: Summary | None) -> None:
 
     Raises
     ------
-    RequestError
+    RunError
         When it cannot be written.
     """
-    check_metrics(path)
     try:
         write_whole(path, metrics_text(status, summary, time.time()).encode(), sync=False)
     except OSError as error:
-        raise RequestError(f"--metrics {path}: cannot be written: {error.strerror}") from error
+        text = f"--metrics {path}: cannot be written: {error.strerror}; what is done stays"
+        raise RunError(text) from error

@@ -116,7 +116,7 @@ def _reduced(night: Night, products: Place, options: Options, progress: Progress
     plan = make_plan(night, options)
     check_plan(plan, options.masters_only)
     check_sum(plan, options)
-    options = with_known_noise(plan, options, progress)
+    wanted, options = options, with_known_noise(plan, options, progress)
     check_science_options(options)
     before = last_run(out)
     options = with_last_name(before, options)
@@ -147,6 +147,8 @@ def _reduced(night: Night, products: Place, options: Options, progress: Progress
             guard.touch()
             plan, masters, science = _carried_out(run, night, plan, options, told)
             named = _worth_a_look(plan, (masters, science), options, executor, told)
+            if wanted.uncertainty and not options.uncertainty:
+                named += ("products have no uncertainties: gain or read noise is not told",)
             for text in plan.warnings:
                 log.write("warning", text=text)
             for text in named:

@@ -65,7 +65,7 @@ class Summary(Shown):
             "out": self.address or str(self.out),
             "seconds": round(self.seconds, 3),
             "masters": _counted(self.masters),
-            "science": {**_counted(self.science), "failed": len(self.failed)},
+            "science": {**_counted(self.science), "failed": self._n_science_failed},
             "bytes": sum(r.n_bytes for r in (*self.masters, *self.science) if r.made),
             "products": [
                 {"product": r.product, "outcome": "made" if r.made else "was there"}
@@ -74,6 +74,11 @@ class Summary(Shown):
             "failed": [{"name": entry.name, "reason": entry.reason} for entry in self.failed],
             "warnings": [*self.plan.warnings, *self.named],
         }
+
+    @property
+    def _n_science_failed(self) -> int:
+        kinds = {frame.path: frame.kind for frame in self.plan.frames}
+        return sum(kinds.get(entry.path) == "science" for entry in self.failed)
 
     def __repr__(self) -> str:
         return tree_text(self.tree)

@@ -79,3 +79,17 @@ def test_frames_of_unlike_shapes_are_opened_by_kind(make_night: NightMaker) -> N
     with pytest.raises(RequestError, match="unlike shapes"):
         xr.open_dataset(make_night.folder, engine="daskred")
     assert xr.open_dataset(make_night.folder, engine="daskred", kind="dark").pixels.ndim == 3
+
+
+def test_frames_that_cannot_be_used_are_told(make_night: NightMaker, tmp_path: Path) -> None:
+    make_night.standard()
+    broken = make_night.folder / "broken.fits"
+    broken.write_bytes(b"SIMPLE  =                    T")
+    with pytest.warns(UserWarning, match="1 frames cannot be used, as broken.fits"):
+        xr.open_dataset(make_night.folder, engine="daskred", kind="dark")
+    for path in make_night.folder.glob("*.fits"):
+        if path != broken:
+            path.unlink()
+    told = pytest.warns(UserWarning, match="1 frames cannot be used")
+    with told, pytest.raises(RequestError, match="has no raw frames"):
+        xr.open_datatree(make_night.folder, engine="daskred")

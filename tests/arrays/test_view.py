@@ -90,7 +90,7 @@ def test_a_notebook_writes_the_masters_of_a_run(
     dark = daskred.master_dark(opened.select("dark", exptime_s=3), options=options)
     flat = daskred.master_flat(opened.select("flat"), dark, options=options)
     for master in (dark, flat):
-        mine = daskred.write_master(master, tmp_path / "notebook", options=options)
+        mine = daskred.write_master(master, tmp_path / "notebook")
         other = tmp_path / "run/masters" / mine.name
         assert f"masters/{mine.name}" in [receipt.product for receipt in summary.masters]
         # Who knows the pixels it was made from has another digest of them; and no checks were made.
@@ -104,12 +104,47 @@ def test_a_notebook_writes_the_masters_of_a_run(
                 ]
                 assert cards[0] == cards[1]
                 np.testing.assert_allclose(mine_of_hdu.data, other_of_hdu.data, rtol=1e-6)
-    # Others' files are not replaced.
+    # The same is there already; of what was worked on no header would be true.
+    before = mine.stat().st_mtime_ns
+    assert daskred.write_master(flat, tmp_path / "notebook") == mine
+    assert mine.stat().st_mtime_ns == before
+    for changed in (flat.isel(y=slice(8, None)), flat * 2, flat.compute()):
+        with pytest.raises(RequestError, match="no header that is true of it"):
+            daskred.write_master(changed, tmp_path / "changed")
+    # Other masters of the name, and others' files, are not replaced.
+    few = daskred.master_flat(opened.select("flat")[:2], dark, options=options)
+    with pytest.raises(RequestError, match="made of other frames"):
+        daskred.write_master(few, tmp_path / "notebook")
+    with pytest.raises(RequestError, match="made of other frames"):
+        daskred.write_master(flat, tmp_path / "run")
     mine.write_bytes(b"nobody's")
     with pytest.raises(RequestError, match="daskred did not make it"):
         daskred.write_master(flat, tmp_path / "notebook")
-    with pytest.raises(RequestError, match="nobody knows what the master was made from"):
-        daskred.write_master(flat.drop_attrs(), tmp_path / "notebook")
+
+
+def test_a_master_of_a_mosaic_is_written_with_all_of_its_images(
+    make_night: NightMaker, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(8)
+    for number in range(3):
+        units: list[Any] = [fits.PrimaryHDU()]
+        units[0].header.update({"OBSTYPE": "DARK", "EXPTIME": 5.0 + 5 * (number == 2)})
+        pixels = rng.integers(90, 110, (2, 8, 9)).astype("i2")
+        units += [fits.ImageHDU(image, name=name) for image, name in zip(pixels, "AB", strict=True)]
+        make_night.folder.mkdir(exist_ok=True)
+        fits.HDUList(units).writeto(make_night.folder / f"d{number}.fits")
+    frames = daskred.open_night(make_night.folder).select("dark", exptime_s=5)
+    names = [name for name, _ in frames[0].layout]
+    masters = {name: daskred.master_dark(frames, image=name) for name in names}
+    path = daskred.write_master(dict(reversed(masters.items())), tmp_path)
+    for name, master in masters.items():
+        np.testing.assert_array_equal(daskred.open_master(path, image=name), master)
+    with pytest.raises(RequestError, match="give a master of each"):
+        daskred.write_master(masters[names[0]], tmp_path)
+    others = daskred.open_night(make_night.folder).select("dark", exptime_s=10)
+    masters[names[1]] = daskred.master_dark(others, image=names[1])
+    with pytest.raises(RequestError, match="the images are of unlike masters"):
+        daskred.write_master(masters, tmp_path)
 
 
 def test_headers_of_any_length_leave_the_pixels_alone(
@@ -426,3 +461,37 @@ def test_darks_tell_their_noise_in_a_notebook_as_in_a_run(tmp_path: Path) -> Non
 def test_every_public_name_has_an_example() -> None:
     names = [name for name in daskred.__all__ if name != "__version__"]
     assert [n for n in names if "Examples\n" not in (getattr(daskred, n).__doc__ or "")] == []
+
+
+def test_clocks_that_were_never_set_tell_no_time(write_fits: WriteFits, tmp_path: Path) -> None:
+    pixels = np.zeros((4, 5), "u2")
+    for number, date in enumerate(("0001-01-01T00:00:00", "2020-02-03T04:05:06", "", "3000-01-01")):
+        cards = {"OBSTYPE": "EXPOSE", "EXPTIME": 5.0, "DATE-OBS": date}
+        write_fits(f"night/{number}.fits", pixels + number, cards)
+    times = daskred.open_frames(daskred.open_night(tmp_path / "night").frames).time.values
+    assert np.isnat(times).tolist() == [True, False, True, True]
+    assert times[1] == np.datetime64("2020-02-03T04:05:06")
+
+
+def test_a_frame_is_ccddata_in_its_own_unit_and_with_its_own_coordinates(
+    write_fits: WriteFits, tmp_path: Path
+) -> None:
+    pixels = np.arange(20, dtype="f4").reshape(4, 5)
+    pixels[1, 2] = np.nan
+    wcs = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRPIX1": 2.0, "CRVAL1": 10.0}
+    for unit in ("Jy", "ADU", "furlong", ""):
+        cards = {"OBSTYPE": "EXPOSE", "EXPTIME": 5.0, "BUNIT": unit, **wcs}
+        write_fits(f"{unit or 'none'}/a.fits", pixels, cards)
+        frame = daskred.open_night(tmp_path / (unit or "none")).frames[0]
+        found = frame.to_ccddata()
+        assert str(found.unit) == {"ADU": "adu", "": "adu"}.get(unit, unit)
+        assert found.mask[1, 2]
+        assert found.mask.sum() == 1
+        assert found.wcs.pixel_to_world(1, 0).ra.deg == pytest.approx(10.0)
+    with pytest.raises(RequestError, match="no image 3"):
+        frame.to_ccddata(3)
+    cube = np.zeros((7, 4, 5), "u2")
+    write_fits("cube/c.fits", cube, {"OBSTYPE": "EXPOSE", "EXPTIME": 5.0, **wcs})
+    plane = daskred.open_night(tmp_path / "cube").frames[1].to_ccddata()
+    assert plane.shape == (4, 5)
+    assert plane.wcs is None or plane.wcs.naxis == 2

@@ -105,15 +105,35 @@ def test_what_is_missing_alone_is_written(night: Path, tmp_path: Path) -> None:
     assert (store / "pixels/2.0.0").stat().st_mtime_ns == there
 
 
+def test_blocks_of_any_size_are_written(night: Path, tmp_path: Path) -> None:
+    opened = xr.open_dataset(night, engine="daskred", kind="science")
+    frames = calibrated(night)
+    for number, given in enumerate((opened, frames.chunk(frame=(1, 7, 12, 20)), frames.compute())):
+        (tmp_path / f"{number}.zarr").mkdir()  # an empty folder will do
+        store = daskred.write_zarr(given, tmp_path / f"{number}.zarr")
+        with xr.open_zarr(store) as again:
+            expected = given.pixels if isinstance(given, xr.Dataset) else given
+            np.testing.assert_array_equal(again.pixels.values, expected.values)
+    # What somebody who was killed has left.
+    left = tmp_path / ".a.zarr.99999999.part"
+    left.mkdir()
+    daskred.write_zarr(frames, tmp_path / "a.zarr")
+    assert not left.exists()
+
+
 def test_stores_of_others_are_left_alone(night: Path, tmp_path: Path) -> None:
     frames = calibrated(night)
     store = daskred.write_zarr(frames.isel(frame=slice(3)), tmp_path / "a.zarr")
     before = content(store)
     (tmp_path / "folder").mkdir()
+    (tmp_path / "folder/mine.txt").touch()
     (tmp_path / "file").touch()
     for target in (store, tmp_path / "folder", tmp_path / "file"):
         with pytest.raises(RequestError, match="holds something else; name another store"):
             daskred.write_zarr(frames, target)
+    told = frames.isel(frame=slice(3)).assign_attrs(note="other")
+    with pytest.raises(RequestError, match="holds something else"):
+        daskred.write_zarr(told, store)  # of the same pixels, and with something else to tell
     assert content(store) == before
     with pytest.raises(RequestError, match="is an address; name a folder"):
         daskred.write_zarr(frames, "s3://bucket/store")

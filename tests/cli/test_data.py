@@ -64,11 +64,18 @@ def test_a_run_tells_what_it_did_as_json(
     (tmp_path / "extra/science.fits").write_bytes(b"SIMPLE  =                    T")
     words = ("reduce", night, tmp_path / "extra", "-o", tmp_path / "out", "--json", "--report")
     found = printed(capsys, *words, status=1)
-    assert found["science"] == {"made": 3, "was there": 0, "failed": 1}
+    assert found["science"] == {"made": 3, "was there": 0, "failed": 0}
     assert [Path(entry["name"]).name for entry in found["failed"]] == ["science.fits"]
     again = printed(capsys, *words, status=1)
     assert again["masters"] == {"made": 0, "was there": 4}
     assert again["bytes"] == 0
+
+
+def test_uncertainties_that_are_left_out_are_told(
+    night: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("reduce", night, "-o", tmp_path / "out", "--uncertainty", "--json")
+    assert "no uncertainties" in "".join(printed(capsys, *words)["warnings"])
 
 
 def test_metrics_tell_how_the_last_run_ended(night: Path, tmp_path: Path) -> None:
@@ -81,6 +88,8 @@ def test_metrics_tell_how_the_last_run_ended(night: Path, tmp_path: Path) -> Non
     assert values["daskred_last_run_status"] == 0
     assert 'daskred_last_run_science{outcome="made"} 3' in lines
     assert main(["reduce", str(tmp_path / "nowhere"), *words[2:], str(metrics)]) == 2
+    assert "daskred_last_run_status 2" in metrics.read_text().splitlines()
+    assert main([*words, str(metrics), "--reject-low", "-1"]) == 2
     assert "daskred_last_run_status 2" in metrics.read_text().splitlines()
     other = tmp_path / "other.txt"
     other.write_text("mine")
@@ -169,6 +178,18 @@ def test_a_measured_camera_is_one_that_a_run_takes(
         assert amplifier.gain_e_per_adu == pytest.approx(gain, rel=0.03)
         assert amplifier.read_noise_e == pytest.approx(noise, rel=0.03)
         assert amplifier.overscan
+    wrong = tmp_path / "wrong.toml"
+    wrong.write_text(measured.read_text().replace("left", "lefft"))
+    assert main(["plan", str(night), "--camera", str(wrong)]) == 2
+    assert "[measured.lefft] is of no amplifier" in capsys.readouterr().err
+    # What a night does not tell stays as it was measured before; so does what is told by hand.
+    own = tmp_path / "own.toml"
+    own.write_text('like = "out/camera.toml"\n[measured.left]\nsaturation_adu = 30000\n')
+    few = tmp_path / "few"
+    assert main(["characterize", f"{night}/bias", "--camera", str(own), "-o", str(few)]) == 0
+    again = daskred.open_night(night, camera=daskred.read_camera(few / "camera.toml")).raw[0]
+    assert again.readout.amplifiers[0].saturation_adu == 30000
+    assert again.readout.amplifiers[0].gain_e_per_adu == readout.amplifiers[0].gain_e_per_adu
     # Measured again by its own rules, it is like what it was like.
     before = measured.read_text()
     assert main(["characterize", str(night), "--camera", str(measured), "-o", str(out)]) == 0
@@ -176,7 +197,8 @@ def test_a_measured_camera_is_one_that_a_run_takes(
     measured.write_text("mine")
     assert main(["characterize", str(night), "--camera", str(plain), "-o", str(out)]) == 2
     for text, said in (
-        ('like = "round.toml"', "is like itself"),
+        ('like = "round.toml"', "which is like this one"),
+        ('like = "kast-bleu"', "and there is no such file"),
         ("like = 3", "like names another camera"),
         ("[measured.a]\ngain_e_per_adu = -1", "are positive numbers"),
         ("[measured]\na = 1", "has a table for each amplifier"),
