@@ -11,7 +11,7 @@ from pathlib import Path
 from daskred.cameras.rules import Camera, Measured
 from daskred.fits.parts import write_whole
 from daskred.measure.results import Characterization
-from daskred.model.errors import RequestError
+from daskred.products.provenance import check_own_text
 
 CAMERA_FILE = "camera.toml"
 _BEGIN = "# Measured by daskred characterize"
@@ -19,10 +19,7 @@ _BEGIN = "# Measured by daskred characterize"
 
 def check_camera_file(out: Path) -> None:
     """Raise RequestError where somebody else's camera file would be replaced."""
-    path = out / CAMERA_FILE
-    ours = path.is_file() and path.read_text("utf-8", errors="replace").startswith(_BEGIN)
-    if path.exists() and not ours:
-        raise RequestError(f"{path}: stands there already, and daskred did not make it; move it")
+    check_own_text(out / CAMERA_FILE, _BEGIN)
 
 
 def save_camera_file(found: Characterization, camera: Camera, sync: bool) -> None:

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from daskred.fits.parts import write_whole
 from daskred.kernels.transfer import TransferPoints
-from daskred.model.errors import RequestError
+from daskred.model.errors import FrameError, RequestError
 from daskred.model.plan import LeftOut
 from daskred.options import Options
-from daskred.products.provenance import is_own
+from daskred.products.provenance import check_own, check_own_text
 
 RESULTS = "characterization.json"
 # Frames are measured in double precision.
@@ -140,18 +140,14 @@ class Characterization:
 
 
 def check_ours(path: Path) -> None:
-    """Refuse to write over a file that somebody else has put there."""
-    if not path.exists():
-        return
+    """Raise RequestError where somebody else's file has the name of a result."""
     if path.suffix == ".json":
-        try:
-            ours = "amplifiers" in json.loads(path.read_text())
-        except (OSError, ValueError):
-            ours = False
-    else:
-        ours = is_own(path)
-    if not ours:
-        raise RequestError(f"{path}: stands there already, and daskred did not make it; move it")
+        check_own_text(path, '"amplifiers"')
+        return
+    try:
+        check_own(path)
+    except FrameError as error:
+        raise RequestError(str(error)) from error
 
 
 def as_json(found: Characterization) -> str:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from daskred.fits.hdus import read_first_header, read_hdus
 from daskred.fits.header import Header, Value
 from daskred.fits.storage import tried_twice
-from daskred.model.errors import FrameError, UnreadableError
+from daskred.model.errors import FrameError, RequestError, UnreadableError
 
 # Raised whenever the same inputs and options would give other pixels or cards.
 ARITHMETIC = 6
@@ -152,6 +152,31 @@ def read_content(path: Path) -> str:
     if state.kind in ("absent", "foreign"):
         raise FrameError(str(path), "is gone; the same command makes it again")
     return str(state.card(CONTENT_CARD) or "")
+
+
+_MARKED_WITHIN = 1000  # characters
+
+
+def check_own_text(path: Path, mark: str) -> None:
+    """Raise RequestError where a text stands in the place of one of ours, and has not its mark.
+
+    Parameters
+    ----------
+    path
+        Where one of ours will be written.
+    mark
+        What ours have somewhere at their beginnings.
+    """
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            begin = file.read(_MARKED_WITHIN)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise RequestError(f"{path}: cannot be read: {error.strerror}") from error
+    if begin.strip() and mark not in begin:
+        text = "stands there already, and daskred did not make it; move it away"
+        raise RequestError(f"{path}: {text}")
 
 
 def check_own(path: Path, raw: Collection[str] = ()) -> None:

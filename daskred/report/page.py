@@ -22,6 +22,7 @@ from daskred.model.errors import FrameError, RequestError
 from daskred.model.frame import Facts
 from daskred.night.facts import facts_of
 from daskred.products.places import products_at
+from daskred.products.provenance import check_own_text
 from daskred.report.figures import SHOWN, drawings_of, series_of
 from daskred.report.masters import Master, shown_master, told_by
 from daskred.report.records import Record, read_record, relative
@@ -155,21 +156,8 @@ def _reported(
 
 def check_place(out: Path) -> None:
     """Raise RequestError where files of others have the names of ours; best before any work."""
-    for name in _OURS:
-        _check_ours(out / name)
-
-
-def _check_ours(path: Path) -> None:
-    """Raise RequestError where somebody else's file has the name of one of ours."""
-    try:
-        with path.open(encoding="utf-8", errors="replace") as file:
-            begin = file.read(1000)
-            if begin.strip() and _OURS[path.name] not in begin:
-                raise RequestError(f"{path}: stands there already, and daskred did not make it")
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise RequestError(f"{path}: cannot be read: {error.strerror}") from error
+    for name, mark in _OURS.items():
+        check_own_text(out / name, mark)
 
 
 def _write(path: Path, text: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from daskred.fits.parts import write_whole
 from daskred.model.errors import RequestError, RunError
+from daskred.products.provenance import check_own_text
 from daskred.run.summary import Summary
 
 _BEGIN = "# HELP daskred_last_run"
@@ -58,18 +59,10 @@ def _metric(name: str, title: str, values: dict[str, float]) -> Iterator[str]:
 
 def check_metrics(path: Path) -> None:
     """Raise RequestError where a file of others would be replaced, or nothing can be written."""
-    try:
-        with path.open(encoding="utf-8", errors="replace") as file:
-            begin = file.read(len(_BEGIN))
-    except FileNotFoundError:
-        if not os.access(path.absolute().parent, os.W_OK | os.X_OK):
-            text = "its folder is not there, or cannot be written"
-            raise RequestError(f"--metrics {path}: {text}") from None
-    except OSError as error:
-        raise RequestError(f"--metrics {path}: cannot be read: {error.strerror}") from error
-    else:
-        if begin and begin != _BEGIN:
-            raise RequestError(f"--metrics {path}: stands there already, and has other content")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        text = "its folder is not there, or cannot be written"
+        raise RequestError(f"--metrics {path}: {text}")
+    check_own_text(path, _BEGIN)
 
 
 def write_metrics(path: Path, status: int, summary: Summary | None) -> None:
