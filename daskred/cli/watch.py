@@ -110,15 +110,17 @@ class _Reports:
 
     def refresh(self) -> None:
         """Write the report, where the last one is old, and something was done since."""
-        log = Path(self._out) / LOG_NAME
-        size = log.stat().st_size if log.exists() else 0
-        if size != self._size and time.monotonic() >= self._next:
-            self._size = size
+        if self._log_size() != self._size and time.monotonic() >= self._next:
             try:
                 self.write()
             except RequestError as error:  # frames are worth more than the page
                 self._tell(str(error))
                 self._next = time.monotonic() + _REPORT_EVERY_S
+            self._size = self._log_size()  # to which the report may have added
+
+    def _log_size(self) -> int:
+        log = Path(self._out) / LOG_NAME
+        return log.stat().st_size if log.exists() else 0
 
     def write(self) -> Path:
         """Write the report; return the page."""

@@ -176,6 +176,10 @@ class RunLog:
             outcome = "made" if facts.pop("made") else "was there"
             self.write("product", outcome=outcome, key=key, **facts, inputs=list(inputs))
 
+    def numbers(self, product: str, key: str, figures: Mapping[str, Any]) -> None:
+        """Tell what was measured of a product: its sky, its noise, its stars."""
+        self.write("numbers", product=product, key=key, figures=dict(figures))
+
     def left_out(self, entry: LeftOut) -> None:
         """Tell why a frame is not used."""
         if entry.failed or self._rank <= LEVELS.index("info"):
@@ -199,7 +203,7 @@ class RunLog:
 def _pass_on(event: str, facts: Mapping[str, Any]) -> None:
     """Tell Python's logging: failures and what is worth a look as warnings, products quietly."""
     level = logging.WARNING if event in _LOUD or facts.get("failed") else logging.INFO
-    if event in ("product", "phase") or (event == "left out" and not facts["failed"]):
+    if event in ("product", "phase", "numbers") or (event == "left out" and not facts["failed"]):
         level = logging.DEBUG
     if _logger.isEnabledFor(level):
         told = ("text", "name", "product", "title", "outcome", "reason", "sources")

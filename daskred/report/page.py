@@ -25,7 +25,7 @@ from daskred.products.places import products_at
 from daskred.products.provenance import check_own_text
 from daskred.report.figures import SHOWN, drawings_of, series_of
 from daskred.report.masters import Master, shown_master, told_by
-from daskred.report.records import Record, read_record, relative
+from daskred.report.records import Record, read_record, relative, tell_numbers
 from daskred.report.thumbnails import address_of, grey, side_for, small_pixels
 
 PAGE, AS_JSON, AS_CSV = "report.html", "report.json", "report.csv"
@@ -148,6 +148,7 @@ def _reported(
     units = next((cards["BUNIT"] for _, cards, _ in shown[n_masters:] if "BUNIT" in cards), "")
     text = _rendered(record, masters, frames, units)
     science = rows[n_masters:]
+    tell_numbers(record, science)
     _write(record.out / AS_JSON, _as_json(record, rows))
     _write(record.out / AS_CSV, as_csv(science))
     _write(record.out / PAGE, text)

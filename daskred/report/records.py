@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 from collections.abc import Mapping, Sequence
@@ -11,10 +12,11 @@ from typing import Any
 from urllib.parse import quote
 
 from daskred.fits.names import split_name
+from daskred.measure.table import FIGURES, Row
 from daskred.model.errors import RequestError
 from daskred.model.paths import absolute
 from daskred.model.plan import MASTERS_FOLDER, LeftOut
-from daskred.products.log import read_runs
+from daskred.products.log import RunLog, read_runs
 from daskred.products.names import DARK_MODEL, MASK_FILE
 from daskred.products.provenance import is_own
 from daskred.run.again import command_again
@@ -41,6 +43,8 @@ class Record:
         How it ended.
     time
         When it ended, or began where it did not.
+    measured
+        Products, with their keys, whose figures the log tells already.
     """
 
     out: Path
@@ -50,6 +54,7 @@ class Record:
     notes: tuple[str, ...]
     outcome: str
     time: str
+    measured: frozenset[tuple[str, str]] = frozenset()
 
     @property
     def masters(self) -> list[str]:
@@ -106,7 +111,33 @@ def read_record(out: str | Path) -> Record:
         notes=tuple(dict.fromkeys(notes)),
         outcome=ends[-1]["outcome"] if ends else "it has not ended: it was stopped, or goes on",
         time=(ends or later)[-1 if ends else 0]["time"],
+        measured=frozenset(
+            (line["product"], line["key"]) for line in lines if line["event"] == "numbers"
+        ),
     )
+
+
+def tell_numbers(record: Record, rows: Sequence[Row]) -> None:
+    """Add the figures of calibrated frames to the log, once for each; not while a run is at work.
+
+    Parameters
+    ----------
+    record
+        The last run.
+    rows
+        One for each of its calibrated frames.
+    """
+    keys = {name: str(record.products[name].get("key", "")) for name in record.science}
+    new = [
+        (name, keys[name], {figure: row.numbers[figure] for figure in FIGURES})
+        for name, row in zip(record.science, rows, strict=True)
+        if not row.error and (name, keys[name]) not in record.measured
+    ]
+    if not new:
+        return
+    with contextlib.suppress(RequestError), RunLog(record.out) as log:
+        for told in new:
+            log.numbers(*told)
 
 
 def _own_products(folder: Path) -> list[str]:

@@ -17,8 +17,9 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from daskred import Options, RequestError, open_night, reduce_night, write_report
+from daskred import Options, RequestError, open_night, reduce_night, simulate, write_report
 from daskred.cli import main
+from daskred.products.log import read_log
 from tests.evening import (
     CLOUDED,
     DAWN,
@@ -109,6 +110,19 @@ class Links(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.found += [value or "" for name, value in attrs if name in ("src", "href")]
+
+
+def test_the_log_gets_the_figures_of_each_frame_once(tmp_path: Path) -> None:
+    simulate(tmp_path / "night", shape=(96, 128), n_darks=3, n_flats=3, n_science=3)
+    reduce_night(open_night(tmp_path / "night"), tmp_path / "out")
+    rows = write_report(tmp_path / "out").rows
+    write_report(tmp_path / "out")
+    told = [line for line in read_log(tmp_path / "out") if line["event"] == "numbers"]
+    assert len(told) == 3
+    for line, row in zip(told, rows, strict=True):
+        assert line["product"].endswith("c.fits")
+        assert line["figures"]["level"] == row.numbers["level"]
+        assert line["figures"]["n_stars"] == row.numbers["n_stars"]
 
 
 def test_the_page_holds_all_that_it_shows(out: Path) -> None:
