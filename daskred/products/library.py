@@ -41,6 +41,8 @@ _NAME = re.compile(r"Master(Bias|Dark|Flat)(?=[_.]|$)")
 _DATED = re.compile(r"_\d{4}-\d\d-\d\d(_[0-9a-f]{6})?$")
 # How many days away a master of a library may be, where nobody says otherwise.
 _USUAL_DAYS: dict[GivenKind, float] = {"bias": 90.0, "dark": 90.0, "flat": 30.0}
+# Of one that somebody has put beside the frames, on purpose or by chance.
+_BESIDE_DAYS: dict[GivenKind, float] = dict.fromkeys(KINDS, 183.0)
 
 
 def master_files(folder: Path) -> list[Path]:
@@ -195,7 +197,8 @@ def with_given(night: Night, options: Options) -> Night:
     """
     days = days_of(options)
     found = [*_by_hand(options, night.camera)]
-    found += (_within(master, days) for master in _among(night))
+    beside = days_of(options, _BESIDE_DAYS)
+    found += (_within(master, beside) for master in _among(night))
     # It may have been asked before, of the same night.
     left_out = {entry.path: entry for entry in night.left_out}
     if options.library:
@@ -255,15 +258,24 @@ def _by_hand(options: Options, camera: Camera) -> Iterator[Master]:
             raise RequestError(f"--master {text}: {error.reason}") from error
 
 
-def days_of(options: Options) -> dict[GivenKind, float]:
-    """Return how many days away masters of a library may be, by kind.
+def days_of(
+    options: Options, usual: Mapping[GivenKind, float] = _USUAL_DAYS
+) -> dict[GivenKind, float]:
+    """Return how many days away masters of other nights may be, by kind.
+
+    Parameters
+    ----------
+    options
+        What is asked for.
+    usual
+        What is usual where nothing is.
 
     Raises
     ------
     RequestError
         When it is not told as ``flat=30``.
     """
-    found: dict[GivenKind, float] = {kind: _USUAL_DAYS[kind] for kind in KINDS}
+    found = dict(usual)
     for text in options.library_days:
         kind, number = _kind_and_rest(text)
         try:

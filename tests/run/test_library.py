@@ -140,14 +140,19 @@ def test_masters_that_lie_beside_the_frames_are_borrowed(library: Path, tmp_path
     assert len(reduce_night(open_night(night), tmp_path / "other").failed) == 3
 
 
-def test_masters_beside_the_frames_may_not_be_older_than_those_of_a_library(
-    library: Path, tmp_path: Path
-) -> None:
+def test_masters_beside_the_frames_may_be_half_a_year_old(library: Path, tmp_path: Path) -> None:
     night = night_of(tmp_path / "night", "2027-03-07", "s", 9)
     shutil.copytree(library.parent / "out-2026-03-01/masters", night / "masters")
     summary = reduce_night(open_night(night), tmp_path / "out")
     assert len(summary.failed) == 3
     assert "days away" in summary.failed[0].reason
+    night_of(tmp_path / "sooner", "2026-07-07", "s", 9)  # of a library, flats may be 30 days away
+    shutil.copytree(library.parent / "out-2026-03-01/masters", tmp_path / "sooner/masters")
+    reduce_night(open_night(tmp_path / "sooner"), tmp_path / "out2")
+    assert used(tmp_path / "out2")[1] == "MasterFlat_V_2026-03-01.fits"
+    asked = Options(library_days=("flat=30",))
+    again = reduce_night(open_night(tmp_path / "sooner"), tmp_path / "out3", asked)
+    assert len(again.failed) == 3
 
 
 def test_masters_of_its_own_run_are_not_borrowed(library: Path, tmp_path: Path) -> None:
