@@ -9,7 +9,6 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "extensions"))
 # Pages call daskred in a shell: the one of this environment.
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-os.environ |= {"TERM": "dumb", "COLUMNS": "100"}  # without bars that move
 
 project = "daskred"
 author = "The daskred developers"

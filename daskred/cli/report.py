@@ -38,9 +38,9 @@ def report(
     out: str, before: str | None, workers: int | None, progress: Progress, is_told: bool = True
 ) -> None:
     """Write the report, and say where it is, unless stdout is for something else."""
-    from daskred.cli.terminal import stdout
+    from daskred.cli.terminal import stdout, typed
     from daskred.report.page import write_report
 
     found = write_report(out, before, workers, progress)
     if is_told:
-        stdout().print(f"report: {found.page}", markup=False)
+        stdout().print(f"report: {typed(found.page)}", markup=False)

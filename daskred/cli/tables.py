@@ -7,12 +7,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatch
 from itertools import takewhile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from daskred.cli.terminal import escape, stderr, stdout
+from daskred.cli.terminal import escape, stderr, stdout, typed
 from daskred.model.plan import Correction, LeftOut, Plan, shape_text
 from daskred.model.text import cut_in_the_middle, first_and_last
 from daskred.run.budget import MB, Budget
@@ -247,7 +246,7 @@ def print_summary(summary: Summary) -> None:
     console.print(
         escape(
             f"{len(made)} science frames calibrated{kept}{lost}:"
-            f" {summary.address or _shown(summary.out)} ({summary.seconds:.1f} s)"
+            f" {summary.address or typed(summary.out)} ({summary.seconds:.1f} s)"
         )
     )
 
@@ -269,17 +268,12 @@ def print_verification(found: Verification) -> None:
     console.print(
         f"{found.n_expected - len(found.findings)} of {found.n_expected} products are whole and up"
         f" to date{f', {len(found.frames)} frames have none' if found.frames else ''}:"
-        f" {found.address or _shown(found.out)}",
+        f" {found.address or typed(found.out)}",
         markup=False,
     )
     if found.mend:
         console.print("this mends it:", markup=False)
         console.print(found.mend, markup=False, soft_wrap=True)
-
-
-def _shown(path: Path) -> str:
-    """Return a path as a person would type it from here."""
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 def print_origins(options: Options, origins: Mapping[str, str]) -> None:

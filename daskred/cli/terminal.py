@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich import markup
@@ -35,13 +37,30 @@ class _Console(Console):
 
 def stdout() -> Console:
     """Return a console for results."""
-    width = None if sys.stdout.isatty() else _WIDE
-    return _Console(highlight=False, width=width, soft_wrap=not sys.stdout.isatty())
+    is_terminal = sys.stdout.isatty()  # whatever FORCE_COLOR says, as notebooks set it
+    width = None if is_terminal else _WIDE
+    return _Console(
+        highlight=False, width=width, soft_wrap=not is_terminal, force_terminal=is_terminal
+    )
 
 
 def stderr() -> Console:
     """Return a console for messages."""
-    return _Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+    is_terminal = sys.stderr.isatty()
+    return _Console(
+        stderr=True, highlight=False, soft_wrap=not is_terminal, force_terminal=is_terminal
+    )
+
+
+def typed(path: Path) -> str:
+    """Return a path as a person would type it from here."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def _redraws(console: Console) -> bool:
+    """Whether lines can be drawn again: not in cells of notebooks, which look like terminals."""
+    in_notebook = "JPY_PARENT_PID" in os.environ
+    return console.is_terminal and not console.is_dumb_terminal and not in_notebook
 
 
 def _bars(console: Console) -> RichProgress:
@@ -59,7 +78,7 @@ def _bars(console: Console) -> RichProgress:
 
 
 class TerminalProgress:
-    """Bars with counts, rate and time left on a terminal; a line at a phase's end elsewhere."""
+    """Bars with counts, rate and time left where lines are redrawn, else a line at each end."""
 
     def __init__(self) -> None:
         self._console = stderr()
@@ -74,7 +93,7 @@ class TerminalProgress:
         self._phase = (title, total, unit)
         self._done = 0
         self._started = time.monotonic()
-        if self._console.is_terminal:
+        if _redraws(self._console):
             self._bars = _bars(self._console)
             self._bars.start()
             self._task = self._bars.add_task(escape(title), total=total, unit=unit, rate="")

@@ -64,7 +64,7 @@ def _seconds(text: str) -> float:
 def run(arguments: argparse.Namespace) -> int:
     """Watch a night."""
     from daskred.cli.tables import print_summary
-    from daskred.cli.terminal import escape, stderr, stdout
+    from daskred.cli.terminal import escape, stderr, stdout, typed
     from daskred.night.known import Known
     from daskred.run.watch import Patience, watch_night
 
@@ -96,7 +96,7 @@ def run(arguments: argparse.Namespace) -> int:
         return ALL_DONE
     print_summary(summary)
     if reports:
-        stdout().print(f"report: {reports.write()}", markup=False)
+        stdout().print(f"report: {typed(reports.write())}", markup=False)
     return SOME_FAILED if summary.failed else ALL_DONE
 
 

@@ -40,7 +40,7 @@ def options() -> Iterator[str]:
         yield f"## {title[0].upper()}{title[1:]}"
         yield ""
         yield from _table(
-            ("command line", "Python and `daskred.toml`", "usually", "what it does"),
+            ("command line", "Python and `daskred.toml`", "default", "what it does"),
             (_row(option) for option in TABLE if option.group == group),
         )
 
