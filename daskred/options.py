@@ -7,6 +7,7 @@ one table.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Self
 
 from daskred.model.checks import CHECK_OPTIONS, CHECKS
@@ -358,14 +359,13 @@ class Options:
         RequestError
             When its limits make no sense.
         """
-        from daskred.kernels.reject import Rejection, entry_of
+        from daskred.kernels.reject import Rejection
 
-        low, high = (3.0, 3.0) if self.reject == "none" else entry_of(self.reject).usual
         try:
             return Rejection(
                 self.reject,
-                low if self.reject_low is None else self.reject_low,
-                high if self.reject_high is None else self.reject_high,
+                math.nan if self.reject_low is None else self.reject_low,
+                math.nan if self.reject_high is None else self.reject_high,
                 self.reject_iterations,
                 self.reject_centre,
                 self.reject_scale,

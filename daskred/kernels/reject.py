@@ -38,6 +38,9 @@ _STRIP_VALUES = 2**20
 Values = NDArray[Any]
 
 
+_NO_USUAL = (3.0, 3.0)  # which nothing goes by
+
+
 @dataclass(frozen=True)
 class Rejection:
     """Which values of a pixel are left out.
@@ -48,7 +51,8 @@ class Rejection:
         ``none``, or the name of a file in `daskred.kernels.rejections`, each of which says what it
         does.
     low, high
-        Limits below and above: deviations, numbers of values, or parts.
+        Limits below and above: deviations, numbers of values, or parts; what is usual of the method
+        where they are not given.
     iterations
         At most so many rounds.
     centre, scale
@@ -56,22 +60,18 @@ class Rejection:
 
     Examples
     --------
-    >>> Rejection("sigma", low=3.0, high=3.0).method
-    'sigma'
+    >>> Rejection("sigma", high=2.5).low, Rejection("minmax").low
+    (3.0, 1.0)
     """
 
     method: str = "none"
-    low: float = 3.0
-    high: float = 3.0
+    low: float = math.nan
+    high: float = math.nan
     iterations: int = 5
     centre: Literal["median", "mean"] = "median"
     scale: Literal["mad", "std"] = "mad"
 
     def __post_init__(self) -> None:
-        for name in ("low", "high"):
-            value = getattr(self, name)
-            if not 0 <= value < math.inf:
-                raise ValueError(f"{name} = {value:g} is no limit: it is positive, or zero")
         if self.iterations < 1:
             raise ValueError(f"{self.iterations} iterations reject nothing")
         for name, value, known in (
@@ -81,6 +81,13 @@ class Rejection:
         ):
             if value not in known:
                 raise ValueError(f"{name} = {value!r}: there are {', '.join(known)}")
+        usual = _NO_USUAL if self.method == "none" else self.entry.usual
+        for name, limit in zip(("low", "high"), usual, strict=True):
+            value = getattr(self, name)
+            if math.isnan(value):
+                object.__setattr__(self, name, limit)
+            elif not 0 <= value < math.inf:
+                raise ValueError(f"{name} = {value:g} is no limit: it is positive, or zero")
         if self.method != "none" and self.low > (most := self.entry.most):
             raise ValueError(
                 f"low = {self.low:g} is no limit of {self.method}: it is {most:g} at most"
