@@ -7,7 +7,6 @@ one table.
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any, Self
 
 from daskred.model.checks import CHECK_OPTIONS, CHECKS
@@ -359,13 +358,13 @@ class Options:
         RequestError
             When its limits make no sense.
         """
-        from daskred.kernels.reject import Rejection
+        from daskred.kernels.reject import USUAL, Rejection
 
         try:
             return Rejection(
                 self.reject,
-                math.nan if self.reject_low is None else self.reject_low,
-                math.nan if self.reject_high is None else self.reject_high,
+                USUAL if self.reject_low is None else self.reject_low,
+                USUAL if self.reject_high is None else self.reject_high,
                 self.reject_iterations,
                 self.reject_centre,
                 self.reject_scale,

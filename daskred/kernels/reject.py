@@ -38,6 +38,7 @@ _STRIP_VALUES = 2**20
 Values = NDArray[Any]
 
 
+USUAL = -math.inf  # stands for the limit that is usual of a method
 _NO_USUAL = (3.0, 3.0)  # which nothing goes by
 
 
@@ -65,8 +66,8 @@ class Rejection:
     """
 
     method: str = "none"
-    low: float = math.nan
-    high: float = math.nan
+    low: float = USUAL
+    high: float = USUAL
     iterations: int = 5
     centre: Literal["median", "mean"] = "median"
     scale: Literal["mad", "std"] = "mad"
@@ -84,7 +85,7 @@ class Rejection:
         usual = _NO_USUAL if self.method == "none" else self.entry.usual
         for name, limit in zip(("low", "high"), usual, strict=True):
             value = getattr(self, name)
-            if math.isnan(value):
+            if value == USUAL:
                 object.__setattr__(self, name, limit)
             elif not 0 <= value < math.inf:
                 raise ValueError(f"{name} = {value:g} is no limit: it is positive, or zero")

@@ -62,6 +62,7 @@ class Arrivals:
 
     def __init__(self) -> None:
         self._seen: dict[str, tuple[str, float]] = {}
+        self._last = 0.0
 
     def look(self, paths: Iterable[str], now: float) -> None:
         """Take note of the files that are there now."""
@@ -73,6 +74,8 @@ class Arrivals:
                 continue  # it has gone again
             before = self._seen.get(path)
             found[path] = before if before and before[0] == state else (state, now)
+        if found != self._seen:
+            self._last = now
         self._seen = found
 
     def whole(self, now: float) -> dict[str, float]:
@@ -81,8 +84,8 @@ class Arrivals:
 
     @property
     def last(self) -> float:
-        """When a file last came, or changed; 0 where there is none."""
-        return max((since for _, since in self._seen.values()), default=0.0)
+        """When a file last came, changed or went; 0 where none ever did."""
+        return self._last
 
 
 def watch_night(
