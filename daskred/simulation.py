@@ -286,16 +286,18 @@ def _frames(
         _add_star(star, star.shape[0] / 2, star.shape[1] / 2, STAR_FLUX)
     for number in range(1, series.number + 1):
         rng = np.random.default_rng([seed, which, number])
+        elapsed_s = number * (series.exptime_s + 2)
         light: Pixels | float = 0.0
         if lit and series.obj == "flat":
             # The lamp warms up and flickers.
             light = rng.uniform(0.94, 1.06) * 20000 / FLAT_EXPTIME_S
         elif lit:
-            elapsed_s = number * (series.exptime_s + 2)
-            phase = 2 * np.pi * elapsed_s / STAR_PERIOD_S
-            light = truth.scene + star * (1 + pulsation * np.sin(phase))
+            light = truth.scene
+            if pulsation:
+                phase = 2 * np.pi * elapsed_s / STAR_PERIOD_S
+                light = light + star * (1 + pulsation * np.sin(phase))
         pixels = _expose(truth, light, series.exptime_s, rng, readout)
-        started = time + timedelta(seconds=number * (series.exptime_s + 2))
+        started = time + timedelta(seconds=elapsed_s)
         cards = _cards(series.obj, series.exptime_s, series.filter_name, series.shutter, started)
         yield series.name.format(number), cards, pixels
 

@@ -22,7 +22,7 @@ from daskred.arrays.sources import ArraySource, Source, check_unchanged, source_
 from daskred.arrays.tiles import Stack, rows_per_tile, tile_rows
 from daskred.engine.task import Key
 from daskred.model.errors import RequestError
-from daskred.model.frame import Frame
+from daskred.model.frame import Frame, number_in
 from daskred.night.times import date_text, mjd_of
 from daskred.options import Options
 
@@ -99,13 +99,11 @@ def number_of(frames: Sequence[Frame], image: int | str) -> int:
         When there is none.
     """
     names = [name for name, _ in frames[0].layout]
-    if isinstance(image, str):
-        if image not in names:
-            raise RequestError(f"no image {image!r}; there are {', '.join(map(repr, names))}")
-        return names.index(image)
-    if not 0 <= image < len(names):
-        raise RequestError(f"no image {image}; there are {len(names)}")
-    return image
+    number = number_in(names, image)
+    if number is None:
+        known = ", ".join(map(repr, names)) if isinstance(image, str) else len(names)
+        raise RequestError(f"no image {image!r}; there are {known}")
+    return number
 
 
 def coordinates_of(frames: Sequence[Frame]) -> Mapping[str, tuple[str, list[Any]]]:

@@ -77,7 +77,7 @@ def write_master(master: Labelled | Mapping[str, Labelled], out: str | Path) -> 
     ('MasterDark_10s.fits', 'MasterDark_10s')
     >>> folder.cleanup()
     """
-    images = [_planes_of(image) for image in _images_of(master)]
+    images = [planes_of(image, _EXTENSIONS) for image in _images_of(master)]
     made = _made_of_all(images)
     frames, options = made.frames, made.options
     key = key_of("notebook", [frame.digest for frame in frames], made.dark, options.given)
@@ -111,12 +111,6 @@ def _images_of(master: Labelled | Mapping[str, Labelled]) -> list[Labelled]:
     if isinstance(master, Mapping) and not isinstance(master, xr.Dataset):
         return list(master.values())
     return [master]
-
-
-def _planes_of(labelled: Labelled) -> dict[str, xr.DataArray]:
-    """Return the pixels of a master, and what stands beside them."""
-    beside = [name for name in _EXTENSIONS if name in getattr(labelled, "data_vars", ())]
-    return {**planes_of(labelled), **{name: labelled[name] for name in beside}}
 
 
 def _made_of_all(images: list[dict[str, xr.DataArray]]) -> MadeOf:

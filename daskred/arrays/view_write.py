@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -35,7 +35,7 @@ from daskred.engine.task import Key
 from daskred.fits.hdus import read_first_header
 from daskred.fits.write import Bands, as_bands
 from daskred.model.errors import FrameError, FramesError, RequestError
-from daskred.model.frame import Frame
+from daskred.model.frame import Frame, number_in
 from daskred.model.paths import absolute
 from daskred.model.plan import Correction
 from daskred.model.receipt import Receipt
@@ -88,10 +88,10 @@ def open_master(path: str | Path, *, image: int | str = 0) -> xr.DataArray:
 
     path = absolute(path)
     names = [image.name for image in data_images(str(path))]
-    if (image not in names) if isinstance(image, str) else not 0 <= image < len(names):
+    number = number_in(names, image)
+    if number is None:
         known = ", ".join(map(repr, names))
         raise RequestError(f"{path}: has no image {image!r}; there are {known}")
-    number = names.index(image) if isinstance(image, str) else image
     pixels = read_images(str(path))[number]
     if "CCDPROC" in read_first_header(str(path)):
         raise RequestError(f"{path}: is a calibrated frame, and no master")
@@ -224,15 +224,17 @@ def scheduler() -> Any:
     return None if known else threaded.get
 
 
-def planes_of(labelled: Labelled) -> dict[str, xr.DataArray]:
-    """Return the pixels of frames, and what stands beside them."""
+def planes_of(
+    labelled: Labelled, others: Iterable[str] = ("mask", "uncertainty")
+) -> dict[str, xr.DataArray]:
+    """Return the pixels of frames, or of a master, and what of other planes stands beside them."""
     import xarray as xr
 
     if isinstance(labelled, xr.DataArray):
         return {"pixels": labelled}
     if not isinstance(labelled, xr.Dataset):
         raise RequestError("only arrays (frame, y, x), and datasets of such, can be written")
-    beside = {name: labelled[name] for name in ("mask", "uncertainty") if name in labelled}
+    beside = {name: labelled[name] for name in others if name in labelled}
     variables = [name for name in labelled if name not in beside]
     if "pixels" not in labelled and len(variables) != 1:
         raise RequestError(

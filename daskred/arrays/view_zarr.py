@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from daskred.arrays.view import BLOCK_BYTES, token_of
 from daskred.arrays.view_nodes import Labelled
 from daskred.arrays.view_write import scheduler
+from daskred.engine.forking import n_processors
 from daskred.model.errors import RequestError, RunError
 from daskred.model.paths import absolute
 
@@ -189,7 +190,7 @@ def _remember(starts: Sequence[int], file: TextIO) -> None:
 
 def _missing(lengths: Sequence[int], done: Container[int]) -> Iterator[list[slice]]:
     """Yield blocks that are missing and follow each other, some at a time."""
-    most = _BLOCKS_AT_ONCE * (os.cpu_count() or 1)
+    most = _BLOCKS_AT_ONCE * n_processors()
     waiting: list[slice] = []
     for start, length in zip(accumulate(lengths, initial=0), lengths, strict=False):
         if waiting and (start in done or len(waiting) == most):

@@ -150,11 +150,11 @@ def _table_of(path: str, above: tuple[str, ...]) -> dict[str, Any]:
     like = given.get("like")
     if like and like not in shipped_cameras():
         like = str(absolute(path).parent / with_home(like))
+        if not Path(like).is_file():
+            text = f"is like {like}, and there is no such file"
+            raise RequestError(f"{source}: {text}; known: {', '.join(shipped_cameras())}")
     if like in above:
         raise RequestError(f"{source}: is like {like}, which is like this one")
-    if like and like not in shipped_cameras() and not Path(like).is_file():
-        names = ", ".join(shipped_cameras())
-        raise RequestError(f"{source}: is like {like}, and there is no such file; known: {names}")
     table = _table_of(like, (*above, like)) if like else dict(shipped_table("default"))
     for key, value in given.items():
         if key in ("recognise", "program", "like"):

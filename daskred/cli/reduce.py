@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daskred.cli.arguments import add_night, add_options, asked, opened
@@ -71,7 +70,7 @@ def _reduced(arguments: argparse.Namespace) -> tuple[int, Summary]:
     if arguments.report:
         from daskred.report.page import check_place
 
-        check_place(Path(arguments.out))
+        check_place(arguments.out)
     night = opened(arguments, options, ("daskred.run.reduce", "daskred.cli.tables"))
 
     from daskred.cli.tables import print_failed, print_summary

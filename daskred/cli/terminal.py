@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from rich import markup
 from rich.console import Console
@@ -37,19 +37,17 @@ class _Console(Console):
 
 def stdout() -> Console:
     """Return a console for results."""
-    is_terminal = sys.stdout.isatty()  # whatever FORCE_COLOR says, as notebooks set it
-    width = None if is_terminal else _WIDE
-    return _Console(
-        highlight=False, width=width, soft_wrap=not is_terminal, force_terminal=is_terminal
-    )
+    return _console(sys.stdout, width=None if sys.stdout.isatty() else _WIDE)
 
 
 def stderr() -> Console:
     """Return a console for messages."""
-    is_terminal = sys.stderr.isatty()
-    return _Console(
-        stderr=True, highlight=False, soft_wrap=not is_terminal, force_terminal=is_terminal
-    )
+    return _console(sys.stderr, stderr=True)
+
+
+def _console(stream: TextIO, **how: Any) -> Console:
+    is_terminal = stream.isatty()  # whatever FORCE_COLOR says, as notebooks set it
+    return _Console(highlight=False, soft_wrap=not is_terminal, force_terminal=is_terminal, **how)
 
 
 def typed(path: Path) -> str:

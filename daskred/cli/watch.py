@@ -10,6 +10,7 @@ from pathlib import Path
 from daskred.cli.arguments import add_night, add_options, asked, opened, positive
 from daskred.cli.status import ALL_DONE, SOME_FAILED
 from daskred.model.errors import RequestError
+from daskred.model.paths import absolute
 from daskred.options import BY_NAME
 from daskred.products.log import LOG_NAME
 
@@ -70,6 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     if not arguments.out:
         raise RequestError("-o: an empty name is no folder")
+    out = absolute(arguments.out)
     options, _ = asked(arguments, NAMES)
     patience = Patience(arguments.settle, _complete(arguments.complete), arguments.end_after)
     messages, known = stderr(), Known()
@@ -80,12 +82,12 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.report:
         from daskred.report.page import check_place
 
-        check_place(Path(arguments.out))
-    reports = _Reports(arguments.out, options.workers, tell) if arguments.report else None
+        check_place(out)
+    reports = _Reports(out, options.workers, tell) if arguments.report else None
     summary = watch_night(
         lambda: opened(arguments, options, known=known),
         arguments.night,
-        arguments.out,
+        out,
         options,
         patience,
         tell,
@@ -103,7 +105,7 @@ def run(arguments: argparse.Namespace) -> int:
 class _Reports:
     """Keeps the report up to date, but not all the time."""
 
-    def __init__(self, out: str, workers: int | None, tell: Callable[[str], None]) -> None:
+    def __init__(self, out: Path, workers: int | None, tell: Callable[[str], None]) -> None:
         self._out, self._workers, self._tell = out, workers, tell
         self._next = 0.0
         self._size = 0  # of the log, when the page was made
@@ -119,7 +121,7 @@ class _Reports:
             self._size = self._log_size()  # to which the report may have added
 
     def _log_size(self) -> int:
-        log = Path(self._out) / LOG_NAME
+        log = self._out / LOG_NAME
         return log.stat().st_size if log.exists() else 0
 
     def write(self) -> Path:

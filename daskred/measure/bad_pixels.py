@@ -23,7 +23,7 @@ from daskred.model.mask import BAD, HOT, LEGEND, NONLINEAR, UNSTABLE
 from daskred.model.paths import absolute
 from daskred.model.plan import LeftOut
 from daskred.model.readout import Section
-from daskred.night.open import NightOrFolder, night_of
+from daskred.night.open import NightOrFolder, as_night
 from daskred.night.plan import make_plan
 from daskred.options import Options
 from daskred.products.extensions import legend_cards
@@ -153,7 +153,7 @@ def find_bad_pixels(
     """
     progress = progress or Silent()
     options = options or Options()
-    night, out = night_of(night, options), absolute(out)
+    night, out = as_night(night, options), absolute(out)
     try:
         check_own(out / MASK_FILE)
     except FrameError as error:

@@ -34,7 +34,7 @@ from daskred.model.errors import RequestError
 from daskred.model.paths import absolute
 from daskred.model.plan import Master, Plan
 from daskred.model.readout import Amplifier, Readout
-from daskred.night.open import Night, NightOrFolder, night_of
+from daskred.night.open import Night, NightOrFolder, as_night
 from daskred.night.plan import make_plan
 from daskred.options import Options
 from daskred.products.names import DARK_MODEL, MEASURED_FOLDER
@@ -90,7 +90,7 @@ def characterize(
     """
     progress = progress or Silent()
     options = (options or Options()).but(masters_only=True, missing_dark=True)
-    night = _calibration_only(night_of(night, options))
+    night = _calibration_only(as_night(night, options))
     frames = list(night.raw)
     if not frames:
         raise RequestError("no bias frames, darks or flats: there is nothing to measure")

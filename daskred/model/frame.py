@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import PurePath
@@ -23,6 +24,19 @@ _DISK_DTYPES = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"
 # A detector this near to the temperature asked for has reached it.
 REACHED_C = 3.0
 _OFFSETS = {(8, -128.0): "i1", (16, 2.0**15): "u2", (32, 2.0**31): "u4", (64, 2.0**63): "u8"}
+
+
+def number_in(names: Sequence[str], image: int | str) -> int | None:
+    """Return the number of an image that is given by number or name; None where there is none.
+
+    Examples
+    --------
+    >>> number_in(["A", "B"], "B"), number_in(["A", "B"], 0), number_in(["A", "B"], 2)
+    (1, 0, None)
+    """
+    if isinstance(image, str):
+        return names.index(image) if image in names else None
+    return image if 0 <= image < len(names) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,10 +290,10 @@ class Frame:
             When it has no such image.
         """
         names = [known.name for known in self.images]
-        if (image not in names) if isinstance(image, str) else not 0 <= image < len(names):
+        number = number_in(names, image)
+        if number is None:
             raise RequestError(f"no image {image!r}; there are {', '.join(map(repr, names))}")
-        chosen = self.images[names.index(image) if isinstance(image, str) else image]
-        return import_module("daskred.fits.ccddata").ccddata_of(self.path, chosen)
+        return import_module("daskred.fits.ccddata").ccddata_of(self.path, self.images[number])
 
     @property
     def preparation(self) -> Readout | None:

@@ -279,16 +279,9 @@ def _read(
 NightOrFolder: TypeAlias = Night | str | Path
 
 
-def night_of(
-    given: NightOrFolder,
-    options: Options,
-    meanwhile: Callable[[], object] | None = None,
-    known: Known | None = None,
-) -> Night:
+def as_night(given: NightOrFolder, options: Options) -> Night:
     """Return a night that is given, or open it from a folder, file or pattern, as options say."""
-    if isinstance(given, Night):
-        return given
-    return night_at([given], options, meanwhile, known)
+    return given if isinstance(given, Night) else night_at([given], options)
 
 
 def night_at(

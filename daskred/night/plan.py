@@ -26,7 +26,7 @@ from daskred.model.plan import (
 from daskred.model.text import and_more
 from daskred.night.groups import grouped, named
 from daskred.night.match import WINDOW, RefusedError, Shelf, window_in
-from daskred.night.open import NightOrFolder, night_of
+from daskred.night.open import NightOrFolder, as_night
 from daskred.night.sky import Sky
 from daskred.night.times import ALL_ONE, date_text, dates_of
 from daskred.options import Options
@@ -118,7 +118,7 @@ def make_plan(night: NightOrFolder, options: Options | None = None) -> Plan:
     >>> folder.cleanup()
     """
     options = options or Options()
-    night = night_of(night, options)
+    night = as_night(night, options)
     camera = night.camera
     _check_allowed(options, camera)
     odd = _of_other_sections([frame for frame in night.raw if frame.kind != "unknown"], camera)

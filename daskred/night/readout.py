@@ -11,7 +11,7 @@ from functools import lru_cache
 from itertools import combinations
 from typing import cast
 
-from daskred.cameras.rules import AmplifierRule, Camera
+from daskred.cameras.rules import AmplifierRule, Camera, Measured
 from daskred.fits.hdus import Hdu
 from daskred.fits.header import Header
 from daskred.model.errors import FrameError, RequestError
@@ -62,8 +62,8 @@ def readout_of(
     if _is_simple(hdus, images, camera):
         simple = _simple(images[0], facts.gain_e_per_adu, facts.read_noise_e, facts.saturation_adu)
         if not camera.measured:
-            return simple
-        return replace(simple, amplifiers=_with_measured(simple.amplifiers, camera))
+            return simple  # the very same of many frames
+        return replace(simple, amplifiers=tuple(_with_measured(simple.amplifiers, camera)))
     if camera.amplifiers and not rules.trim:
         raise RequestError("--no-trim: a camera file that tells amplifiers tells what is cut off")
     if camera.amplifiers:
@@ -76,7 +76,8 @@ def readout_of(
             for number in range(len(images))
             for amplifier in amplifiers_by_header(path, hdus, images, camera, number)
         ]
-    amplifiers = [*_with_measured(amplifiers, camera)]
+    if camera.measured:
+        amplifiers = _with_measured(amplifiers, camera)
     _check(path, amplifiers, camera)
     names = tuple(image.name for image in images)
     n_targets = len(images)
@@ -121,18 +122,15 @@ def readout_of(
     return readout
 
 
-def _with_measured(amplifiers: Sequence[Amplifier], camera: Camera) -> tuple[Amplifier, ...]:
+def _with_measured(amplifiers: Sequence[Amplifier], camera: Camera) -> list[Amplifier]:
     """Return amplifiers with what was measured of them, by their names."""
-    known = {name: measured.known for name, measured in camera.measured.items()}
     titles = [amplifier.title for amplifier in amplifiers]
-    for name in known:
+    for name in camera.measured:
         if name not in titles:
             text = f"[measured.{name}] is of no amplifier of this detector; there are"
             raise RequestError(f"{camera.source}: {text} {', '.join(titles)}")
-    return tuple(
-        replace(amplifier, **known.get(amplifier.title, {})) if known else amplifier
-        for amplifier in amplifiers
-    )
+    nothing = Measured()
+    return [replace(a, **camera.measured.get(a.title, nothing).known) for a in amplifiers]
 
 
 def _is_simple(hdus: Sequence[Hdu], images: Sequence[Image], camera: Camera) -> bool:

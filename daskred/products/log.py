@@ -178,7 +178,7 @@ class RunLog:
 
     def numbers(self, product: str, key: str, figures: Mapping[str, Any]) -> None:
         """Tell what was measured of a product: its sky, its noise, its stars."""
-        self.write("numbers", product=product, key=key, figures=dict(figures))
+        self.write("numbers", product=product, key=key, figures=figures)
 
     def left_out(self, entry: LeftOut) -> None:
         """Tell why a frame is not used."""

@@ -34,7 +34,6 @@ from daskred.products.log import LOG_NAME
 _AT_ONCE = 8
 _SENT = ".daskred-sent.json"
 _PROBE = ".daskred-probe"
-BESIDE = (LOG_NAME, "report.html", "report.json", "report.csv")
 
 
 class Place(Protocol):
@@ -68,7 +67,7 @@ class Here:
         """Do nothing: it is where it shall be."""
 
     def lacks(self, product: str) -> bool:
-        """Whether it is missing: of nothing that is there."""
+        """Return False: what is in the folder is where it shall be."""
         return False
 
 
@@ -159,15 +158,14 @@ class Elsewhere:
         self._same[name] = (state, tag_of(address))
 
     def finish(self) -> None:
-        """Put what stands beside the products, and wait until all is at the address.
+        """Put the log beside the products, and wait until all is at the address.
 
         Raises
         ------
         RunError
             When something could not be put there; the same command does it again.
         """
-        for name in BESIDE:
-            self.put(name)
+        self.put(LOG_NAME)
         failed: list[str] = []
         for name, future in self._under_way.items():
             try:
@@ -175,7 +173,6 @@ class Elsewhere:
             except OSError as error:
                 failed.append(f"{name}: {error.strerror or error}")
         self._under_way.clear()
-        self._write_notes()
         if failed:
             raise RunError(
                 f"stopped: {len(failed)} files could not be put to {self.address}, the first"
@@ -240,11 +237,8 @@ def products_at(out: str | Path, progress: Progress, will_write: bool = True) ->
             raise RequestError(f"{out}: {error.strerror or error}") from error
         try:
             yield there
-        except RequestError:
-            raise  # nothing was written
-        except KeyboardInterrupt:
-            there.stop()
-            raise
+        except (RequestError, KeyboardInterrupt):
+            raise  # nothing was written; or whoever stops it does not want to wait
         except BaseException:
             with contextlib.suppress(RunError, OSError):  # what has ended the run is told
                 there.finish()

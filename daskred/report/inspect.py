@@ -72,7 +72,7 @@ def inspect(
         if name == "stands_out":
             values = ["; ".join(texts.values()) for texts in values]
         elif name == "columns":
-            values = [" ".join(map(str, columns)) for columns in values]
+            values = [" ".join(map(str, odd)) for odd in values]
         known = [value for value in values if value is not None]
         filling = known[0] if known else np.nan
         filled = [filling if value is None else value for value in values]

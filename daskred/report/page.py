@@ -16,10 +16,12 @@ from daskred.cameras.rules import Camera
 from daskred.engine.progress import Progress, Silent
 from daskred.fits.hdus import read_hdus
 from daskred.fits.parts import write_whole
+from daskred.fits.storage import is_remote
 from daskred.measure.stars import can_find_stars
 from daskred.measure.table import Row, as_csv, measured
 from daskred.model.errors import FrameError, RequestError
 from daskred.model.frame import Facts
+from daskred.model.paths import absolute
 from daskred.night.facts import facts_of
 from daskred.products.places import products_at
 from daskred.products.provenance import check_own_text
@@ -155,8 +157,14 @@ def _reported(
     return Report(record.out / PAGE, tuple(science))
 
 
-def check_place(out: Path) -> None:
-    """Raise RequestError where files of others have the names of ours; best before any work."""
+def check_place(out: str | Path) -> None:
+    """Raise RequestError where files of others have the names of ours; best before any work.
+
+    What stands at an address is seen when it is fetched.
+    """
+    if is_remote(str(out)):
+        return
+    out = absolute(out)
     for name, mark in _OURS.items():
         check_own_text(out / name, mark)
 

@@ -127,17 +127,16 @@ def tell_numbers(record: Record, rows: Sequence[Row]) -> None:
     rows
         One for each of its calibrated frames.
     """
-    keys = {name: str(record.products[name].get("key", "")) for name in record.science}
-    new = [
-        (name, keys[name], {figure: row.numbers[figure] for figure in FIGURES})
-        for name, row in zip(record.science, rows, strict=True)
-        if not row.error and (name, keys[name]) not in record.measured
-    ]
+    new = []
+    for name, row in zip(record.science, rows, strict=True):
+        key = str(record.products[name].get("key", ""))
+        if not row.error and (name, key) not in record.measured:
+            new.append((name, key, row.numbers))
     if not new:
         return
     with contextlib.suppress(RequestError), RunLog(record.out) as log:
-        for told in new:
-            log.numbers(*told)
+        for name, key, numbers in new:
+            log.numbers(name, key, {figure: numbers[figure] for figure in FIGURES})
 
 
 def _own_products(folder: Path) -> list[str]:

@@ -30,7 +30,7 @@ from daskred.model.errors import (
 from daskred.model.frame import Kind
 from daskred.model.plan import MASTERS_FOLDER, LeftOut, Plan
 from daskred.model.receipt import Receipt
-from daskred.night.open import Night, NightOrFolder, night_of
+from daskred.night.open import Night, NightOrFolder, as_night
 from daskred.night.plan import make_plan
 from daskred.options import Options
 from daskred.products.library import with_given
@@ -105,7 +105,7 @@ def reduce_night(
     options = options or Options()
     progress = progress or Silent()
     with products_at(out, progress) as products:
-        return _reduced(night_of(night, options), products, options, progress)
+        return _reduced(as_night(night, options), products, options, progress)
 
 
 def _reduced(night: Night, products: Place, options: Options, progress: Progress) -> Summary:

@@ -12,8 +12,6 @@ from daskred.model.receipt import Receipt
 from daskred.model.shown import Shown, Tree, few, tree_text
 from daskred.model.text import visible
 
-_FEW = 20  # failures
-
 
 @dataclass(frozen=True, repr=False)
 class Summary(Shown):
@@ -93,9 +91,8 @@ class Summary(Shown):
             for m in self.masters
         ]
         below.append(Tree(f"{made} science frames calibrated, {there} were there already"))
-        below += [Tree(f"failed: {visible(f'{e.name}: {e.reason}')}") for e in self.failed[:_FEW]]
-        if len(self.failed) > _FEW:
-            below.append(Tree(f"... and {len(self.failed) - _FEW} more frames failed"))
+        failed = [f"failed: {visible(f'{entry.name}: {entry.reason}')}" for entry in self.failed]
+        below += map(Tree, few(failed, "frames failed"))
         below += [Tree(f"worth a look: {visible(text)}") for text in few(self.named, "remarks")]
         return Tree(
             f"Reduced into {visible(self.address or str(self.out))} in {self.seconds:.1f} s",
