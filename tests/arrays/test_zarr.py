@@ -131,9 +131,16 @@ def test_stores_of_others_are_left_alone(night: Path, tmp_path: Path) -> None:
     for target in (store, tmp_path / "folder", tmp_path / "file"):
         with pytest.raises(RequestError, match="holds something else; name another store"):
             daskred.write_zarr(frames, target)
-    told = frames.isel(frame=slice(3)).assign_attrs(note="other")
-    with pytest.raises(RequestError, match="holds something else"):
-        daskred.write_zarr(told, store)  # of the same pixels, and with something else to tell
+    # Of the same pixels, and with something else to tell.
+    few = frames.isel(frame=slice(3))
+    named = few.assign_coords(kind=("frame", ["a", "b", "c"]))
+    for told in (
+        few.assign_attrs(note="other"),
+        named,
+        few.to_dataset().assign_attrs(note="other"),
+    ):
+        with pytest.raises(RequestError, match="holds something else"):
+            daskred.write_zarr(told, store)
     assert content(store) == before
     with pytest.raises(RequestError, match="is an address; name a folder"):
         daskred.write_zarr(frames, "s3://bucket/store")
