@@ -43,7 +43,7 @@ class SampledDark:
         sample, hot, beside = self.picked.apart([self.picked.of(dark, 0)])
         self.hot = above(hot, beside)
         self.n_frames = n_frames
-        pieces = sample.reshape(-1, places_of(shape).length)
+        pieces = sample.reshape(places_of(shape).length, -1)
         steps = np.diff(np.sort(pieces[np.isfinite(pieces)]))
         steps = steps[steps > 0]
         local = flat_pieces(pieces)[0]

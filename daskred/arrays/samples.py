@@ -35,12 +35,7 @@ class Samples:
         self.figures: dict[str, float] = {}
         self.of_stars: dict[str, float] = {}
         self.light = b""
-        self.raw: list[NDArray[Any]] = []
-        self.calibrated: list[NDArray[Any]] = []
-        self.hot_pixels: list[NDArray[Any]] = []
-        self.darks: list[SampledDark] = []
-        self.strips: list[NDArray[np.float32]] = []
-        self._found: list[NDArray[Any]] = []  # of the image whose bands come
+        self.images: list[_Image] = []  # those whose bands have come
 
     def add(
         self,
@@ -51,31 +46,57 @@ class Samples:
         masters: LoadedMasters,
     ) -> None:
         """Take from a band of an image, before and after; bands come in their order."""
-        shape, dark = self.shapes[number], masters.sampled
-        picked = dark.picked if dark else picked_sample(shape)
-        self._found.append(picked.of(raw, first_row))
-        self.calibrated.append(picked_sample(shape).of(calibrated, first_row))
-        strips = strips_of(shape, len(self.shapes))
         if not first_row:
-            self.strips.append(np.empty(strips.shape, "f4"))
-        strips.copy(calibrated, first_row, self.strips[number])
-        if first_row + len(raw) == shape[0]:
-            sample, *hot = picked.apart(self._found)
-            self._found = []
-            self.raw.append(sample)
-            if dark:
-                self.hot_pixels.append(above(*hot))
-                self.darks.append(dark)
+            image = _Image(self.shapes[number], len(self.shapes), masters.sampled)
+            self.images[number:] = [image]  # a frame may be read again
+        self.images[number].add(first_row, raw, calibrated)
 
     @property
     def is_whole(self) -> bool:
         """Whether all pixels have come, and nobody has asked yet."""
-        return len(self.raw) == len(self.shapes) and not self.figures
+        n_images = len(self.images)
+        return n_images == len(self.shapes) and self.images[-1].is_whole and not self.figures
 
     @property
     def likeness(self) -> tuple[Any, ...]:
         """What frames share that can be asked together: images, types, and darks."""
-        return self.shapes, self.raw[0].dtype, tuple(map(id, self.darks))
+        darks = tuple(id(image.dark) for image in self.images)
+        return self.shapes, self.images[0].raw[0].dtype, darks
+
+
+class _Image:
+    """What is kept of one image: of each band some pixels, and the strips.
+
+    Parameters
+    ----------
+    shape, n_images
+        Of the image; and of how many its frame has.
+    dark
+        What is known of its dark, where it has one.
+    """
+
+    def __init__(self, shape: tuple[int, int], n_images: int, dark: SampledDark | None) -> None:
+        self.dark = dark
+        self.sample = picked_sample(shape)
+        self.picked = dark.picked if dark else self.sample
+        self.strips = strips_of(shape, n_images)
+        self.length = places_of(shape).length
+        self.raw: list[NDArray[Any]] = []
+        self.calibrated: list[NDArray[Any]] = []
+        self.in_strips = np.empty(self.strips.shape, "f4")
+        self._height, self._stop = shape[0], 0
+
+    def add(self, first_row: int, raw: NDArray[Any], calibrated: NDArray[Any]) -> None:
+        """Take from a band."""
+        self.raw.append(self.picked.of(raw, first_row))
+        self.calibrated.append(self.sample.of(calibrated, first_row))
+        self.strips.copy(calibrated, first_row, self.in_strips)
+        self._stop = first_row + len(raw)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all bands have come."""
+        return self._stop == self._height
 
 
 @any_floats
@@ -90,26 +111,30 @@ def ask(samples: Sequence[Samples]) -> None:
 
 
 def _ask_alike(samples: Sequence[Samples]) -> None:
-    first = samples[0]
+    raw, hot, calibrated, stars = [], [], [], []
+    images = list(zip(*(sample.images for sample in samples), strict=True))
+    for alike in images:  # of each frame the same
+        first = alike[0]
+        taken, *pixels = first.picked.apart(_joined([image.raw for image in alike]))
+        raw.append(taken)
+        if first.dark:
+            hot.append(above(*pixels))
+        calibrated += first.sample.apart(_joined([image.calibrated for image in alike]))
+        strips = np.array([image.in_strips for image in alike])
+        stars.append(light_of_stars(strips, first.strips))
     hot_pixels = pattern = None
-    if first.darks:
-        hot = np.array([np.concatenate(sample.hot_pixels) for sample in samples])
-        hot_pixels = hot, np.concatenate([dark.hot for dark in first.darks])
-        pattern = np.concatenate([dark.pattern for dark in first.darks]), first.darks[0].n_frames
-    raw = _joined([sample.raw for sample in samples], first.shapes[0])
-    calibrated = _joined([sample.calibrated for sample in samples], first.shapes[0])
-    stars = [
-        light_of_stars(
-            np.array([sample.strips[number] for sample in samples]),
-            strips_of(shape, len(first.shapes)),
-        )
-        for number, shape in enumerate(first.shapes)
-    ]
-    figures = science_figures(raw, calibrated, hot_pixels, pattern)
+    darks = [alike[0].dark for alike in images if alike[0].dark]
+    if len(darks) == len(images):
+        hot_pixels = np.concatenate(hot, axis=1), np.concatenate([dark.hot for dark in darks])
+        pattern = np.concatenate([dark.pattern for dark in darks], axis=1), darks[0].n_frames
+    length = images[0][0].length
+    figures = science_figures(
+        _pieces(raw, length), _pieces(calibrated, length), hot_pixels, pattern
+    )
     for sample, found, *light in zip(samples, figures, *stars, strict=True):
         sample.light = b"".join(of_image.bins.tobytes() for of_image in light)
         sample.figures, sample.of_stars = found, _of_light(light)
-        sample.strips = []
+        sample.images = []
 
 
 def _of_light(light: Sequence[Light]) -> dict[str, float]:
@@ -119,8 +144,13 @@ def _of_light(light: Sequence[Light]) -> dict[str, float]:
     }
 
 
-def _joined(frames: Sequence[Sequence[NDArray[Any]]], shape: tuple[int, int]) -> NDArray[Any]:
+def _joined(frames: Sequence[Sequence[NDArray[Any]]]) -> list[NDArray[Any]]:
+    """Return what the bands of an image had, of all frames together: shape ``(frame, n)``."""
+    return [np.array(alike) for alike in zip(*frames, strict=True)]
+
+
+def _pieces(images: Sequence[NDArray[Any]], length: int) -> NDArray[Any]:
     """Return samples as pieces of rows; all images of a frame have pieces of one length."""
-    pixels = np.array([np.concatenate(parts) for parts in frames])
-    pieces = pixels.reshape(len(frames), -1, places_of(shape).length)
+    parts = [image.reshape(len(image), length, -1).swapaxes(0, 1) for image in images]
+    pieces = np.concatenate(parts, axis=2)
     return pieces if pieces.dtype.kind in "iu" else known_values(pieces)

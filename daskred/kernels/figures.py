@@ -1,4 +1,8 @@
-"""What samples of science frames say of them: level, noise, and whether their dark fits."""
+"""What samples of science frames say of them: level, noise, and whether their dark fits.
+
+Samples are pieces of rows of some frames, shape ``(pixel, frame, piece)``: then the medians of all
+pieces are made together, as those of masters are.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from daskred.kernels.median import median_over_frames
 from daskred.kernels.robust import middle_of, middles_of
 from daskred.kernels.witness import CERTAIN, FAR, FEW_HOT, FEW_PIXELS, HOT
 
@@ -29,15 +34,15 @@ def science_figures(
     Parameters
     ----------
     raw
-        Shape ``(frame, piece, pixel)``, before they are calibrated.
+        Shape ``(pixel, frame, piece)``, before they are calibrated.
     calibrated
         What comes out.
     hot_pixels
         By how much hot pixels are above one beside them, in the frames, shape ``(frame, pixel)``,
         and in their dark, ``(pixel,)``; None where there is none.
     pattern
-        The fine pattern of the dark, or of the bias, as `without_parity` has it, shape ``(piece,
-        pixel)``, and of how many frames that is the median.
+        The fine pattern of the dark, or of the bias, as `without_parity` has it, shape ``(pixel,
+        piece)``, and of how many frames that is the median.
 
     Returns
     -------
@@ -48,29 +53,29 @@ def science_figures(
 
     Examples
     --------
-    >>> raw = np.random.default_rng(1).normal(1000, 5, (1, 64, 16))
+    >>> raw = np.random.default_rng(1).normal(1000, 5, (16, 1, 64))
     >>> (found,) = science_figures(raw, raw - 900)
     >>> round(found["level"]), round(found["noise"]), found["negative"]
     (100, 5, 0.0)
     """
     levels, _, noises = _flattened(calibrated)
-    residues = np.zeros(len(raw))
+    residues = np.zeros(raw.shape[1])
     if hot_pixels is not None or pattern is not None:
         _, local, raw_noises = _flattened(raw)
         if hot_pixels is not None:
             residues = _residues(*hot_pixels, math.sqrt(2) * raw_noises)
         if pattern is not None:
             residues = np.maximum(residues, _pattern_residues(local, *pattern, raw_noises))
-    n_finite = np.count_nonzero(np.isfinite(calibrated), axis=(1, 2))
+    n_finite = np.count_nonzero(np.isfinite(calibrated), axis=(0, 2))
     known = raw
-    n_known = np.full(len(raw), raw[0].size)
+    n_known = np.full(raw.shape[1], raw.size // raw.shape[1])
     if raw.dtype.kind == "f":
         is_known = np.isfinite(raw)
         known = np.where(is_known, raw, -np.inf)
-        n_known = np.count_nonzero(is_known, axis=(1, 2))
-    largest = known.max(axis=(1, 2), keepdims=True)
-    negative = np.count_nonzero(calibrated < 0, axis=(1, 2)) / np.maximum(n_finite, 1)
-    saturated = np.count_nonzero(known == largest, axis=(1, 2)) / np.maximum(n_known, 1)
+        n_known = np.count_nonzero(is_known, axis=(0, 2))
+    largest = known.max(axis=(0, 2))[:, np.newaxis]
+    negative = np.count_nonzero(calibrated < 0, axis=(0, 2)) / np.maximum(n_finite, 1)
+    saturated = np.count_nonzero(known == largest, axis=(0, 2)) / np.maximum(n_known, 1)
     columns = [levels, noises, negative, saturated, residues]
     for column in columns:
         column[(n_finite == 0) | (n_known == 0)] = 0.0
@@ -80,22 +85,21 @@ def science_figures(
 
 
 def flat_pieces(pieces: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return pieces of rows, each less its middle value, and these.
+    """Return pieces of rows, each less its median, and these.
+
+    Parameters
+    ----------
+    pieces
+        Shape ``(pixel, ...)``.
 
     Examples
     --------
-    >>> flat_pieces(np.array([[1, 2, 9]]))
-    (array([[-1.,  0.,  7.]], dtype=float32), array([2.], dtype=float32))
+    >>> local, levels = flat_pieces(np.array([[1], [2], [9]]))
+    >>> local.tolist(), levels.tolist()
+    ([[-1.0], [0.0], [7.0]], [2.0])
     """
-    middle = pieces.shape[-1] // 2
-    levels = np.partition(pieces, middle, axis=-1)[..., middle].astype("f4")
-    return np.subtract(pieces, levels[..., np.newaxis], dtype="f4"), levels
-
-
-def _sums(pieces: NDArray[Any], others: NDArray[Any]) -> NDArray[Any]:
-    """Return for each piece of each frame the sum of the products of pixels."""
-    flat = pieces.reshape(-1, pieces.shape[-1]), others.reshape(-1, pieces.shape[-1])
-    return np.asarray(np.einsum("ij,ij->i", *flat)).reshape(pieces.shape[:-1])
+    levels = median_over_frames(pieces).astype("f4")
+    return np.subtract(pieces, levels, dtype="f4"), levels
 
 
 def _flattened(
@@ -107,8 +111,8 @@ def _flattened(
     whole numbers do not make means coarse.
     """
     local, levels = flat_pieces(pieces)
-    width = local.shape[2]
-    deviations = np.einsum("ij->i", np.abs(local).reshape(-1, width)).reshape(levels.shape) / width
+    width = len(local)
+    deviations = np.abs(local).sum(axis=0) / width
     middle = width // 2
     # The middle of so few pixels has its share of the noise.
     share = math.sqrt(middle / max(middle - 0.5, 0.5))
@@ -116,7 +120,7 @@ def _flattened(
     level = middles_of(levels, known).astype("f8")
     noise = middles_of(deviations, known).astype("f8") * _OF_MEAN_DEVIATION * share
     for frame in np.flatnonzero(~known.any(axis=1)):  # each piece has a pixel without a value
-        values = pieces[frame][np.isfinite(pieces[frame])]
+        values = pieces[:, frame][np.isfinite(pieces[:, frame])]
         level[frame], noise[frame] = middle_of(values) if values.size else math.nan, 0.0
     return level, local, noise
 
@@ -149,23 +153,26 @@ def _pattern_residues(
     A dark of few frames is mostly noise, which is in no other frame: then nothing is said. Nor
     where a frame has more of it, as pixels that answer to light alike may make a lit one have.
     """
-    residues = np.zeros(len(local))
-    if local.shape[1:] != pattern.shape:
+    residues = np.zeros(len(noises))
+    if (len(local), local.shape[2]) != pattern.shape:
         return residues
     local = without_parity(local)
-    scale = noises.astype("f4")[:, np.newaxis, np.newaxis]
+    pattern = pattern[:, np.newaxis]
+    scale = noises.astype("f4")[:, np.newaxis]
     known = np.isfinite(local) & (np.abs(pattern) < HOT * scale)
-    n_known = np.count_nonzero(known, axis=(1, 2))
+    n_known = np.count_nonzero(known, axis=(0, 2))
     expected = np.where(known, pattern, np.float32(0))
     # Piece by piece, so that a step between two amplifiers is in few of them.
-    powers = _sums(expected, expected)
+    powers = np.square(expected).sum(axis=0)
     power = powers.sum(axis=1, dtype="f8")
     real = 1 - n_known * math.pi / 2 * noises**2 / n_frames / np.maximum(power, 1e-30)
     asked = (n_known >= FEW_PIXELS) & (noises > 0) & (real >= _MOSTLY_REAL)
     if not asked.any():
         return residues
-    found = np.clip(np.where(known, local, np.float32(0)), -FAR * scale, FAR * scale)
-    products = _sums(found, expected)
+    found = np.where(known, local, np.float32(0))
+    np.minimum(found, FAR * scale, out=found)
+    np.maximum(found, -FAR * scale, out=found)
+    products = (found * expected).sum(axis=0)
     for frame in np.flatnonzero(asked):
         strong = powers[frame] > 0
         if np.count_nonzero(strong) < _FEW_PIECES:
@@ -183,10 +190,10 @@ def without_parity(pieces: NDArray[np.float32]) -> NDArray[np.float32]:
 
     Examples
     --------
-    >>> without_parity(np.array([[1, 7, 1, 8, 2, 9]], "f4")).tolist()
-    [[0.0, -1.0, 0.0, 0.0, 1.0, 1.0]]
+    >>> without_parity(np.array([1, 7, 1, 8, 2, 9], "f4")).tolist()
+    [0.0, -1.0, 0.0, 0.0, 1.0, 1.0]
     """
     found = np.empty_like(pieces)
-    for parity in range(min(pieces.shape[-1], 2)):
-        found[..., parity::2] = flat_pieces(pieces[..., parity::2])[0]
+    for parity in range(min(len(pieces), 2)):
+        found[parity::2] = flat_pieces(pieces[parity::2])[0]
     return found

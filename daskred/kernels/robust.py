@@ -128,8 +128,10 @@ def medians(values: NDArray[Any], axis: int | None = None) -> Any:
     if axis is None:
         return medians(values.reshape(-1), 0)
     n = values.shape[axis]
-    ordered = np.partition(values, sorted({(n - 1) // 2, n // 2}), axis)
-    return (np.take(ordered, (n - 1) // 2, axis) + np.take(ordered, n // 2, axis)) / 2
+    # To ask for two places takes numpy six times as long as for one.
+    lower, upper, _ = np.split(np.partition(values, n // 2, axis), [n // 2, n // 2 + 1], axis)
+    upper = upper.squeeze(axis)
+    return (upper + (upper if n % 2 else lower.max(axis))) / 2
 
 
 def known_values(values: NDArray[Any]) -> NDArray[Any]:

@@ -122,9 +122,11 @@ def hottest(rows: NDArray[Any]) -> NDArray[np.intp]:
     n_parts = max(1, width // _HOT_COLUMNS)
     part = width // n_parts
     values = rows[:, : n_parts * part].reshape(len(rows), n_parts, part)
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
-        values = np.where(np.isfinite(values), values, -np.inf)
-    return np.asarray(values.argmax(-1) + np.arange(n_parts) * part)
+    columns = values.argmax(-1)  # where there is NaN, of the first
+    found = np.take_along_axis(values, columns[..., np.newaxis], axis=-1)
+    if values.dtype.kind == "f" and not np.isfinite(found).all():
+        columns = np.where(np.isfinite(values), values, -np.inf).argmax(-1)
+    return np.asarray(columns + np.arange(n_parts) * part)
 
 
 def excess(rows: NDArray[Any], columns: NDArray[np.intp]) -> NDArray[np.float32]:
@@ -180,8 +182,9 @@ class Picked:
 
     def __init__(self, sets: Sequence[NDArray[np.intp]], shape: tuple[int, int]) -> None:
         rows, columns = np.concatenate(sets, axis=1)
-        self._order = np.argsort(rows, kind="stable")
-        rows, columns = rows[self._order], columns[self._order]
+        order = np.lexsort((columns, rows))
+        self._back = np.argsort(order)
+        rows, columns = rows[order], columns[order]
         self._ends = np.cumsum([places.shape[1] for places in sets])[:-1]
         self._places = rows * shape[1] + columns
         self._width = shape[1]
@@ -199,19 +202,18 @@ class Picked:
         return band.reshape(-1).take(places)
 
     def apart(self, found: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
-        """Return the pixels of each set, of what all bands of an image have."""
-        joined = np.concatenate(found)
-        pixels = np.empty_like(joined)
-        pixels[self._order] = joined
-        return np.split(pixels, self._ends)
+        """Return the pixels of each set, of what all bands of an image have, on the last axis."""
+        pixels = np.concatenate(found, axis=-1).take(self._back, axis=-1)
+        return np.split(pixels, self._ends, axis=-1)
 
 
 def pixels_of_sample(shape: tuple[int, int]) -> NDArray[np.intp]:
-    """Return rows and columns of the pixels of a sample, piece by piece; see `places_of`."""
+    """Return rows and columns of the pixels of a sample: the first of all pieces, and so on."""
     places = places_of(shape)
-    row = places.pixel_columns.reshape(-1)
-    rows = np.repeat(np.array(places.rows), row.size)
-    return np.stack([rows, np.tile(row, len(places.rows))])
+    rows, columns = np.broadcast_arrays(
+        np.array(places.rows)[:, np.newaxis], places.pixel_columns.T[:, np.newaxis]
+    )
+    return np.stack([rows.reshape(-1), columns.reshape(-1)])
 
 
 @lru_cache(maxsize=64)
