@@ -30,6 +30,7 @@ class Observatory:
     has_flats: bool = True
     dtype: str = "u2"
     offset: int = 0
+    filter: str = "I"
     rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(7))
 
     def __post_init__(self) -> None:
@@ -64,7 +65,7 @@ class Observatory:
         pixels = np.round(pixels + self.rng.normal(0, READ_NOISE_ADU, SHAPE))
         self.number += 1
         header = fits.Header()
-        header["IMAGETYP"], header["EXPTIME"], header["FILTER"] = kind, exptime_s, "I"
+        header["IMAGETYP"], header["EXPTIME"], header["FILTER"] = kind, exptime_s, self.filter
         header["GAIN"], header["RDNOISE"] = (GAIN, "e-/ADU"), READ_NOISE_ADU * GAIN
         header["DATE-OBS"] = f"2026-01-01T0{1 + self.number // 60}:{self.number % 60:02d}:00"
         name = f"{kind}-{self.number:03d}"

@@ -6,48 +6,112 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import daskred
+from tests.docs.nights import BESIDE
+from tests.processes import kill_group, run
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted(
     path
-    for path in (*DOCS.rglob("*.md"), ROOT / "README.md")
+    for path in (*DOCS.rglob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md")
     if not {"_build", "api"} & set(path.relative_to(ROOT).parts)
 )
-_PREPARE = re.compile(r"^(?:% |<!-- )prepare: (.*?)(?: -->)?$", re.MULTILINE)
-_BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+# What makes an environment of its own, or a container: `.ci/run` runs the first two.
+MAKES_ENVIRONMENTS = {
+    "README.md": 2,
+    "CONTRIBUTING.md": 2,
+    "docs/index.md": 1,
+    "docs/tutorial.md": 1,
+    "docs/how-to/unattended.md": 1,
+}
 
 
-def blocks_of(page: Path) -> list[tuple[str, str]]:
-    """Return what a page runs: ``sh`` and ``python``; ``console`` is only to be read."""
-    return [(match[1], match[2]) for match in _BLOCK.finditer(page.read_text())]
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def blocks_of(page: Path, *languages: str) -> list[tuple[str, str]]:
+    """Return what a page shows in some languages; ``sh`` and ``python`` are run."""
+    found = [(match[1], match[2]) for match in _BLOCK.finditer(page.read_text())]
+    return [(language, text) for language, text in found if language in languages]
+
+
+def run_in_shell(text: str) -> None:
+    """Run commands, and end those that they have left at work."""
+    with tempfile.TemporaryFile("w+") as told:  # which they keep open
+        process = subprocess.Popen(
+            ["bash", "-euo", "pipefail", "-c", text],
+            stdin=subprocess.DEVNULL,
+            stdout=told,
+            stderr=told,
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            status = process.wait(timeout=240)
+        finally:
+            kill_group(process)
+        told.seek(0)
+        assert status == 0, f"{text}{told.read()}"
 
 
 @pytest.mark.parametrize(
-    "page",
-    [page for page in PAGES if blocks_of(page)],
-    ids=lambda page: str(page.relative_to(ROOT)),
+    "page", [page for page in PAGES if blocks_of(page, "sh", "python")], ids=name_of
 )
-def test_what_a_page_says_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_page_says_runs(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-    for command in _PREPARE.findall(page.read_text()):
-        subprocess.run(["bash", "-euo", "pipefail", "-c", command], check=True, capture_output=True)
-    names: dict[str, Any] = {}
-    for language, text in blocks_of(page):
+    prepare = BESIDE.get(name_of(page))
+    places = prepare(request) if prepare else {}
+    names: dict[str, Any] = {"__name__": "__main__"}
+    for language, text in blocks_of(page, "sh", "python"):
+        for place, here in places.items():
+            text = text.replace(place, here)
         if language == "python":
             exec(compile(text, str(page), "exec"), names)
-            continue
-        found = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", text], capture_output=True, text=True, check=False
-        )
-        assert found.returncode == 0, f"{text}{found.stdout}{found.stderr}"
+        else:
+            run_in_shell(text)
+
+
+def test_whatever_else_pages_show_is_no_example() -> None:
+    """Files of cameras are read below; the rest makes environments."""
+    found = {name_of(page): len(blocks_of(page, "bash", "console")) for page in PAGES}
+    assert {page: number for page, number in found.items() if number} == MAKES_ENVIRONMENTS
+    others = {name for page in PAGES for name in re.findall(r"^```(\S.*)$", page.read_text(), re.M)}
+    assert {name for name in others if not name.startswith("{")} <= {
+        *("sh", "python", "bash", "console", "toml", "text")
+    }
+    assert "{code-block}" not in "".join(others)
+
+
+def test_the_first_page_begins_as_the_readme_does() -> None:
+    (_, first), *_ = blocks_of(ROOT / "README.md", "bash")
+    ((_, same),) = blocks_of(DOCS / "index.md", "console")
+    assert same == f"$ {first}"
+
+
+def test_files_of_cameras_and_of_options_are_sound(tmp_path: Path) -> None:
+    daskred.simulate(tmp_path / "night", shape=(16, 16), n_darks=2, n_flats=2, n_science=1)
+    texts = [(page, text) for page in PAGES for _, text in blocks_of(page, "toml")]
+    assert len(texts) >= 3
+    for number, (page, text) in enumerate(texts):
+        path = tmp_path / f"{number}.toml"
+        path.write_text(text)
+        if page.stem == "camera":
+            assert daskred.read_camera(str(path))
+        else:
+            assert run("plan", tmp_path / "night", "--config", path)[0] == 0
 
 
 @pytest.fixture(scope="module")
