@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from daskred import simulate
+from daskred import reduce_night, simulate
 from tests.observatory import Observatory
 from tests.web import RangeHandler, serving
 
@@ -22,7 +23,7 @@ Places = dict[str, str]
 
 def _simulated(name: str = "NIGHT") -> Path:
     night = Path(name)
-    simulate(night, shape=SHAPE, n_darks=3, n_flats=3, n_science=3)
+    simulate(night, shape=SHAPE, n_darks=3, n_flats=6, n_science=3, n_bias=3)
     return night
 
 
@@ -38,13 +39,16 @@ def _moved(path: Path, target: Path, **cards: Any) -> None:
                 hdus[0].header[keyword] = value
 
 
-def of_any_night(request: pytest.FixtureRequest) -> Places:
-    """Make a night, and three of its frames beside it."""
-    night = _simulated()
-    samples = {"bias": "dark/dark_3s-01", "flat": "flat/flat-01", "science": "ktwo220274129/*-0001"}
-    for name, sample in samples.items():
-        (path,) = night.glob(f"{sample}.fits")
-        Path(f"{name}.fits").write_bytes(path.read_bytes())
+def of_any_night(request: pytest.FixtureRequest | None = None) -> Places:
+    """Make a night, its products, and some frames beside it."""
+    night, products = _simulated(), Path("PRODUCTS")
+    assert not reduce_night(night, products).failed
+    science = next(night.glob("ktwo*/*.fits"))
+    samples = {"bias": night / "bias/bias-01.fits", "flat": night / "flat/flat-01.fits"}
+    samples |= {"science": science, "raw": science}
+    samples["calibrated"] = next(products.glob("ktwo*/*c.fits"))
+    for name, path in samples.items():
+        shutil.copy(path, f"{name}.fits")
     return {}
 
 

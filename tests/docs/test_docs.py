@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 import daskred
-from tests.docs.nights import BESIDE
+from daskred.cli.program import COMMANDS
+from tests.docs.nights import BESIDE, of_any_night
 from tests.processes import kill_group, run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -82,6 +83,27 @@ def test_what_a_page_says_runs(
             exec(compile(text, str(page), "exec"), names)
         else:
             run_in_shell(text)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_example_of_its_help_runs(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    if command != "simulate":
+        of_any_night()
+        Path("PRODUCTS").rename("OUT")
+        Path(".local/share/bash-completion/completions").mkdir(parents=True)
+    found = subprocess.run(
+        [sys.executable, "-m", "daskred.cli", command, "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    (example,) = re.findall(r"^example: (.*)$", found.stdout, re.MULTILINE)
+    run_in_shell(f"{example} --end-after 1 --settle 1" if command == "watch" else example)
 
 
 def test_whatever_else_pages_show_is_no_example() -> None:
