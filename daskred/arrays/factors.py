@@ -32,8 +32,11 @@ _N_BANDS = 2
 
 
 def wants_factors(kind: MasterKind, n_frames: int, options: Options) -> bool:
-    """Whether the levels of frames are refined: the other methods are defined on all pixels."""
-    return is_lit(kind) and n_frames > 1 and options.normalize == "mode"
+    """Whether the levels of frames are refined: the other methods are defined on all pixels.
+
+    Flats that differ in what the shutter does to them are not.
+    """
+    return is_lit(kind) and kind != "shutter" and n_frames > 1 and options.normalize == "mode"
 
 
 def rows_of_factors(shapes: Sequence[tuple[int, int]], n_frames: int) -> list[tuple[int, slice]]:

@@ -19,12 +19,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from daskred.arrays.loaded import LoadedMasters, with_sky
+from daskred.arrays.loaded import LoadedMasters, with_exposure, with_sky
 from daskred.fits.hdus import Hdu, read_first_header, read_hdus
 from daskred.fits.header import Header
 from daskred.fits.images import images_of, planes_of
 from daskred.fits.pixels import read_image, read_rows
 from daskred.kernels.calibrate import divisor, effective_dark, effective_sigma, sum_of_terms
+from daskred.kernels.robust import medians
 from daskred.model.frame import Image
 from daskred.products.extensions import is_extension
 from daskred.products.provenance import KEY_CARD, LEVEL_CARD
@@ -54,6 +55,9 @@ class Masters(Protocol):
     def divisor_rows(self, number: int, rows: slice) -> NDArray[Any] | None:
         """Return rows of what an image is divided by; None where it is not."""
 
+    def exposure_rows(self, number: int, rows: slice) -> NDArray[Any] | None:
+        """Return rows of by what factor pixels are exposed longer than typical ones; or None."""
+
     def zero_levels(self) -> tuple[float, ...]:
         """Return the levels without dark current that a dark tells, where nothing else does."""
 
@@ -69,6 +73,8 @@ class MasterFiles:
     illumination, fringe
         The file of the sky by whose smooth part frames are divided, and whose fringes are
         subtracted; or None.
+    shutter
+        The file of the shutter, and the exposure time of the frames, seconds; or None.
     scale
         The factor for the dark current.
     terms
@@ -98,6 +104,7 @@ class MasterFiles:
     window: tuple[int, int, int, int] | None = None
     illumination: str | None = None
     fringe: str | None = None
+    shutter: tuple[str, float] | None = None
 
     @property
     def sky(self) -> str | None:
@@ -137,6 +144,13 @@ class MasterFiles:
         """Read rows of what an image is divided by; None where it is not."""
         flat = _rows_of(self.flat, number, rows, "") if self.flat else None
         return None if flat is None else divisor(flat)
+
+    def exposure_rows(self, number: int, rows: slice) -> NDArray[Any] | None:
+        """Return rows of by what factor pixels are exposed longer than typical ones; or None."""
+        if self.shutter is None:
+            return None
+        factors = self.load(len(data_images(self.shutter[0])))[number].exposure
+        return None if factors is None else factors[rows] / float(medians(factors))
 
     def zero_levels(self) -> tuple[float, ...]:
         """Return the levels without dark current that a dark tells, where nothing else does."""
@@ -230,6 +244,11 @@ def _load(files: MasterFiles, n_images: int, sigmas: bool) -> tuple[LoadedMaster
             n_frames=n_frames,
             levels=levels,
         )
+        if files.shutter:
+            path, exptime_s = files.shutter
+            delay_s = plane_of(path, number)
+            assert delay_s is not None
+            masters = with_exposure(masters, delay_s, exptime_s)
         if sky is not None:
             parts = bool(files.illumination), bool(files.fringe)
             masters = with_sky(masters, sky, *parts)
@@ -347,3 +366,7 @@ class MasterArrays:
     def divisor_rows(self, number: int, rows: slice) -> NDArray[Any] | None:
         """Return rows of what an image is divided by; None where it is not."""
         return divisor(self.flat[number][rows]) if number in self.flat else None
+
+    def exposure_rows(self, number: int, rows: slice) -> NDArray[Any] | None:
+        """Return None: a notebook has no master of the shutter."""
+        return None

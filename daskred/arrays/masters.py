@@ -23,6 +23,7 @@ from daskred.kernels.combine import (
     median_tile,
 )
 from daskred.kernels.level import Light
+from daskred.kernels.shutter import common_delay, delay_tile
 from daskred.model.errors import FrameError, FramesError
 from daskred.model.frame import Frame
 from daskred.model.plan import MasterKind, is_lit
@@ -40,6 +41,8 @@ _ABOVE_NOISE = 3.0
 
 def reduction_of(kind: MasterKind, options: Options) -> Reduce:
     """Return what makes a master of tiles: the fastest that does what is asked for."""
+    if kind == "shutter":
+        return delay_tile
     if options.plain_median:
         return median_flat_tile if is_lit(kind) else median_tile
     return combined_flat_tile if is_lit(kind) else combined_tile
@@ -196,6 +199,10 @@ def tile_options(
         "levels": list(levels),
         "precision": precision_of(n_pixels, options),
     }
+    if kind == "shutter":
+        times_s = [frame.facts.exptime_s or 0.0 for frame in frames]
+        delay_s, _ = common_delay(times_s, levels)
+        return {**lit, "times_s": times_s, "delay_s": 0.0 if math.isnan(delay_s) else delay_s}
     if options.plain_median:
         return lit if flat else {}
     common: dict[str, Any] = {

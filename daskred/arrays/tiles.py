@@ -258,6 +258,25 @@ def _without_objects(
     return own, sums, dark
 
 
+def _evenly_exposed(
+    block: NDArray[Any],
+    dark: NDArray[np.float64],
+    number: int,
+    rows: slice,
+    darks: Sequence[Masters],
+    which: Sequence[int],
+) -> NDArray[Any]:
+    """Return a band of flats as if the shutter opened for all pixels alike, above their darks."""
+    factors = [masters.exposure_rows(number, rows) for masters in darks]
+    if all(factor is None for factor in factors):
+        return block
+    even = np.empty(block.shape, "f4" if block.dtype.itemsize <= _SHORT else "f8")
+    for out, raw, way in zip(even, block, which, strict=True):
+        factor = factors[way]
+        out[...] = raw if factor is None else (raw - dark[way]) / factor + dark[way]
+    return even
+
+
 @any_floats
 def reduce_band(
     stack: Stack,
@@ -293,6 +312,7 @@ def reduce_band(
         block, sums = stack.band(rows, looks)
         if darks:
             dark = _rows_of_darks(stack, rows, number, darks)
+            block = _evenly_exposed(block, dark, number, rows, darks, options["which"])
     value, *beside = _reduced(reduce, [block] if dark is None else [block, dark], rows, options)
     arrays = (value if over is None else value / over, *beside)
     if not stack.places:

@@ -33,7 +33,8 @@ def _correction_text(correction: Correction) -> str:
         parts.append(str(correction.dark or correction.bias))
     if correction.terms:
         parts.append("line through " + ", ".join(name for name, _ in correction.terms))
-    parts += [name for name in (correction.flat, correction.sky) if name]
+    shutter = correction.shutter[0] if correction.shutter else None
+    parts += [name for name in (shutter, correction.flat, correction.sky) if name]
     return ", ".join(parts) or "none"
 
 

@@ -29,6 +29,8 @@ FEW_HOT = 6
 _REAL = 3.0  # times what noise makes of a pattern's power
 FEW_PIXELS = 64
 _ENOUGH_PIXELS = 1000  # for where the middle is, and what is far from it
+_ROUNDS = 5
+_ENOUGH_FLATS = 64  # for how noisy flats are
 _LIT = 0.2  # of the light of bright pixels: what is less is no lit pixel
 _FEW_PIECES = 12
 _WANDERING = 3.0  # times the range of those that belong together: then it is no step
@@ -275,11 +277,10 @@ def lit_verdicts(
         return []
     smooth = _medians_along(ratios[:, pieces], -1)
     local = ratios[:, pieces] - smooth[..., np.newaxis]
-    spreads = _spreads(local) * math.sqrt(n_frames / (n_frames - 1))
-    # As photons have it, or faint frames by the noise of reading.
-    noise = spreads * np.where(usual < 1, usual, np.sqrt(usual))
-    quiet = float(medians(noise))
-    if not quiet > 0:
+    about_middle = _spreads(local)
+    spreads = about_middle * math.sqrt(n_frames / (n_frames - 1))
+    noise = _noisier(_without_middle(about_middle), usual)
+    if not medians(spreads) > 0:
         return []
     shapes = _shapes(smooth, pieces)
     floor = CERTAIN * 1.25 * float(medians(spreads)) / math.sqrt(samples.shape[-1])
@@ -293,9 +294,46 @@ def lit_verdicts(
         {
             "shape": shape,
             "pattern": lambda limit: _pattern(relative, pattern, float(medians(spreads)), limit),
-            "scatter": lambda limit: _scatter(noise, quiet, local[0].size, limit),
+            "scatter": lambda limit: _scatter(noise, 1.0, local[0].size, limit),
         },
     )
+
+
+def _without_middle(spreads: NDArray[Any]) -> NDArray[Any]:
+    """Return how frames scatter by themselves, of how they scatter about their median.
+
+    That has noise of its own, which counts for those that have less, and a share of each frame's.
+
+    Examples
+    --------
+    >>> frames = np.random.default_rng(1).normal(0, [[1.0], [1.0], [4.0], [4.0], [4.0]], (5, 9999))
+    >>> _without_middle(np.std(frames - np.median(frames, axis=0), axis=1)).round().tolist()
+    [1.0, 1.0, 4.0, 4.0, 4.0]
+    """
+    found = spreads
+    for _ in range(_ROUNDS):
+        total = np.sum(1 / found)
+        variance = spreads**2 - math.pi / 2 * len(found) / total**2 + 2 * found / total
+        found = np.sqrt(np.maximum(variance, spreads**2 / 4))
+    return found
+
+
+def _noisier(spreads: NDArray[Any], brightness: NDArray[Any]) -> NDArray[Any]:
+    """Return how many times noisier flats are than the others, by their brightness, let them be.
+
+    Of a brighter flat the relative noise is less at least as photons have it; that of a fainter one
+    is more at most as the noise of reading has it.
+
+    Examples
+    --------
+    >>> photons = np.array([100.0, 100.0, 1600.0, 1600.0])
+    >>> float(_noisier(photons**-0.5, photons).max())
+    1.0
+    """
+    some = slice(None, None, max(1, len(spreads) // _ENOUGH_FLATS))
+    fainter = brightness[some] / brightness[:, np.newaxis]
+    most = spreads[some] * np.where(fainter > 1, fainter, np.sqrt(fainter))
+    return np.asarray(medians(spreads[:, np.newaxis] / most, 1))
 
 
 def _shapes(smooth: NDArray[Any], pieces: NDArray[Any]) -> NDArray[Any]:

@@ -28,6 +28,7 @@ class Given(TypedDict, total=False):
     linearity: bool | None
     unit: Literal["adu", "electron"] | None
     illumination: str | PathLike[str] | Sequence[str] | None
+    shutter: bool | None
     fringe: str | PathLike[str] | Sequence[str] | None
     bleeding: bool | None
     cosmics: Literal["no", "flag", "clean"] | None

@@ -16,14 +16,14 @@ from daskred.model.text import first_and_last, visible
 if TYPE_CHECKING:
     from daskred.model.frame import Facts, Frame
 
-MasterKind = Literal["bias", "dark", "flat", "sky"]
+MasterKind = Literal["bias", "dark", "shutter", "flat", "sky"]
 MASTERS_FOLDER = "masters"
 _NAME_WIDTH = 30  # letters
 
 
 def is_lit(kind: MasterKind) -> bool:
     """Whether the frames of a master have light, so that each is divided by its level."""
-    return kind in ("flat", "sky")
+    return kind in ("shutter", "flat", "sky")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +80,8 @@ class Correction:
     illumination, fringe
         The master of sky frames by whose smooth part the frame is divided, and whose fringes are
         subtracted; or None.
+    shutter
+        The master of the shutter, and the exposure time of the frame, seconds; or None.
     """
 
     dark: str | None = None
@@ -92,6 +94,7 @@ class Correction:
     window: tuple[int, int, int, int] | None = None
     illumination: str | None = None
     fringe: str | None = None
+    shutter: tuple[str, float] | None = None
 
     @property
     def sky(self) -> str | None:
@@ -121,7 +124,8 @@ class Correction:
     def masters(self) -> tuple[str, ...]:
         """All names."""
         fitted = [name for name, _ in self.terms]
-        names = (*fitted, self.bias, self.dark, self.flat, self.sky)
+        shutter = self.shutter[0] if self.shutter else None
+        names = (*fitted, self.bias, self.dark, shutter, self.flat, self.sky)
         return tuple(name for name in names if name)
 
 
@@ -178,7 +182,8 @@ class Master:
     name
         Its name, that of its file without the suffix.
     kind
-        bias, dark, flat, or sky: of science frames, without the objects in them.
+        bias, dark, shutter (of flats of several exposure times), flat, or sky: of science frames,
+        without the objects in them.
     inputs
         The frames that are combined.
     facts

@@ -45,8 +45,8 @@ def _keys(criterion: Criterion, frames: Sequence[Frame]) -> list[Hashable]:
 
 
 def _alike(kind: MasterKind | str) -> str:
-    """Return of which kind the criteria count: what holds for flats holds for the sky."""
-    return "flat" if kind == "sky" else kind
+    """Return of which kind the criteria count: what is made of light goes by those of flats."""
+    return "flat" if kind in ("shutter", "sky") else kind
 
 
 def criteria_of_frames(kind: MasterKind, camera: Camera) -> list[Criterion]:
@@ -105,8 +105,8 @@ def _most_frequent(times: Iterable[float | None]) -> float | None:
 
 def base_name(kind: MasterKind, facts: Facts) -> str:
     """Return the name of a master, but for what tells it from others that would have the same."""
-    if kind == "bias":
-        return "MasterBias"
+    if kind in ("bias", "shutter"):
+        return f"Master{kind.capitalize()}"
     if kind == "dark":
         return f"MasterDark_{facts.dark_exposure_s:g}s"
     filter_name = re.sub(r"[^A-Za-z0-9+.-]+", "_", facts.filter or "").strip("_")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import get_args
 
 from daskred.cameras.criteria import Criterion
 from daskred.cameras.rules import Camera
@@ -87,7 +88,7 @@ class Shelf:
     options: Options
     bias_will_do: bool = False
     masters: dict[MasterKind, list[Master]] = field(
-        default_factory=lambda: {"bias": [], "dark": [], "flat": [], "sky": []}
+        default_factory=lambda: {kind: [] for kind in get_args(MasterKind)}
     )
     _found: dict[tuple[Hashable, ...], list[Master]] = field(default_factory=dict)
     _criteria: dict[MasterKind, list[Criterion]] = field(default_factory=dict)

@@ -27,6 +27,7 @@ from daskred.model.text import and_more
 from daskred.night.groups import grouped, named
 from daskred.night.match import WINDOW, RefusedError, Shelf, window_in
 from daskred.night.open import NightOrFolder, as_night
+from daskred.night.shutter import Shutter
 from daskred.night.sky import Sky
 from daskred.night.times import ALL_ONE, date_text, dates_of
 from daskred.options import Options
@@ -170,6 +171,12 @@ def make_plan(night: NightOrFolder, options: Options | None = None) -> Plan:
                 leave(frame, str(refusal))
         if inputs:
             flat_groups.append(inputs)
+    shutter = Shutter(shelf)
+    shutter.look_at(flat_groups)
+    flat_groups = [
+        [Input(i.frame, shutter.correct(i.frame, i.correction)) for i in inputs]
+        for inputs in flat_groups
+    ]
     add("flat", flat_groups)
     sky = Sky(shelf, night.no_sky)
     if of_sky := sky.flats(science_frames):
@@ -181,6 +188,7 @@ def make_plan(night: NightOrFolder, options: Options | None = None) -> Plan:
         try:
             correction = shelf.dark_correction(frame)
             correction = replace(correction, flat=shelf.flat_for(frame))
+            correction = shutter.correct(frame, correction)
             window = shelf.window(frame, correction.masters)
         except RefusedError as refusal:
             leave(frame, str(refusal))
@@ -199,6 +207,7 @@ def make_plan(night: NightOrFolder, options: Options | None = None) -> Plan:
         *_of_single_frames(masters),
         *_unlike(shelf, masters, science),
         *_without_darks(masters, science),
+        *shutter.warnings,
         *sky.warnings,
     )
     made = (night.frames, masters, tuple(science), tuple(left_out), warnings)

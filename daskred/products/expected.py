@@ -65,6 +65,9 @@ def expected_products(plan: Plan, options: Options) -> Iterator[Expected]:
         known += [correction.window] if correction.window else []
         if sky := correction.sky:
             known.append([sky, keys[sky], bool(correction.illumination), bool(correction.fringe)])
+        if correction.shutter:
+            name, exptime_s = correction.shutter
+            known.append(["shutter", name, keys[name], exptime_s])
         return [*known, terms] if terms else known
 
     of_masters = options.that_change("masters")

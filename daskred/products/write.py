@@ -331,6 +331,8 @@ def write_master(
         format_card("COMBINE", combined[0], "per pixel, over frames"),
         *(format_card("REJECT", clipped(text), "values left out") for text in combined[1:]),
     ]
+    if master.kind == "shutter":
+        title = "by how much longer than told pixels are exposed, seconds"
     if master.is_lit:
         text = f"{options.normalize}, of each colour" if origin.colours else options.normalize
         cards.append(format_card("NORMALIZ", text, "how levels were measured"))
@@ -358,7 +360,7 @@ def write_master(
         *commentary("COMMENT", f"{n_inputs} frames {combined[0]} combined"),
         *_signature(options.processed_by),
     ]
-    unit = "" if master.is_lit else None
+    unit = {"shutter": "s", "flat": "", "sky": ""}.get(master.kind)
     units = lay_out(frames[0].path, template, frames[0], pixels, cards, unit, others=False)
     units += extension_units(planes, "" if master.is_lit else _unit_of(frames[0]))
     return write_atomically(target, units, sync=options.sync)

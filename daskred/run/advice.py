@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from daskred.kernels.robust import ROUNDING_VARIANCE
+from daskred.kernels.shutter import common_delay
 from daskred.model.plan import Master
 from daskred.options import Options
 
@@ -55,6 +57,28 @@ def advice_on_rounding(master: Master, options: Options) -> str:
         f" {noise:.2g} ADU its pixels are wrong by {math.sqrt(median + rounding):.2g} ADU, those of"
         f" --combine clipped-mean by {mean:.2g} ADU"
     )
+
+
+def advice_on_shutter(master: Master, levels: Sequence[float]) -> str:
+    """Say by how much longer all pixels of flats are exposed; or that nobody can know.
+
+    Parameters
+    ----------
+    master
+        Of the shutter.
+    levels
+        How bright its flats are.
+    """
+    times_s = [member.frame.facts.exptime_s or 0.0 for member in master.inputs]
+    delay, error = common_delay(times_s, levels)
+    if math.isnan(delay):
+        return (
+            f"{master.name}: by how much longer all pixels are exposed together is not known: that"
+            " takes flats of three exposure times, of a lamp that does not change"
+        )
+    if not delay:
+        return f"{master.name}: typical pixels are exposed as long as told, within {error:.2g} s"
+    return f"{master.name}: typical pixels are exposed {delay:.4f} s longer (error {error:.2g} s)"
 
 
 def advice_on_skew(master: Master, options: Options, combined: Combined, noise: MasterNoise) -> str:

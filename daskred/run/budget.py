@@ -113,6 +113,8 @@ class Needs:
         Whether masters are plain medians.
     sky
         Whether masters are made of science frames.
+    shutter
+        Whether there is a master of the shutter.
     """
 
     dtype_bytes: int = 4
@@ -123,6 +125,7 @@ class Needs:
     measured_bytes: int = 0
     plain: bool = True
     sky: bool = False
+    shutter: bool = False
 
 
 # A histogram reads some rows; what is counted, or sorted, is held with its copies.
@@ -144,6 +147,7 @@ def needs_of(options: Options, scaled_darks: bool, measured_bytes: int = 0) -> N
         measured_bytes=measured_bytes,
         plain=options.plain_median,
         sky=bool(options.illumination or options.fringe or options.sky_flats),
+        shutter=options.shutter,
     )
 
 
@@ -157,8 +161,10 @@ def _of_worker(frames: Sequence[Frame], needs: Needs) -> int:
     n_pixels = _largest(frames)
     itemsize = needs.dtype_bytes
     # A dark and a flat, which becomes a divisor in its place, and a mask while it does; to scale a
-    # dark takes its bias too, or another dark, and a result in float64; a sky has two parts.
-    beside = (2 * itemsize + 8) * needs.scaled_darks + 8 * itemsize * needs.sky
+    # dark takes its bias too, or another dark, and a result in float64; a sky has two parts, and a
+    # shutter as many.
+    beside = (2 * itemsize + 8) * needs.scaled_darks
+    beside += 8 * itemsize * (needs.sky + needs.shutter)
     masters = (2 * itemsize + 2 + beside) * n_pixels
     # Packed and remote frames are read whole.
     packed = any(is_packed(frame) or is_remote(frame.path) for frame in frames)

@@ -26,6 +26,9 @@ def files_of(out: Path, correction: Correction) -> MasterFiles:
         flat=path(correction.flat),
         illumination=path(correction.illumination),
         fringe=path(correction.fringe),
+        shutter=(str(master_path(out, correction.shutter[0])), correction.shutter[1])
+        if correction.shutter
+        else None,
         scale=correction.dark_scale,
         terms=_weighted_files(out, correction.terms),
         window=correction.window,

@@ -137,7 +137,7 @@ class Combiner:
         for samples in combined.tiles:
             if samples and not master.has_objects:  # stars are no reason to leave frames out
                 check_inputs(master, samples, combined.levels, self.options, combined.figures)
-        if not master.is_lit:
+        if not master.is_lit or master.kind == "shutter":
             return combined
         with _losing_none(master):
             combined = replace(combined, level=self._level_of_master(master, combined))
@@ -254,7 +254,9 @@ class Combiner:
 
         try:
             for number in range(len(frames[0].layout)):
-                sampled, objects = len(frames) > 1, master.has_objects
+                # The shutter makes its flats differ.
+                sampled = len(frames) > 1 and master.kind != "shutter"
+                objects = master.has_objects
                 stack = Stack(frames, number, self.options, sampled, objects)
                 options = tile_options(
                     master.kind, number, originals, self.options, levels, which, noises
@@ -294,7 +296,8 @@ class Combiner:
         n_rows = rows_per_tile(stack.shape, row_bytes, tile_bytes, self.executor.n_parts)
         n_rows = min(self.options.tile_rows or n_rows, height)
         dtype = options.get("precision", self.options.dtype)
-        kinds = [dtype] if self.options.plain_median else [dtype, "uint16", "uint16"]
+        alone = self.options.plain_median or master.kind == "shutter"
+        kinds = [dtype] if alone else [dtype, "uint16", "uint16"]
         rasters = [Raster.create(self.folder, (height, width), kind) for kind in kinds]
         sums = [0] * n_frames
         tiles: dict[int, Tile] = {}

@@ -120,7 +120,8 @@ def _errors(name: str, frames: Sequence[Frame], verdict: Verdict) -> list[FrameE
             FrameError(
                 frames[number].path,
                 f"does not belong to {name}: {_told(verdict, number, largest)}"
-                f"{_differing([frames[number]], usual)}; --unchecked {verdict.name} uses it",
+                f"{_differing([frames[number]], usual)};"
+                f" {_way_out(verdict, [frames[number]], usual)}--unchecked {verdict.name} uses it",
             )
             for part in others
             for number in part
@@ -129,7 +130,8 @@ def _errors(name: str, frames: Sequence[Frame], verdict: Verdict) -> list[FrameE
     told = "; ".join(f"{len(side)} as {side[0].name}" for side in sides)
     text = (
         f"the frames of {name} fall apart into {len(verdict.parts)} groups by their {verdict.name}"
-        f" ({told}){_differing(sides[1], sides[0])}; --tell-apart CARD makes a master of each,"
+        f" ({told}){_differing(sides[1], sides[0])}; {_way_out(verdict, *sides)}"
+        f"--tell-apart CARD makes a master of each,"
         f" --kind unknown='PATTERN' leaves some out, --unchecked {verdict.name} combines all"
     )
     return [FrameError(frame.path, text) for frame in frames]
@@ -142,6 +144,14 @@ def _told(verdict: Verdict, number: int, usual: Sequence[int]) -> str:
     if verdict.name in ("offset", "shape"):
         figure -= figures[len(figures) // 2]
     return _WORDS[verdict.name].format(figure=figure)
+
+
+def _way_out(verdict: Verdict, frames: Sequence[Frame], others: Sequence[Frame]) -> str:
+    """Say what a shutter may have done to flats of different exposure times; or nothing."""
+    times = [{frame.facts.exptime_s for frame in side} for side in (frames, others)]
+    if verdict.name != "shape" or times[0] & times[1]:
+        return ""
+    return "--shutter takes out what the shutter does to short ones, "
 
 
 def _differing(frames: Sequence[Frame], others: Sequence[Frame]) -> str:

@@ -22,7 +22,7 @@ from daskred.products.expected import masters_of
 from daskred.products.extensions import Extension
 from daskred.products.provenance import Origin, content_of
 from daskred.products.write import write_master
-from daskred.run.advice import advice_on_rounding, advice_on_skew
+from daskred.run.advice import advice_on_rounding, advice_on_shutter, advice_on_skew
 from daskred.run.combined import Combined
 from daskred.run.files import calibration_files, contents_of
 from daskred.run.ledger import Ledger
@@ -159,7 +159,7 @@ class MasterMaker:
             content = content_of(combined.sums, contents_of(self.out, expected.masters))
             noise, scatter = self._noise(master, combined)
             levels = noise.zero_levels if noise else ()
-            planes = self._planes(combined, noise)
+            planes = [] if master.kind == "shutter" else self._planes(combined, noise)
             colours = any(part.phase for part in combined.level.parts)
             origin = Origin(expected.key, content, combined.figures, levels, colours, scatter)
             n_nan = write_master(
@@ -172,7 +172,7 @@ class MasterMaker:
                 f"{master.name}: {sum(n_bad)} pixels are zero or negative;"
                 " the science frames have no value (NaN) there"
             )
-        if advice := advice_on_rounding(master, self.options):
+        if advice := self._advice(master, combined):
             self.progress.say(advice)
         return self.ledger.add(
             Receipt(
@@ -187,6 +187,11 @@ class MasterMaker:
                 figures=combined.figures,
             )
         )
+
+    def _advice(self, master: Master, combined: Combined) -> str:
+        if master.kind == "shutter":
+            return advice_on_shutter(master, combined.levels)
+        return advice_on_rounding(master, self.options)
 
     def _planes(self, combined: Combined, noise: MasterNoise | None) -> list[Extension]:
         """Return what stands beside the pixels of a master."""
@@ -209,9 +214,9 @@ class MasterMaker:
     def _noise(self, master: Master, combined: Combined) -> tuple[MasterNoise | None, float]:
         """Return what the uncertainty of a master follows from, and how well it tells the scatter.
 
-        Where uncertainties are not wanted, nothing and NaN.
+        Where uncertainties are not wanted, nothing and NaN; nor are those of a shutter known.
         """
-        if not self.options.uncertainty:
+        if not self.options.uncertainty or master.kind == "shutter":
             return None, math.nan
         # Few runs need them, and they take a while.
         from daskred.arrays.agreement import checked_noise

@@ -14,6 +14,7 @@ from astropy.io import fits
 
 from daskred import reduce_night, simulate
 from tests.observatory import Observatory
+from tests.telescope import Telescope
 from tests.web import RangeHandler, serving
 
 SHAPE = (48, 64)
@@ -75,6 +76,16 @@ def of_sky(request: pytest.FixtureRequest) -> Places:
     return {}
 
 
+def of_shutter(request: pytest.FixtureRequest) -> Places:
+    """Make a night with flats of two exposure times."""
+    telescope = Telescope(Path("NIGHT"))
+    for kind, seconds in (("dark", 0.5), ("dark", 8.0), ("flat", 0.5), ("flat", 8.0)):
+        for _ in range(3):
+            telescope.expose(kind, seconds, 20000 * (kind == "flat"))
+    telescope.expose("object", 0.5, 1000)
+    return {}
+
+
 def of_kast(request: pytest.FixtureRequest) -> Places:
     """Make a night of a spectrograph that is known by its headers."""
     rng = np.random.default_rng(1)
@@ -121,6 +132,7 @@ BESIDE: Mapping[str, Callable[[pytest.FixtureRequest], Places]] = {
     "docs/how-to/camera.md": of_any_night,
     "docs/how-to/cloud.md": of_bucket,
     "docs/how-to/cluster.md": of_cluster,
+    "docs/how-to/shutter.md": of_shutter,
     "docs/how-to/sky.md": of_sky,
     "docs/how-to/spectrographs.md": of_kast,
     "docs/index.md": of_any_night,
