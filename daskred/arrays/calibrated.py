@@ -10,7 +10,9 @@ others.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property, lru_cache
+from contextlib import suppress
+from dataclasses import replace
+from functools import cached_property, lru_cache, partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +22,7 @@ from numpy.typing import NDArray
 from daskred.arrays.loaded import LoadedMasters
 from daskred.arrays.masterfiles import Masters, part_of, read_images
 from daskred.arrays.samples import Samples
-from daskred.arrays.sources import Source, check_unchanged
+from daskred.arrays.sources import Source, check_unchanged, source_of
 from daskred.fits.hdus import read_first_header
 from daskred.fits.pixels import band_rows
 from daskred.fits.storage import state_of
@@ -40,6 +42,10 @@ if TYPE_CHECKING:
     from daskred.options import Options
 
 
+# Of frames that are only compared: bands of pixels, no more.
+_BARE: Any = {"mask": False, "uncertainty": False, "cosmics": "no", "interpolate": False}
+
+
 class Calibrated:
     """One frame, calibrated when its pixels are wanted.
 
@@ -53,16 +59,35 @@ class Calibrated:
         How.
     frame
         The frame; None for pixels that are in memory, of which nobody knows the file.
+    beside
+        Frames of the same field, by which cosmic rays are told.
     """
 
     def __init__(
-        self, source: Source, masters: Masters, recipe: Recipe, frame: Frame | None = None
+        self,
+        source: Source,
+        masters: Masters,
+        recipe: Recipe,
+        frame: Frame | None = None,
+        beside: Sequence[Frame] = (),
     ) -> None:
         self._source, self._masters, self._recipe, self._frame = source, masters, recipe, frame
         self._band_steps = steps_of(recipe, "band")
         self._frame_steps = steps_of(recipe, "frame")
         self._counts: dict[str, float] = {}
         self.samples = Samples(source.shapes)
+        bare = (
+            Recipe(
+                recipe.readout,
+                replace(recipe.correction, fringe=None),
+                recipe.options.but(**_BARE),
+            )
+            if beside
+            else recipe
+        )
+        self._beside = [
+            Calibrated(source_of(other, bare.options), masters, bare, other) for other in beside
+        ]
 
     @property
     def has_figures(self) -> bool:
@@ -114,7 +139,8 @@ class Calibrated:
     @property
     def content(self) -> str:
         """A digest of all pixels that it is made from, once they have been read."""
-        return content_of([self._source.raw_sum or 0], self._masters.contents)
+        sources = [self._source, *(other._source for other in self._beside)]
+        return content_of([source.raw_sum or 0 for source in sources], self._masters.contents)
 
     @property
     def knows_content(self) -> bool:
@@ -199,6 +225,7 @@ class Calibrated:
             scratch(f"mask {number}", shape, "u1"),
             scratch(f"uncertainty {number}", shape, "f4") if has_sigma else None,
             self._loaded[number],
+            partial(self._pixels_beside, number),
         )
         bad = self._bad_pixels(number)
         for rows, band in self._bands(number, whole):
@@ -214,6 +241,14 @@ class Calibrated:
         if self._frame_steps:
             _mark_no_data(whole.mask, whole.value)
         return whole
+
+    def _pixels_beside(self, number: int) -> list[NDArray[Any]]:
+        """Return an image of the frames of the same field, as far as they can be read."""
+        found = []
+        for other in self._beside:
+            with suppress(FrameError):  # it is told where that frame is calibrated
+                found.append(other.arrays(number)["pixels"])
+        return found
 
     def _count(self, name: str, found: int | Mapping[str, float] | None) -> None:
         """Add to what a step has counted; most count nothing."""

@@ -154,6 +154,8 @@ def calibrate(
     opened = sources_of(science, number)
     layer: Layer = {}
     needs = list(opened.needs)
+    if options.cosmics_frames:
+        raise RequestError("cosmics_frames: a notebook calibrates each frame by itself; use a run")
     if not opened.are_frames and (options.uncertainty or options.cosmics != "no"):
         raise RequestError("uncertainties and cosmic rays need frames, not an array")
     node = masters_node({number: given}, layer, needs, parts)

@@ -46,6 +46,8 @@ class WriteJob:
     guard
         A file that is there as long as the run is, and its folder of products: an empty mount
         point is none, and a worker that is late must not write into another run's products.
+    beside
+        Frames of the same field, by which cosmic rays are told.
     """
 
     frame: Frame
@@ -54,6 +56,7 @@ class WriteJob:
     recipe: Recipe
     key: str
     guard: Path | None = None
+    beside: tuple[Frame, ...] = ()
 
 
 def this_worker() -> str:
@@ -76,7 +79,7 @@ def calibrate_jobs(
     except FrameError as error:
         return [FrameError(job.frame.path, f"its master {error}") for job in jobs]
     return [
-        Calibrated(source, masters, job.recipe, job.frame)
+        Calibrated(source, masters, job.recipe, job.frame, job.beside)
         for job, source in zip(jobs, sources, strict=True)
     ]
 

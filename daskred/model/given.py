@@ -32,6 +32,7 @@ class Given(TypedDict, total=False):
     fringe: str | PathLike[str] | Sequence[str] | None
     bleeding: bool | None
     cosmics: Literal["no", "flag", "clean"] | None
+    cosmics_frames: int | None
     cosmics_objlim: float | None
     cosmics_sigclip: float | None
     cosmics_psfmodel: Literal["none", "gauss", "gaussx", "gaussy", "moffat"] | None

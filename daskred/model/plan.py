@@ -240,11 +240,15 @@ class Master:
 
 @dataclass(frozen=True, slots=True)
 class Science:
-    """A science frame, its product below the folder of products, and its masters."""
+    """A science frame, its product below the folder of products, and its masters.
+
+    And the frames of the same field by which cosmic rays in it are told, where that is wanted.
+    """
 
     frame: Frame
     product: str
     correction: Correction
+    beside: tuple[Frame, ...] = ()
 
 
 @dataclass(frozen=True, repr=False)

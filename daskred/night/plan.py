@@ -24,6 +24,7 @@ from daskred.model.plan import (
     shape_text,
 )
 from daskred.model.text import and_more
+from daskred.night.fields import beside_others
 from daskred.night.groups import grouped, named
 from daskred.night.match import WINDOW, RefusedError, Shelf, window_in
 from daskred.night.open import NightOrFolder, as_night
@@ -200,7 +201,7 @@ def make_plan(night: NightOrFolder, options: Options | None = None) -> Plan:
             continue
         science.append(Science(frame, product, replace(correction, window=window)))
 
-    science = sky.correct(science, science_frames)
+    science = beside_others(sky.correct(science, science_frames), options)
     masters = _used([m for kind in shelf.masters.values() for m in kind], science)
     left_out.sort(key=lambda entry: entry.name)
     warnings = (

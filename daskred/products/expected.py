@@ -122,11 +122,12 @@ def expected_products(plan: Plan, options: Options) -> Iterator[Expected]:
         key = key_of(
             [*identity_of(item.frame, plain), item.product, of_science],
             data_of(item.correction, uncertain),
+            *([[identity_of(frame, plain) for frame in item.beside]] if item.beside else []),
         )
         frame = item.frame
         masters = masters_of(item.correction.masters, [item.correction], uncertain)
         product = packed_name(item.product, options.compress)
-        yield Expected(product, key, frame.name, (frame,), masters)
+        yield Expected(product, key, frame.name, (frame, *item.beside), masters)
 
 
 def masters_of(

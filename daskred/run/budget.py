@@ -142,7 +142,11 @@ def needs_of(options: Options, scaled_darks: bool, measured_bytes: int = 0) -> N
         dtype_bytes=itemsize,
         scaled_darks=scaled_darks,
         level_bytes=_LEVEL_BYTES.get(options.normalize, 24),
-        beside_bytes=10 * beside + 24 * options.wants_noise + of_steps,
+        # Other frames of a field, and as much to compare them.
+        beside_bytes=10 * beside
+        + 24 * options.wants_noise
+        + of_steps
+        + 3 * itemsize * options.cosmics_frames * (options.cosmics != "no"),
         packing_bytes=4 * itemsize * (options.compress in ("rice", "lossless")),
         measured_bytes=measured_bytes,
         plain=options.plain_median,

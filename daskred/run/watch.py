@@ -212,7 +212,7 @@ class _Rounds:
         night, waiting = self._settled(_only(night, whole), whole, now)
         plan = make_plan(night, self._options)
         masters = {m.name: tuple(i.frame for i in m.inputs) for m in plan.masters}
-        if masters != self._masters or self._makes_masters_of_science:
+        if masters != self._masters or self._compares_science:
             self._done = {}
         wanted = () if self._options.masters_only else plan.science
         science = {item.frame.path: (item.frame.state, item.correction) for item in wanted}
@@ -229,9 +229,11 @@ class _Rounds:
         return waiting
 
     @property
-    def _makes_masters_of_science(self) -> bool:
+    def _compares_science(self) -> bool:
+        """Whether what becomes of a science frame depends on others, all of which a round needs."""
         options = self._options
-        return bool(options.sky_flats or options.fringe or options.illumination)
+        others = options.cosmics_frames and options.cosmics != "no"
+        return bool(options.sky_flats or options.fringe or options.illumination or others)
 
     def _reduce(self, night: Night, masters_only: bool) -> Summary:
         """Reduce a night, and tell what was made."""

@@ -112,7 +112,7 @@ class ScienceMaker:
         target.parent.mkdir(parents=True, exist_ok=True)
         recipe = Recipe(item.frame.readout, item.correction, self.options)
         key = self.ledger.expected(product).key
-        return WriteJob(item.frame, target, product, recipe, key, self.guard)
+        return WriteJob(item.frame, target, product, recipe, key, self.guard, item.beside)
 
     def _calibrated(self, groups: Sequence[Sequence[WriteJob]]) -> Iterator[Receipt | FrameError]:
         """Calibrate frames; yield what became of each, as they are done."""

@@ -120,6 +120,8 @@ class Whole:
         One standard deviation of each, or None where nobody wants it.
     masters
         What calibrates it; see `daskred.arrays.loaded.LoadedMasters`.
+    beside
+        Returns the same image of other frames of the field, calibrated alike, as far as there are.
     """
 
     number: int
@@ -127,6 +129,7 @@ class Whole:
     mask: NDArray[np.uint8]
     sigma: NDArray[np.float32] | None = None
     masters: Any = None
+    beside: Callable[[], list[NDArray[Any]]] = list
 
 
 def _nothing(*_: Any) -> int:
