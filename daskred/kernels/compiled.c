@@ -299,18 +299,18 @@ INLINE void mads_of(const Column *c, const double *centre, const int64_t *active
 
 /* The deviation of values that are drawn in to 1.5 of it, until it stays. */
 INLINE void winsorized_of(const Column *c, const double *centre, double *scale) {
-    double mean[LANE];
+    double mean[LANE], wider[LANE];
     int64_t settled[LANE] = {0};
     moments_of(c, mean, scale);
+    EACH scale[k] *= wider[k] = sqrt((double)N(c, k) / (double)(N(c, k) > 1 ? N(c, k) - 1 : 1));
     for (int round = 0, unsettled = 1; unsettled && round < 10; round++) {
         double first[LANE], second[LANE], bottom[LANE], top[LANE];
-        EACH bottom[k] = centre[k] - 1.5 * scale[k];
-        EACH top[k] = centre[k] + 1.5 * scale[k];
+        EACH bottom[k] = centre[k] - 1.5 * scale[k], top[k] = centre[k] + 1.5 * scale[k];
         sums_of(c, bottom, top, first, second);
         unsettled = 0;
         EACH {
             double part = first[k] / (double)N(c, k);
-            double now = 1.134 * sqrt(positive(second[k] / (double)N(c, k) - part * part));
+            double now = 1.134 * wider[k] * sqrt(positive(second[k] / (double)N(c, k) - part * part));
             int64_t moves = fabs(now - scale[k]) > 5e-4 * scale[k];
             scale[k] = settled[k] ? scale[k] : now;
             settled[k] |= !moves;

