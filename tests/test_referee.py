@@ -43,7 +43,7 @@ def test_a_master_bias_scatters_as_it_says(telescope: Telescope, n: int, rule: s
         telescope.expose("bias", 0.0)
     out = telescope.reduce(**RULES[rule])
     found = pulls(out / "masters/MasterBias.fits", telescope.bias)
-    assert scatter(found) == pytest.approx(1, abs=0.02)
+    assert scatter(found) == pytest.approx(1, abs=0.01)
 
 
 @pytest.mark.parametrize("n", [4, 31])
@@ -56,7 +56,7 @@ def test_whole_numbers_of_little_noise_are_less_certain(
     for _ in range(n):
         telescope.expose("bias", 0.0)
     found = pulls(telescope.reduce() / "masters/MasterBias.fits", telescope.bias)
-    assert scatter(found) == pytest.approx(1, abs=0.03)
+    assert scatter(found) == pytest.approx(1, abs=0.01)
 
 
 @pytest.mark.parametrize("n_overscan", [0, 32])
@@ -85,8 +85,8 @@ def test_structure_of_the_bias_is_no_light(telescope: Telescope, n_overscan: int
     }
     above = telescope.structure > 0
     for pull in found.values():
-        assert scatter(pull) == pytest.approx(1, abs=0.03)
-        assert scatter(pull[above]) == pytest.approx(scatter(pull[~above]), abs=0.03)
+        assert scatter(pull) == pytest.approx(1, abs=0.01)
+        assert scatter(pull[above]) == pytest.approx(scatter(pull[~above]), abs=0.02)
 
 
 @pytest.mark.parametrize("n", [5, 31])
@@ -116,12 +116,12 @@ def test_the_scatter_of_darks_tells_their_noise_where_nothing_else_does(
     hot[::9, ::11] = True
     science = pulls(next(out.glob("science*c.fits")), np.full(SHAPE, 25.0), scaled=True)
     for pull in (dark, science):
-        assert scatter(pull) == pytest.approx(1, abs=0.02)
+        assert scatter(pull) == pytest.approx(1, abs=0.01)
         assert scatter(pull[hot]) == pytest.approx(1, abs=0.1)
     level = fits.getheader(out / "masters/MasterDark_60s.fits")["ZEROL001"]
     assert level == pytest.approx(np.median(telescope.bias), abs=0.03 * 300)
     flat = pulls(out / "masters/MasterFlat_V.fits", telescope.flat, scaled=True)
-    assert scatter(flat) == pytest.approx(1, abs=0.03)
+    assert scatter(flat) == pytest.approx(1, abs=0.01)
 
 
 def test_a_single_dark_tells_nothing_of_its_noise(telescope: Telescope) -> None:
@@ -146,7 +146,7 @@ def test_flats_of_unlike_brightness_scatter_as_they_say(
         telescope.expose("flat", 1.0, 1500 * 10 ** (n / 14))
     out = telescope.reduce(**options)
     found = pulls(out / "masters/MasterFlat_V.fits", telescope.flat, scaled=True)
-    assert scatter(found) == pytest.approx(1, abs=0.03)
+    assert scatter(found) == pytest.approx(1, abs=0.01)
 
 
 def camera_of(path: Path, amplifiers: list[tuple[str, float, float]]) -> Camera:
@@ -277,7 +277,7 @@ def test_uncertainties_go_by_the_scatter_where_headers_tell_less(
     assert any(name in said and "scatter" in said for said in heard.messages)
     assert fits.getheader(out / f"masters/{name}.fits")["SCATTER"] > 1.3
     pull = pulls(out / f"masters/{name}.fits", truth, scaled=kind == "flat")
-    assert scatter(pull) == pytest.approx(1, abs=0.04)
+    assert scatter(pull) == pytest.approx(1, abs=0.02)
 
 
 @pytest.mark.parametrize(("read_noise_adu", "counts"), [(0.75, True), (4.0, False)])
@@ -348,7 +348,7 @@ def test_overscans_beside_and_above_leave_no_stripes_and_are_as_uncertain_as_it_
         found.append((value - 200) / sigma)
         # Of stripes of 20 ADU nothing is left but noise, of levels and of pixels.
         assert max(np.std(value.mean(axis=1)), np.std(value.mean(axis=0))) < 1.6
-    assert scatter(np.array(found)) == pytest.approx(1, abs=0.02)
+    assert scatter(np.array(found)) == pytest.approx(1, abs=0.01)
 
 
 def test_noise_is_told_by_the_bias_of_this_very_run(tmp_path: Path) -> None:

@@ -82,13 +82,13 @@ def test_masters_scatter_as_they_say(two: Path, products: Path) -> None:
     bias = (truth.bias - truth.bias.mean()) * gains
     current = truth.dark_rate * GAIN_E_PER_ADU
     masters = products / "masters"
-    assert scatter(masters / "MasterBias.fits", bias) == pytest.approx(1, abs=0.02)
+    assert scatter(masters / "MasterBias.fits", bias) == pytest.approx(1, abs=0.01)
     assert scatter(masters / "MasterDark_10s.fits", bias + 10 * current) == pytest.approx(
-        1, abs=0.02
+        1, abs=0.01
     )
-    assert scatter(masters / "MasterDark_3s.fits", bias + 3 * current) == pytest.approx(1, abs=0.02)
+    assert scatter(masters / "MasterDark_3s.fits", bias + 3 * current) == pytest.approx(1, abs=0.01)
     own = flat_scale(products, truth)
-    assert scatter(masters / "MasterFlat_BG40.fits", truth.flat, own) == pytest.approx(1, abs=0.02)
+    assert scatter(masters / "MasterFlat_BG40.fits", truth.flat, own) == pytest.approx(1, abs=0.01)
 
 
 def test_science_frames_scatter_as_they_say(two: Path, products: Path) -> None:
@@ -99,7 +99,7 @@ def test_science_frames_scatter_as_they_say(two: Path, products: Path) -> None:
         scatter(path, expected, scale) for path in (products / "ktwo220274129").glob("*c.fits")
     ]
     assert len(found) == 3
-    assert np.mean(found) == pytest.approx(1, abs=0.02)
+    assert np.mean(found) == pytest.approx(1, abs=0.01)
 
 
 def test_amplifiers_of_unlike_gain_are_level(two: Path, products: Path) -> None:

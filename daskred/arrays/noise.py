@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -18,13 +19,13 @@ from daskred.kernels.noise import (
     signal_variance,
 )
 from daskred.kernels.reject import Method, Rejection
-from daskred.kernels.spread import combined_part
+from daskred.kernels.spread import combined_part, unlike_variance
 from daskred.model.plan import MasterKind, is_lit
 from daskred.model.readout import Readout
 
 Pixels = NDArray[np.float64]
 # Between these parts of a pixel's variance that do not come from light, all others follow.
-_PARTS = np.linspace(0, 1, 65)
+_PARTS = np.linspace(0, 1, 17)
 
 
 class CombinedBand(NamedTuple):
@@ -208,8 +209,8 @@ class MasterNoise:
         single = self._with_excess(self._single_of_flat(band), band)
         variance = single * self._part(band, lit, single)
         # The master dark is the same in every flat, so that nothing averages its noise.
-        inverse_square = float(np.mean(1 / np.array(self.levels) ** 2))
-        variance += inverse_square * self._rows(self.dark, band, "UNCERT")
+        shared = float(np.sum(self._shares() / np.array(self.levels)))
+        variance += shared**2 * self._rows(self.dark, band, "UNCERT")
         variance = self._of_sum(band, variance)
         # The level itself is as uncertain as a median of all pixels.
         typical = self._typical()
@@ -236,28 +237,44 @@ class MasterNoise:
         first, second = np.mean(1 / levels), np.mean(1 / levels**2)
         if self.method not in ("median", "lower-median"):
             return np.asarray(second * floor + first * photons)
-        # Values that scatter little gather round the median: its variance follows from the mean
-        # of their densities there, which are one over their deviations.
-        sums = (
-            np.mean(
-                1
-                / np.sqrt(
-                    _PARTS[:, np.newaxis] / second / levels**2
-                    + (1 - _PARTS[:, np.newaxis]) / first / levels
-                ),
-                axis=1,
-            )
-            ** -2.0
-        )
         whole = second * floor + first * photons
-        return np.asarray(whole * np.interp(second * floor / whole, _PARTS, sums))
+        return np.asarray(whole * np.interp(second * floor / whole, _PARTS, self._of_unlike))
+
+    @cached_property
+    def _of_unlike(self) -> list[float]:
+        """By what factor the median of unlike flats scatters less, for each part of the floor.
+
+        Values that scatter little gather round the median.
+        """
+        levels = np.array(self.levels)
+        first, second = np.mean(1 / levels), np.mean(1 / levels**2)
+        return [
+            unlike_variance(np.sqrt(part / second / levels**2 + (1 - part) / first / levels))
+            for part in _PARTS.tolist()
+        ]
+
+    def _shares(self) -> NDArray[np.float64]:
+        """Return by what part each flat moves what they combine to, where all move alike."""
+        if self.weights:
+            shares = np.array(self.weights)
+        elif self.method in ("median", "lower-median"):  # by the density of its values there
+            levels, (floor, photons) = np.array(self.levels), self._typical_terms()
+            shares = 1 / np.sqrt(floor / levels**2 + photons / levels)
+        else:
+            shares = np.ones(len(self.levels))
+        return np.asarray(shares / shares.sum())
+
+    def _typical_terms(self) -> tuple[float, float]:
+        """Return the variance of a pixel without light, and what its light adds in a flat."""
+        terms = [noise_terms(amplifier, self.readout) for amplifier in self.readout.amplifiers]
+        floor, slope = np.mean(terms, axis=0).tolist()
+        return floor, slope * self.level.whole
 
     def _typical(self) -> float:
         """Return the variance of a pixel of the master whose response is that of most."""
-        terms = [noise_terms(amplifier, self.readout) for amplifier in self.readout.amplifiers]
-        floor, slope = np.mean(terms, axis=0).tolist()
+        floor, photons = self._typical_terms()
         n = len(self.levels)
-        single = self._of_quotients(np.array([floor]), np.array([slope * self.level.whole]))
+        single = self._of_quotients(np.array([floor]), np.array([photons]))
         level = np.array([self.level.whole])
         band = CombinedBand.of_all(level, n)
         return float((self._part(band, level, single) * single)[0])

@@ -40,6 +40,9 @@ _PER_OVERSCAN = 64
 # Values over their deviation, where limits are parts of the value.
 _RATIOS = np.geomspace(1, 300, 24)
 _MEDIANS = ("median", "lower-median")
+# More values than these, or deviations that are so much alike, need no sum over probabilities.
+_MANY_UNLIKE, _ALIKE = 128, 0.02
+_STEPS, _REACH = 400, 5.0
 
 
 @lru_cache(maxsize=4096)
@@ -73,6 +76,56 @@ def median_factor(n: int) -> float:
     log_weight = log_c + _log_density(lower) + half * log_ndtr(lower)
     log_weight = log_weight + _log_density(lower + gap) + half * log_ndtr(-lower - gap)
     return float(n * (np.exp(log_weight) * (lower + gap / 2) ** 2).sum() * step * gap_step)
+
+
+def unlike_variance(deviations: NDArray[np.float64]) -> float:
+    """Return which variance alike values would have whose median scatters as that of unlike ones.
+
+    Of many, the mean of one over the deviations tells it, since that is how densely they lie there;
+    of few, how many of them are below any level, each with its own probability.
+
+    Parameters
+    ----------
+    deviations
+        Of each value, which are Gaussian and have one middle.
+
+    Examples
+    --------
+    >>> round(unlike_variance(np.array([2.0, 2.0, 2.0])), 6)
+    4.0
+    >>> deviations = np.array([1.0, 1.5, 3.0])
+    >>> drawn = np.median(np.random.default_rng(1).normal(0, deviations, (200_000, 3)), axis=1)
+    >>> bool(abs(unlike_variance(deviations) * median_factor(3) / 3 / drawn.var() - 1) < 0.01)
+    True
+    """
+    usual = float(np.mean(1 / deviations)) ** -1
+    if len(deviations) > _MANY_UNLIKE or np.ptp(deviations) < _ALIKE * usual:
+        return usual**2
+    found, alike = (_median_variance(each / usual) for each in (deviations, usual + 0 * deviations))
+    return usual**2 * found / alike
+
+
+def _median_variance(deviations: NDArray[np.float64]) -> float:
+    """Return the variance of a median of Gaussian values; of an even number, nearly."""
+    from scipy.special import ndtr
+
+    n = len(deviations)
+    x = (np.arange(_STEPS) + 0.5) * float(deviations.max()) * _REACH / _STEPS
+    step = float(x[1] - x[0])
+    below = ndtr(x / deviations[:, np.newaxis])
+    # The probabilities that so many are below each level, one value after the other.
+    number = np.zeros((n + 1, _STEPS))
+    number[0] = 1
+    for chance in below:
+        number[1:] = number[1:] * (1 - chance) + number[:-1] * chance
+        number[0] *= 1 - chance
+    if n % 2:
+        return float(4 * step * np.sum(x * number[: n // 2 + 1].sum(axis=0)))
+    # Of the lower and the upper of the two in the middle, each as often; less a quarter of the
+    # square of their distance, which is distributed about as an exponential is.
+    above = number[: n // 2].sum(axis=0) + number[n // 2] / 2
+    distance = 2 * step * float(number[n // 2].sum())
+    return float(4 * step * np.sum(x * above)) - distance**2 / 2
 
 
 def _log_density(x: Pixels) -> Pixels:

@@ -90,6 +90,6 @@ def test_limits_that_are_parts_of_the_value_reject_more_where_it_is_faint() -> N
     used = kept.count(axis=0)
     stated = combined_part("mean", rejection, 9, used, np.full(N_TRIES, 8.0))
     error = (kept.mean(axis=0) - 8) / np.sqrt(stated)
-    assert np.std(error) == pytest.approx(1, abs=0.02)
+    assert np.std(error) == pytest.approx(1, abs=0.01)
     bright = combined_part("mean", rejection, 9, np.array([9]), np.array([1000.0]))
     assert bright == pytest.approx(1 / 9)

@@ -119,7 +119,7 @@ def test_uncertainties_stay_right(observatory: Observatory, corrected: Path) -> 
             value, sigma = hdus[0].data.astype("f8"), hdus["UNCERT"].data.astype("f8")
         dark = stars < 0.05
         pulls.append(np.std((value[dark] - np.median(value[dark])) / sigma[dark]))
-    assert np.mean(pulls) == pytest.approx(1, abs=0.02)
+    assert np.mean(pulls) == pytest.approx(1, abs=0.01)
 
 
 @pytest.mark.parametrize("how", [{"tile_rows": 5}, {"tile_rows": 64}, {"workers": 2}])
