@@ -144,8 +144,15 @@ def interference_in(found: Sequence[Disturbance], n_columns: int) -> Interferenc
     return Interference(amplitude, n_columns / (strongest + 1))
 
 
+class Fixed(NamedTuple):
+    """A standard deviation of what stays from frame to frame, and its error, ADU."""
+
+    adu: float
+    error_adu: float
+
+
 class Structure(NamedTuple):
-    """What a bias differs by from place to place, ADU: standard deviations.
+    """What a bias differs by from place to place.
 
     Parameters
     ----------
@@ -153,9 +160,9 @@ class Structure(NamedTuple):
         From pixel to pixel within them, from row to row, and from column to column.
     """
 
-    pixels: float
-    rows: float
-    columns: float
+    pixels: Fixed
+    rows: Fixed
+    columns: Fixed
 
 
 def structure_of(first: Pixels, second: Pixels) -> Structure:
@@ -173,7 +180,7 @@ def structure_of(first: Pixels, second: Pixels) -> Structure:
     >>> rng = np.random.default_rng(1)
     >>> columns = rng.normal(0, 3, 1000)
     >>> halves = [columns + rng.normal(0, 1, (300, 1000)) for _ in range(2)]
-    >>> [round(value) for value in structure_of(*halves)]
+    >>> [round(found.adu) for found in structure_of(*halves)]
     [0, 0, 3]
     """
     parts = zip(*(_parts(half) for half in (first, second)), strict=True)
@@ -187,13 +194,18 @@ def _parts(bias: Pixels) -> tuple[Pixels, Pixels, Pixels]:
     return known - rows[:, np.newaxis] - columns + np.median(known), rows, columns
 
 
-def _common(first: Pixels, second: Pixels) -> float:
+def _common(first: Pixels, second: Pixels) -> Fixed:
     """Return the deviation of what two sets of values have in common, without outliers."""
     away = [values.reshape(-1) - float(medians(values.reshape(-1))) for values in (first, second)]
     near = np.ones(away[0].shape, bool)
     for values in away:
         near &= np.abs(values) <= _CLIP_SIGMA * robust_sigma(values)[1]
-    if np.count_nonzero(near) < 2:
-        return 0.0
-    one, other = (values[near] for values in away)
-    return math.sqrt(max(float(np.mean((one - one.mean()) * (other - other.mean()))), 0.0))
+    number = np.count_nonzero(near)
+    if number < 2:
+        return Fixed(0.0, 0.0)
+    one, other = (values[near] - values[near].mean() for values in away)
+    shared, both = float(np.mean(one * other)), float(np.mean(one**2) * np.mean(other**2))
+    error = math.sqrt((both + shared**2) / number)  # as of any covariance
+    found = math.sqrt(max(shared, 0.0))
+    # Where there is hardly any, its root is as uncertain as the root of the error.
+    return Fixed(found, min(error / 2 / max(found, 1e-30), math.sqrt(error)))

@@ -241,7 +241,8 @@ def _beside(structure: Structure | None, transfer: Transfer) -> dict[str, Any]:
     """Return what disturbs images beside noise, by the names of numbers."""
     found: dict[str, Any] = {}
     if structure:
-        found |= {f"bias_{name}_adu": value for name, value in structure._asdict().items()}
+        for name, fixed in structure._asdict().items():
+            found[f"bias_{name}_adu"], found[f"bias_{name}_error_adu"] = fixed
     for name, measured in transfer._asdict().items():
         if measured:
             found |= {f"{name}_cti": measured.part, f"{name}_cti_error": measured.error}

@@ -45,6 +45,8 @@ class AmplifierNumbers:
     bias_pixels_adu, bias_rows_adu, bias_columns_adu
         Structure of the bias, which all its frames have: standard deviations from pixel to pixel,
         from row to row and from column to column.
+    bias_pixels_error_adu, bias_rows_error_adu, bias_columns_error_adu
+        One standard deviation of each.
     gain_e_per_adu, gain_error
         From pairs of flats; see `daskred.kernels.transfer.Gain`.
     gain_model
@@ -79,8 +81,11 @@ class AmplifierNumbers:
     interference_adu: float | None = None
     interference_period_pixels: float | None = None
     bias_pixels_adu: float | None = None
+    bias_pixels_error_adu: float | None = None
     bias_rows_adu: float | None = None
+    bias_rows_error_adu: float | None = None
     bias_columns_adu: float | None = None
+    bias_columns_error_adu: float | None = None
     gain_e_per_adu: float | None = None
     gain_error: float | None = None
     gain_model: str | None = None

@@ -125,9 +125,34 @@ def test_structure_is_told_of_few_frames_and_beside_noise_of_rows(n_frames: int)
         for _ in range(n_frames)
     ]
     found = structure_of(np.mean(frames[::2], axis=0), np.mean(frames[1::2], axis=0))
-    assert found.pixels == pytest.approx(2, rel=0.05)
-    assert found.rows == pytest.approx(1, rel=0.2)
-    assert found.columns < 0.3
+    assert found.pixels.adu == pytest.approx(2, rel=0.05)
+    assert found.rows.adu == pytest.approx(1, rel=0.2)
+    assert found.columns.adu < 0.3
+
+
+def test_structure_is_as_uncertain_as_it_says() -> None:
+    """Of 300 detectors: also from row to row, and beside noise as large."""
+    rng = np.random.default_rng(7)
+    pulls = []
+    for _ in range(300):
+        pixels, rows = rng.normal(0, 2, (40, 60)), rng.normal(0, 1.5, (40, 1))
+        halves = [
+            pixels + rows + rng.normal(0, 0.7, (40, 1)) + rng.normal(0, 2, pixels.shape)
+            for _ in range(2)
+        ]
+        found = structure_of(*halves)
+        # What stands for a row is a median over its pixels, which has their structure too.
+        of_rows = np.hypot(1.5, 2 * np.sqrt(np.pi / 2 / 60))
+        # Rows and columns that are subtracted take their share of the pixels' structure.
+        of_pixels = 2 * np.sqrt((1 - 1 / 40) * (1 - 1 / 60))
+        pulls.append(
+            [
+                (found.pixels.adu - of_pixels) / found.pixels.error_adu,
+                (found.rows.adu - of_rows) / found.rows.error_adu,
+            ]
+        )
+    assert np.std(pulls, axis=0) == pytest.approx([1, 1], abs=0.15)
+    assert abs(np.mean(pulls, axis=0)).max() < 0.35
 
 
 def expose(path: Path, rng: np.random.Generator, kind: str, light_e: float) -> None:
@@ -196,6 +221,7 @@ def test_slow_noise_and_waves_are_told_apart_from_read_noise(numbers: dict[str, 
 
 def test_structure_of_the_bias_is_told_without_its_noise(numbers: dict[str, Any]) -> None:
     assert numbers["bias_pixels_adu"] == pytest.approx(FIXED, rel=0.05)
+    assert 0 < numbers["bias_pixels_error_adu"] < 0.05 * FIXED
     assert numbers["bias_columns_adu"] == pytest.approx(COLUMNS, rel=0.2)
     assert numbers["bias_rows_adu"] < 0.3
 
