@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -60,37 +61,64 @@ def trails(value: NDArray[Any], saturated: NDArray[np.bool_]) -> NDArray[np.bool
     found = np.zeros(value.shape, bool)
     if not saturated.any():
         return found
-    from scipy.ndimage import find_objects, label
-
     some = value.reshape(-1)[:: value.size // _SAMPLE | 1]
     some = some[np.isfinite(some)]
     if not some.size:
         return found
-    low, level, _ = quantiles(some, [0.16, 0.5, 0.84])
-    above, least = value - np.asarray(level, value.dtype), _CLEAR * (level - low)
-    labels, _ = label(saturated, np.ones((3, 3), int))
-    for number, (rows, columns) in enumerate(find_objects(labels), start=1):
-        pixels = labels[rows, columns] == number
+    low, middle, _ = quantiles(some, [0.16, 0.5, 0.84])
+    level, least = np.asarray(middle, value.dtype), _CLEAR * (middle - low)
+    for rows, columns, pixels in _groups(saturated):
         if np.count_nonzero(pixels) < _FEW:
             continue
         # Across it is widest, and along it longest, at its middle, also where an edge cuts it.
         row = rows.start + _highest(pixels.sum(axis=1))
         column = columns.start + _highest(pixels.sum(axis=0))
-        light = _across(above[row], column)
+        light = _across(value[row] - level, column)
         faint = np.flatnonzero(light <= least)
         reach = math.ceil(_LONGER * (int(faint[0]) if faint.size else len(light)))
         radius = np.count_nonzero(pixels[row - rows.start]) / 2
         star = _Star(row, column, columns, radius, reach, light)
         for step in (-1, 1):
-            _follow(above[row::step], saturated[row::step], found[row::step], star, least)
+            _follow(value[row::step], saturated[row::step], found[row::step], star, level, least)
     return found & ~saturated
 
 
+def _groups(saturated: NDArray[np.bool_]) -> Iterator[tuple[slice, slice, NDArray[np.bool_]]]:
+    """Yield rows, columns and pixels of each group of pixels that touch.
+
+    Examples
+    --------
+    >>> saturated = np.zeros((9, 9), bool)
+    >>> saturated[2, 3] = saturated[3, 4] = saturated[8, 8] = True
+    >>> [(rows, columns) for rows, columns, _ in _groups(saturated)]
+    [(slice(2, 4, None), slice(3, 5, None)), (slice(8, 9, None), slice(8, 9, None))]
+    """
+    from scipy.ndimage import find_objects, label
+
+    # Few rows and columns have any; of the others one between two groups keeps these apart.
+    lines = [_with_next(np.asarray(saturated.any(axis=axis))) for axis in (1, 0)]
+    labels, _ = label(saturated[np.ix_(*lines)], np.ones((3, 3), int))
+    for number, places in enumerate(find_objects(labels), start=1):
+        rows, columns = (
+            slice(int(line[place.start]), int(line[place.stop - 1]) + 1)
+            for line, place in zip(lines, places, strict=True)
+        )
+        yield rows, columns, labels[places] == number
+
+
+def _with_next(wanted: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Return the places that are wanted, and the next one to each."""
+    wanted = wanted.copy()
+    wanted[1:] |= wanted[:-1]
+    return np.flatnonzero(wanted)
+
+
 def _follow(
-    above: NDArray[Any],
+    value: NDArray[Any],
     saturated: NDArray[np.bool_],
     found: NDArray[np.bool_],
     star: _Star,
+    level: NDArray[Any],
     least: float,
 ) -> None:
     """Mark what has run out of a star, of the rows from its middle on to one edge."""
@@ -100,14 +128,14 @@ def _follow(
     for place in np.flatnonzero(ran & (height < len(found))):
         # What is behind the last pixel that it filled may have what is left of it.
         behind = height[place], star.columns.start + place
-        found[behind] = above[behind] > least
-    beyond = above[star.reach : star.reach + _SURE + _GAP, star.columns]
-    if not (beyond > least).any():
+        found[behind] = value[behind] - level > least
+    beyond = value[star.reach : star.reach + _SURE + _GAP, star.columns]
+    if not (beyond - level > least).any():
         return
     first = max(star.columns.start - 2, 0)
     window = slice(first, star.columns.stop + 2)
-    seen, full = above[:, window], saturated[:, window]
-    away = np.hypot(np.arange(len(seen))[:, np.newaxis], np.arange(*window.indices(above.shape[1]))
+    seen, full = value[:, window] - level, saturated[:, window]
+    away = np.hypot(np.arange(len(seen))[:, np.newaxis], np.arange(*window.indices(value.shape[1]))
                     - star.column)  # fmt: skip
     expected = np.interp(away / _LONGER - 0.5, np.arange(len(star.light)), star.light)
     charge = full | (seen > _TIMES * expected + least)
@@ -116,7 +144,7 @@ def _follow(
     last = first + seen.shape[1]
     for side, cut in (
         (slice(None), first == 0),
-        (slice(None, None, -1), last == above.shape[1]),
+        (slice(None, None, -1), last == value.shape[1]),
     ):
         beside = _next_without(seen[:, side], charge[:, side], 0.0 if cut else math.inf)[:, side]
         sharp &= seen > _SHARP * beside + least
@@ -127,9 +155,9 @@ def _follow(
         if length < _SURE:
             continue
         end = star.reach + length
-        line = above[:end, first + column]
-        level = float(np.median(line[star.reach :]))
-        if (line[: star.reach] > _EVEN * level).all():
+        line = seen[:end, column]
+        charged = float(np.median(line[star.reach :]))
+        if (line[: star.reach] > _EVEN * charged).all():
             found[:end, first + column] = True
 
 
