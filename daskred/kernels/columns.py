@@ -15,7 +15,7 @@ _FEW_ROWS = 8
 _EFFICIENCY = 1.2533  # standard deviation of a median over that of a mean
 
 
-def columns_off(rows: NDArray[Any], noise: float) -> list[int]:
+def columns_off(rows: NDArray[Any], noise: float, clear: float = _CLEAR) -> list[int]:
     """Return which columns lie beyond those beside them, by what chance does not.
 
     Parameters
@@ -24,6 +24,8 @@ def columns_off(rows: NDArray[Any], noise: float) -> list[int]:
         Some rows of an image, evenly taken, shape ``(row, x)``; NaN where there is no value.
     noise
         One standard deviation of a pixel.
+    clear
+        How many deviations are no chance.
 
     Examples
     --------
@@ -36,15 +38,33 @@ def columns_off(rows: NDArray[Any], noise: float) -> list[int]:
     if n_rows < _FEW_ROWS or n_columns < 4 * _REACH:
         return []
     levels = _known_medians(rows, 0)
-    padded = np.pad(levels, _REACH, mode="reflect")
+    padded = np.concatenate([_beyond(levels[::-1])[::-1], levels, _beyond(levels)])
     beside = np.lib.stride_tricks.sliding_window_view(padded, 2 * _REACH + 1)
-    away = levels - _known_medians(beside, 1)
+    # Less the slope, along which the middle would move by a column for each that is odd.
+    slopes = _known_medians(np.diff(beside, axis=1), 1)[:, np.newaxis]
+    away = levels - _known_medians(beside - slopes * np.arange(-_REACH, _REACH + 1), 1)
     finite = away[np.isfinite(away)]
     if not finite.size:
         return []
     chance = max(robust_sigma(finite)[1], _EFFICIENCY * noise / n_rows**0.5)
     with np.errstate(invalid="ignore"):
-        return np.flatnonzero(np.abs(away) > _CLEAR * chance).tolist()
+        return np.flatnonzero(np.abs(away) > clear * chance).tolist()
+
+
+def _beyond(levels: NDArray[Any]) -> NDArray[Any]:
+    """Return levels beyond the last column: those before it mirrored, along the slope there.
+
+    Examples
+    --------
+    >>> _beyond(np.arange(20.0)).tolist()
+    [20.0, 21.0, 22.0, 23.0, 24.0]
+    """
+    near = levels[-2 * _REACH - 1 :]
+    steps = np.diff(near)
+    steps = steps[np.isfinite(steps)]
+    slope = float(medians(steps)) if steps.size else 0.0
+    away = np.arange(1, _REACH + 1)
+    return np.asarray(near[-1 - away] + 2 * away * slope)
 
 
 def _known_medians(values: NDArray[Any], axis: int) -> NDArray[Any]:

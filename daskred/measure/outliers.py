@@ -145,7 +145,7 @@ def _new_columns(group: Sequence[Quality]) -> dict[int, str]:
     """Return where columns stand out that do not in most frames of a group."""
     often: dict[int, int] = {}
     for quality in group:
-        for column in quality.columns:
+        for column in quality.faint_columns:
             often[column] = often.get(column, 0) + 1
     found = {}
     for number, quality in enumerate(group):

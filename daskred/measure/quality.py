@@ -21,6 +21,7 @@ from daskred.model.frame import Image
 _ROWS = 64
 _STAR_SIDE = 512
 _CLIP_SIGMA = 4.0
+_FAINT = 4.0  # deviations: columns that are as odd in other frames may hardly be seen there
 _FOR_NOISE = 30_000  # pixels tell it within a percent
 
 
@@ -41,6 +42,8 @@ class Quality:
         Of a typical star: the full width at half of the maximum; one less the ratio of its axes.
     columns
         Those that stand out from the columns beside them, counted from 0; of the first image.
+    faint_columns
+        The same, and those that stand out half as clearly.
     shift_y_pixels, shift_x_pixels, starlight
         By how much stars lie elsewhere, and how bright they are, beside the first frame of the
         same field: see `daskred.measure.outliers.beside_the_first`.
@@ -57,6 +60,7 @@ class Quality:
     fwhm_pixels: float = math.nan
     ellipticity: float = math.nan
     columns: tuple[int, ...] = ()
+    faint_columns: tuple[int, ...] = ()
     shift_y_pixels: float = math.nan
     shift_x_pixels: float = math.nan
     starlight: float = math.nan
@@ -116,6 +120,7 @@ def quality_of(
         fwhm_pixels=(stars or NO_STARS).fwhm_pixels,
         ellipticity=(stars or NO_STARS).ellipticity,
         columns=tuple(columns_off(first, noise)),
+        faint_columns=tuple(columns_off(first, noise, _FAINT)),
         places=(stars or NO_STARS).places,
     )
 
