@@ -8,9 +8,11 @@ never travel: tasks read files, and give back receipts.
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import pickle
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from functools import partial
@@ -26,8 +28,21 @@ from daskred.model.errors import FrameError, FramesError, RequestError, RunError
 # How long a cluster may be without any worker, seconds: one that grows with its work starts so.
 PATIENCE_S = 120.0
 _ASIDE_S = 1.0
+_STARTS_S = 10.0  # a scheduler has been started by then
 _SOON_S = 3.0  # after so long it is told that workers are waited for
 _log = logging.getLogger(__name__)
+
+
+def _is_written(path: Path) -> bool:
+    """Whether a scheduler has written its file, or does so soon: both may start together."""
+    end = time.monotonic() + (_STARTS_S if path.parent.is_dir() else 0.0)
+    while True:
+        try:
+            return isinstance(json.loads(path.read_text()), dict)
+        except (OSError, ValueError):
+            if time.monotonic() >= end:
+                return path.is_file()
+        time.sleep(0.1)
 
 
 def connect(address: str) -> Any:
@@ -41,7 +56,7 @@ def connect(address: str) -> Any:
     import distributed
 
     where = {"address": address} if "://" in address else {"scheduler_file": address}
-    if "scheduler_file" in where and not Path(address).is_file():
+    if "scheduler_file" in where and not _is_written(Path(address)):
         raise RequestError(f"--scheduler {address}: no such file, and no address like tcp://...")
     try:
         client = distributed.Client(**where, set_as_default=False, timeout="10s")

@@ -347,6 +347,23 @@ def test_a_scheduler_that_is_not_there_is_told(
     assert not out.exists()
 
 
+def test_a_scheduler_that_starts_at_the_same_time_is_waited_for(
+    cluster: Cluster, night: Path, tmp_path: Path
+) -> None:
+    """Its file comes a little later, and at first it holds half of what it will."""
+    file, out = tmp_path / "late.json", tmp_path / "out"
+    cluster.add_worker()
+    process = processes.start("reduce", night, "-o", out, "--scheduler", file)
+    time.sleep(1.5)
+    text = cluster.file.read_text()
+    file.write_text(text[: len(text) // 2])
+    time.sleep(0.5)
+    file.write_text(text)
+    status, told = processes.finish(process)
+    assert status == 0, told
+    assert len(science(out)) == 7
+
+
 class OfThisTaskAloneError(Exception):
     """An error that cannot be sent: it is made from two values, and pickled with one."""
 
