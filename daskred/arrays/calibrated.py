@@ -76,18 +76,7 @@ class Calibrated:
         self._frame_steps = steps_of(recipe, "frame")
         self._counts: dict[str, float] = {}
         self.samples = Samples(source.shapes)
-        bare = (
-            Recipe(
-                recipe.readout,
-                replace(recipe.correction, fringe=None),
-                recipe.options.but(**_BARE),
-            )
-            if beside
-            else recipe
-        )
-        self._beside = [
-            Calibrated(source_of(other, bare.options), masters, bare, other) for other in beside
-        ]
+        self._beside = [_bare(other, masters, recipe) for other in beside]
 
     @property
     def has_figures(self) -> bool:
@@ -313,6 +302,13 @@ class Calibrated:
             text = f"its images are {ours}, and the bad pixels of {path} are for {theirs}"
             raise FrameError(self._frame.path if self._frame else path, text)
         return masks[number if self._frame else 0]
+
+
+def _bare(frame: Frame, masters: Masters, recipe: Recipe) -> Calibrated:
+    """Return a frame that others are compared with: its bands, and nothing beside them."""
+    options = recipe.options.but(**_BARE)
+    own = Recipe(frame.readout, replace(recipe.correction, fringe=None), options)
+    return Calibrated(source_of(frame, options), masters, own, frame)
 
 
 def _variance(band: Band, recipe: Recipe, number: int, first_row: int) -> NDArray[Any]:

@@ -67,8 +67,8 @@ class LoadedMasters:
     for each amplifier. And of how many frames what is subtracted is known to be the median.
 
     The divisor holds the smooth part of a master of the sky too, where one is used; its fringes
-    stand apart, since each frame shows them as bright as it has them. So does it hold ``exposure``,
-    the factor by which each pixel has been exposed longer than a frame's header tells.
+    stand apart, since each frame shows them as bright as it has them. It also holds by what factor
+    each pixel has been exposed longer than a frame's header tells.
     """
 
     dark: NDArray[Any] | None
@@ -79,7 +79,6 @@ class LoadedMasters:
     n_frames: int = 1
     levels: tuple[float, ...] = ()
     fringe: NDArray[Any] | None = None
-    exposure: NDArray[Any] | None = None
 
     @cached_property
     def sampled(self) -> SampledDark | None:
@@ -108,25 +107,7 @@ class LoadedMasters:
         )
 
 
-def with_exposure(masters: LoadedMasters, delay_s: NDArray[Any], exptime_s: float) -> LoadedMasters:
-    """Return masters of an image with what a master of the shutter tells.
-
-    Parameters
-    ----------
-    masters
-        Its dark and flat.
-    delay_s
-        By how much longer each pixel is exposed, seconds; its smooth part is used.
-    exptime_s
-        The exposure time that the frame's header tells.
-    """
-    from daskred.kernels import fringes, shutter  # few runs need them
-
-    factors = shutter.exposure_factors(fringes.smooth_light(delay_s), exptime_s)
-    return replace(_divided_by(masters, factors), exposure=factors)
-
-
-def _divided_by(masters: LoadedMasters, factors: NDArray[Any]) -> LoadedMasters:
+def divided_by(masters: LoadedMasters, factors: NDArray[Any]) -> LoadedMasters:
     """Return masters whose divisor is so many times as large."""
     divisor, variance = masters.divisor, masters.flat_variance
     return replace(
@@ -156,7 +137,7 @@ def with_sky(
     if illumination:
         over = fringes.illumination(smooth)
         sky, smooth = sky / over, smooth / over
-        masters = _divided_by(masters, over)
+        masters = divided_by(masters, over)
     if fringe:
         masters = replace(masters, fringe=fringes.fringe_pattern(sky, smooth))
     return masters

@@ -13,19 +13,20 @@ import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from daskred.arrays.loaded import LoadedMasters, with_exposure, with_sky
+from daskred.arrays.loaded import LoadedMasters, divided_by, with_sky
 from daskred.fits.hdus import Hdu, read_first_header, read_hdus
 from daskred.fits.header import Header
 from daskred.fits.images import images_of, planes_of
 from daskred.fits.pixels import read_image, read_rows
 from daskred.kernels.calibrate import divisor, effective_dark, effective_sigma, sum_of_terms
 from daskred.kernels.robust import medians
+from daskred.kernels.shutter import exposure_factors
 from daskred.model.frame import Image
 from daskred.products.extensions import is_extension
 from daskred.products.provenance import KEY_CARD, LEVEL_CARD
@@ -149,8 +150,15 @@ class MasterFiles:
         """Return rows of by what factor pixels are exposed longer than typical ones; or None."""
         if self.shutter is None:
             return None
-        factors = self.load(len(data_images(self.shutter[0])))[number].exposure
-        return None if factors is None else factors[rows] / float(medians(factors))
+        (path, exptime_s), states = self.shutter, self.written_ns
+        delay_s, typical_s = _delay_of(path, states, number)
+        return exposure_factors(delay_s[rows], exptime_s) / (1 + typical_s / exptime_s)
+
+    def exposure(self, number: int) -> NDArray[Any]:
+        """Return by what factor pixels of an image are exposed longer than headers tell."""
+        path, exptime_s = self.shutter or ("", 0.0)
+        delay_s, _ = _delay_of(path, self.written_ns, number)
+        return exposure_factors(part_of(delay_s, self.window), exptime_s)
 
     def zero_levels(self) -> tuple[float, ...]:
         """Return the levels without dark current that a dark tells, where nothing else does."""
@@ -245,15 +253,22 @@ def _load(files: MasterFiles, n_images: int, sigmas: bool) -> tuple[LoadedMaster
             levels=levels,
         )
         if files.shutter:
-            path, exptime_s = files.shutter
-            delay_s = plane_of(path, number)
-            assert delay_s is not None
-            masters = with_exposure(masters, delay_s, exptime_s)
+            masters = divided_by(masters, files.exposure(number))
         if sky is not None:
             parts = bool(files.illumination), bool(files.fringe)
             masters = with_sky(masters, sky, *parts)
         loaded.append(masters)
     return tuple(loaded)
+
+
+@lru_cache(maxsize=8)
+def _delay_of(path: str, states: tuple[int, ...], number: int) -> tuple[NDArray[Any], float]:
+    """Return the smooth part of an image of a master of the shutter, and its median, seconds."""
+    from daskred.kernels.fringes import smooth_light  # few runs need it
+
+    delay_s = smooth_light(read_images(path)[number])
+    known = delay_s[np.isfinite(delay_s)]
+    return delay_s, float(medians(known)) if known.size else 0.0
 
 
 def levels_in(header: Header) -> tuple[float, ...]:
