@@ -154,8 +154,9 @@ def calibrate(
     opened = sources_of(science, number)
     layer: Layer = {}
     needs = list(opened.needs)
-    if options.cosmics_frames:
-        raise RequestError("cosmics_frames: a notebook calibrates each frame by itself; use a run")
+    for name in ("cosmics_frames", "shutter"):  # which take other frames than those that are given
+        if name in options.given:
+            raise RequestError(f"{name}: a notebook calibrates each frame by itself; reduce_night")
     if not opened.are_frames and (options.uncertainty or options.cosmics != "no"):
         raise RequestError("uncertainties and cosmic rays need frames, not an array")
     node = masters_node({number: given}, layer, needs, parts)

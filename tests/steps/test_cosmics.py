@@ -160,3 +160,5 @@ def test_a_notebook_is_told_to_use_a_run(telescope: Telescope) -> None:
     frames = open_night(telescope.folder).select("science")
     with pytest.raises(RequestError, match="cosmics_frames"):
         daskred.calibrate(frames, options=Options(cosmics="flag", cosmics_frames=2, mask=True))
+    with pytest.raises(RequestError, match="shutter"):
+        daskred.calibrate(frames, options=Options(shutter=True))
