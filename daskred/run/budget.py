@@ -226,8 +226,9 @@ def budget(
         measured += base + DRAWING_BYTES
     # Nothing can be cut smaller there, so all that is free may be taken.
     if least > limit or measured > (limit_bytes or available_bytes()):
+        has = f"{limit // MB} MB" if limit >= MB else f"{limit} bytes"
         raise RequestError(
-            f"--memory: {limit // MB} MB are too little for this night;"
+            f"--memory: {has} are too little for this night;"
             f" {-(-max(least, measured) // MB)} MB would do"
         )
     fitting = max(1, min(n_workers, (limit - base) // (per_worker + least_tile)))

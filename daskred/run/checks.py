@@ -54,9 +54,13 @@ def check_plan(plan: Plan, masters_only: bool) -> None:
 
 def _counted(plan: Plan) -> str:
     """Say what frames there are, and the first of those that are none."""
-    kinds = Counter(frame.kind for frame in plan.frames)
+    aside = [entry for entry in plan.left_out if not entry.failed]
+    kinds = Counter(f.kind for f in plan.frames if f.path not in _set_aside(plan))
     parts = [f"{number} {kind}" for kind, number in sorted(kinds.items())]
     known = {frame.path for frame in plan.frames}
+    if done := [entry for entry in aside if entry.path in known]:
+        text = f"{len(done)} that need no calibration"
+        parts.append(f"{text} ({done[0].name} {done[0].reason})")
     broken = [entry for entry in plan.left_out if entry.path not in known]
     if broken:
         parts.append(f"{len(broken)} that are none ({broken[0].name} {broken[0].reason})")
