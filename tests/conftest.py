@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -19,6 +20,11 @@ from tests.telescope import Telescope
 SHAPE = (24, 40)
 # Hundreds of processes start here, each of which would compile the whole package anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+# No test asserts a time: machines are small and shared.
+hypothesis.settings.register_profile("no deadline", deadline=None)
+hypothesis.settings.load_profile("no deadline")
 
 
 @pytest.fixture(scope="session")

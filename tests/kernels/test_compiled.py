@@ -66,7 +66,7 @@ def stacks(draw: st.DrawFn, dtypes: tuple[str, ...]) -> np.ndarray[Any, Any]:
 
 
 @needs_kernels
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(stacks(("u2", "i2", "f4", "f8", "u1", "i4", ">f4")))
 @example(np.array([[[-np.inf]], [[np.inf]]], "f4"))
 def test_medians(stack: np.ndarray[Any, Any]) -> None:
@@ -75,7 +75,7 @@ def test_medians(stack: np.ndarray[Any, Any]) -> None:
 
 @needs_kernels
 @pytest.mark.parametrize("rejection", ["none", *names_in("kernels/rejections")])
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_rejections(rejection: str, data: st.DataObject) -> None:
     stack = data.draw(stacks(("u2", "f4", "f8")))
@@ -105,7 +105,7 @@ def test_rejections(rejection: str, data: st.DataObject) -> None:
 
 
 @needs_kernels
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(stacks(("u2",)), st.sampled_from(["f4", "f8"]))
 def test_flats(stack: np.ndarray[Any, Any], precision: str) -> None:
     rng = np.random.default_rng(len(stack))
