@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from daskred.kernels.robust import medians, robust_sigma
 
 _REACH = 5  # columns on either side
-_CLEAR = 8.0  # deviations
+CLEAR, FAINT = 8.0, 4.0  # deviations: no chance; to be seen where others are clear
 _FEW_ROWS = 8
 _EFFICIENCY = 1.2533  # standard deviation of a median over that of a mean
 
 
-def columns_off(rows: NDArray[Any], noise: float, clear: float = _CLEAR) -> list[int]:
-    """Return which columns lie beyond those beside them, by what chance does not.
+def columns_away(rows: NDArray[Any], noise: float) -> NDArray[np.float64]:
+    """Return by how many deviations columns lie beyond those beside them.
 
     Parameters
     ----------
@@ -24,19 +24,22 @@ def columns_off(rows: NDArray[Any], noise: float, clear: float = _CLEAR) -> list
         Some rows of an image, evenly taken, shape ``(row, x)``; NaN where there is no value.
     noise
         One standard deviation of a pixel.
-    clear
-        How many deviations are no chance.
+
+    Returns
+    -------
+    array
+        Of each column; 0 where there are too few rows, or columns, to tell.
 
     Examples
     --------
     >>> rows = np.random.default_rng(1).normal(500, 5, (64, 300))
     >>> rows[:, 117] += 30
-    >>> columns_off(rows, 5.0)
+    >>> np.flatnonzero(columns_away(rows, 5.0) > CLEAR).tolist()
     [117]
     """
     n_rows, n_columns = rows.shape
     if n_rows < _FEW_ROWS or n_columns < 4 * _REACH:
-        return []
+        return np.zeros(n_columns)
     levels = _known_medians(rows, 0)
     padded = np.concatenate([_beyond(levels[::-1])[::-1], levels, _beyond(levels)])
     beside = np.lib.stride_tricks.sliding_window_view(padded, 2 * _REACH + 1)
@@ -45,10 +48,11 @@ def columns_off(rows: NDArray[Any], noise: float, clear: float = _CLEAR) -> list
     away = levels - _known_medians(beside - slopes * np.arange(-_REACH, _REACH + 1), 1)
     finite = away[np.isfinite(away)]
     if not finite.size:
-        return []
+        return np.zeros(n_columns)
     chance = max(robust_sigma(finite)[1], _EFFICIENCY * noise / n_rows**0.5)
-    with np.errstate(invalid="ignore"):
-        return np.flatnonzero(np.abs(away) > clear * chance).tolist()
+    if not chance > 0:
+        return np.zeros(n_columns)
+    return np.asarray(np.nan_to_num(np.abs(away) / chance, nan=0.0, posinf=0.0))
 
 
 def _beyond(levels: NDArray[Any]) -> NDArray[Any]:

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daskred.fits.pixels import bands_of, read_rows
-from daskred.kernels.columns import columns_off
+from daskred.kernels.columns import CLEAR, FAINT, columns_away
 from daskred.kernels.piles import piled_up
 from daskred.kernels.robust import any_floats, known_values, medians, robust_sigma
+from daskred.kernels.scratch import scratch
 from daskred.measure.stars import NO_STARS, stars_in
 from daskred.model.frame import Image
 
@@ -21,7 +22,6 @@ from daskred.model.frame import Image
 _ROWS = 64
 _STAR_SIDE = 512
 _CLIP_SIGMA = 4.0
-_FAINT = 4.0  # deviations: columns that are as odd in other frames may hardly be seen there
 _FOR_NOISE = 30_000  # pixels tell it within a percent
 
 
@@ -107,6 +107,7 @@ def quality_of(
         return Quality(missing=1.0)
     first = samples[0].astype("f4")
     noise = _noise(known_values(first))
+    away = columns_away(first, noise)
     stars = stars_in(_middle(path, images[0])) if with_stars else None
     pile = piled_up(known)
     full = saturation_adu if saturation_adu is not None else pile[0] if pile else math.inf
@@ -119,8 +120,8 @@ def quality_of(
         n_stars=len(stars.places) if stars else None,
         fwhm_pixels=(stars or NO_STARS).fwhm_pixels,
         ellipticity=(stars or NO_STARS).ellipticity,
-        columns=tuple(columns_off(first, noise)),
-        faint_columns=tuple(columns_off(first, noise, _FAINT)),
+        columns=tuple(np.flatnonzero(away > CLEAR).tolist()),
+        faint_columns=tuple(np.flatnonzero(away > FAINT).tolist()),
         places=(stars or NO_STARS).places,
     )
 
@@ -148,6 +149,6 @@ def _middle(path: str, image: Image) -> NDArray[np.float32]:
     height, width = image.shape
     top, left = (max(0, (side - _STAR_SIDE) // 2) for side in (height, width))
     stop = min(height, top + _STAR_SIDE)
-    rows = np.empty((stop - top, width), image.dtype)
+    rows = scratch("rows of the middle", (stop - top, width), image.dtype)
     read_rows(path, image, top, stop, rows)
     return np.asarray(known_values(rows[:, left : left + _STAR_SIDE].astype("f4")))

@@ -58,7 +58,11 @@ def _small(path: str, image: Image, step: int) -> NDArray[np.float32]:
     n_columns = rows.shape[1] // step
     if step == 1 or not n_columns:
         return rows
-    return np.asarray(rows[:, : n_columns * step].reshape(len(rows), n_columns, step).mean(axis=2))
+    # Column beside column, which is several times as fast as along short rows.
+    total = rows[:, : n_columns * step : step].copy()
+    for column in range(1, step):
+        total += rows[:, column : n_columns * step : step]
+    return np.asarray(total / np.float32(step))
 
 
 @any_floats
