@@ -150,15 +150,15 @@ class MasterFiles:
         """Return rows of by what factor pixels are exposed longer than typical ones; or None."""
         if self.shutter is None:
             return None
-        (path, exptime_s), states = self.shutter, self.written_ns
-        delay_s, typical_s = _delay_of(path, states, number)
-        return exposure_factors(delay_s[rows], exptime_s) / (1 + typical_s / exptime_s)
+        path, exptime_s = self.shutter
+        typical_s = _typical_delay(path, self.written_ns)
+        factors = exposure_factors(_delays_of(path, self.written_ns)[number][rows], exptime_s)
+        return np.asarray(factors / (1 + typical_s / exptime_s))
 
     def exposure(self, number: int) -> NDArray[Any]:
         """Return by what factor pixels of an image are exposed longer than headers tell."""
         path, exptime_s = self.shutter or ("", 0.0)
-        delay_s, _ = _delay_of(path, self.written_ns, number)
-        return exposure_factors(part_of(delay_s, self.window), exptime_s)
+        return exposure_factors(_delays_of(path, self.written_ns)[number], exptime_s)
 
     def zero_levels(self) -> tuple[float, ...]:
         """Return the levels without dark current that a dark tells, where nothing else does."""
@@ -261,14 +261,20 @@ def _load(files: MasterFiles, n_images: int, sigmas: bool) -> tuple[LoadedMaster
     return tuple(loaded)
 
 
-@lru_cache(maxsize=8)
-def _delay_of(path: str, states: tuple[int, ...], number: int) -> tuple[NDArray[Any], float]:
-    """Return the smooth part of an image of a master of the shutter, and its median, seconds."""
-    from daskred.kernels.fringes import smooth_light  # few runs need it
+@lru_cache(maxsize=2)
+def _delays_of(path: str, states: tuple[int, ...]) -> tuple[NDArray[Any], ...]:
+    """Return the smooth part of each image of a master of the shutter, seconds."""
+    from daskred.kernels.shutter import smooth_delay  # few runs need it
 
-    delay_s = smooth_light(read_images(path)[number])
-    known = delay_s[np.isfinite(delay_s)]
-    return delay_s, float(medians(known)) if known.size else 0.0
+    return tuple(map(smooth_delay, read_images(path)))
+
+
+@lru_cache(maxsize=2)
+def _typical_delay(path: str, states: tuple[int, ...]) -> float:
+    """Return the median delay of all images, whose levels are measured together, seconds."""
+    delays = np.concatenate([delay_s.reshape(-1) for delay_s in _delays_of(path, states)])
+    known = delays[np.isfinite(delays)]
+    return float(medians(known)) if known.size else 0.0
 
 
 def levels_in(header: Header) -> tuple[float, ...]:

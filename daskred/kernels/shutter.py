@@ -21,6 +21,7 @@ from daskred.kernels.robust import medians, scaled_mad
 _CERTAIN = 3.0  # standard errors
 _FEW_TIMES = 3
 _STEADY = 1e-3  # of its light: a lamp that wanders by more has changed
+_FAR_S = 1000.0  # seconds: no shutter takes so long
 _ROUNDING = 1e-6  # of a level: what scatters less is as good as exact
 
 
@@ -53,7 +54,7 @@ def common_delay(times_s: Sequence[float], levels: Sequence[float]) -> tuple[flo
     """
     times, found = np.asarray(times_s, "f8"), np.asarray(levels, "f8")
     different, number = np.unique(times, return_counts=True)
-    if len(different) < _FEW_TIMES:
+    if len(different) < _FEW_TIMES or not (found > 0).all():
         return math.nan, math.nan
     middle = np.array([float(medians(found[times == time])) for time in different])
     # Of each time the level has an error that is a part of itself.
@@ -129,6 +130,22 @@ def delay_tile(
         rate += weight * (total * time - first) / determinant * light
         start += weight * (second - first * time) / determinant * light
     return (start / rate,)
+
+
+def smooth_delay(delay_s: NDArray[Any]) -> NDArray[Any]:
+    """Return the smooth part of the delays of an image.
+
+    Examples
+    --------
+    >>> y, x = np.indices((64, 96))
+    >>> noise = np.random.default_rng(1).normal(0, 0.01, (64, 96))
+    >>> bool(np.abs(smooth_delay(0.001 * (x - 48) + noise) - 0.001 * (x - 48)).max() < 0.004)
+    True
+    """
+    from daskred.kernels.fringes import smooth_light
+
+    # As light that is never near zero, where straight lines would not go on.
+    return np.asarray(smooth_light(delay_s.astype("f8") + _FAR_S) - _FAR_S, delay_s.dtype)
 
 
 def exposure_factors(delay_s: NDArray[Any], exptime_s: float) -> NDArray[Any]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
 
+from daskred.cameras.criteria import Criterion
 from daskred.model.frame import Frame
 from daskred.model.plan import Correction, Input, Master
+from daskred.model.text import and_more
 from daskred.night.groups import named
-from daskred.night.match import Shelf, window_in
+from daskred.night.match import Shelf
 
 # Of each exposure time, and by so much the longest is longer than the shortest.
 LEAST_FLATS, LEAST_RATIO = 3, 3.0
@@ -26,51 +28,70 @@ class Shutter:
     ----------
     shelf
         The masters of the night, to which those of the shutter are added.
-    warnings
-        What cannot be had, and why.
+    without
+        Frames that none fits.
     """
 
     shelf: Shelf
-    warnings: list[str] = field(default_factory=list)
+    without: list[str] = field(default_factory=list)
+
+    @property
+    def _criteria(self) -> list[Criterion]:
+        """What must agree: whatever darks must share as well as flats, as camera and binning."""
+        camera = self.shelf.camera
+        of_darks = [c.name for c in camera.criteria_of("dark") if c.differs == "refuse"]
+        return [c for c in camera.criteria_of("flat") if c.name in of_darks]
 
     def look_at(self, flats: Sequence[Sequence[Input]]) -> None:
         """Make masters of the shutter of the flats of a night, a group for each of theirs.
 
-        One for each night and layout: of the filter whose flats are the shortest.
+        One for each night, camera and layout: of the filter whose flats are the shortest.
         """
         if not self.shelf.options.shutter:
             return
-        best: dict[tuple[object, ...], list[Input]] = {}
+        best: dict[tuple[Hashable, ...], list[Input]] = {}
         for group in flats:
             if not (inputs := _telling(group)):
                 continue
             frame = inputs[0].frame
-            key = self.shelf.dates.night_of(frame), frame.layout
+            values = (c.key(frame.facts.value(c.fact)) for c in self._criteria)
+            key = self.shelf.dates.night_of(frame), frame.layout, *values
             if key not in best or _rank(inputs) < _rank(best[key]):
                 best[key] = inputs
         masters = named("shutter", list(best.values()), self.shelf.camera, self.shelf.dates)
         self.shelf.put("shutter", masters)
-        if not masters:
-            self.warnings.append(f"no master of the shutter: {_WANTED}")
 
     def correct(self, frame: Frame, correction: Correction) -> Correction:
         """Return what calibrates a frame with the nearest master of the shutter."""
         seconds, shelf = frame.facts.exptime_s, self.shelf
+        if not shelf.options.shutter:
+            return correction
         night = shelf.dates.night_of(frame)
 
         def days(master: Master) -> float:
             return shelf.dates.days_between(night, shelf.night_of(master))
 
-        fitting = [master for master in shelf.masters["shutter"] if _covers(master, frame)]
+        fitting = [master for master in shelf.masters["shutter"] if self._fits(master, frame)]
         if not fitting or not seconds or seconds <= 0:
+            self.without.append(frame.name)
             return correction
         return replace(correction, shutter=(min(fitting, key=days).name, seconds))
 
+    def _fits(self, master: Master, frame: Frame) -> bool:
+        return master.layout == frame.layout and not any(
+            criterion.difference(frame.facts.value(criterion.fact), facts.value(criterion.fact))
+            for criterion in self._criteria
+            for facts in (master.inputs[0].frame.facts,)
+        )
 
-def _covers(master: Master, frame: Frame) -> bool:
-    return master.layout == frame.layout or (
-        window_in(frame, master.layout, master.facts) is not None
-    )
+    @property
+    def warnings(self) -> list[str]:
+        """What cannot be had, and why."""
+        if not self.without:
+            return []
+        if not self.shelf.masters["shutter"]:
+            return [f"no master of the shutter: {_WANTED}"]
+        return [f"no master of the shutter fits {and_more(self.without)}: they stay as they are"]
 
 
 def _telling(group: Sequence[Input]) -> list[Input]:

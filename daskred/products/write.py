@@ -333,6 +333,7 @@ def write_master(
     ]
     if master.kind == "shutter":
         title = "by how much longer than told pixels are exposed, seconds"
+        cards.append(format_card("IMAGETYP", "shutter", "no flat, though made of flats"))
     if master.is_lit:
         text = f"{options.normalize}, of each colour" if origin.colours else options.normalize
         cards.append(format_card("NORMALIZ", text, "how levels were measured"))

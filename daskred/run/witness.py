@@ -93,7 +93,7 @@ def check_inputs(
     for verdict in verdicts:
         worse = min if verdict.name == "pattern" else max
         figures[verdict.name] = worse(figures.get(verdict.name, verdict.worst), verdict.worst)
-        for error in _errors(master.name, frames, verdict):
+        for error in _errors(master.name, frames, verdict, options):
             errors.setdefault(error.path, error)
         if apart is None and 2 * len(verdict.parts[0]) <= len(frames):
             sides = [[frames[n] for n in part] for part in verdict.parts[:2]]
@@ -109,7 +109,9 @@ def _joined(samples: Sequence[NDArray[Any] | None]) -> NDArray[np.float32]:
     return known_values(np.concatenate(parts, axis=1).astype("f4", copy=False))
 
 
-def _errors(name: str, frames: Sequence[Frame], verdict: Verdict) -> list[FrameError]:
+def _errors(
+    name: str, frames: Sequence[Frame], verdict: Verdict, options: Options
+) -> list[FrameError]:
     """Name the frames that do not belong to the others; all, where there is no majority."""
     largest, *others = verdict.parts
     if not others:
@@ -121,7 +123,8 @@ def _errors(name: str, frames: Sequence[Frame], verdict: Verdict) -> list[FrameE
                 frames[number].path,
                 f"does not belong to {name}: {_told(verdict, number, largest)}"
                 f"{_differing([frames[number]], usual)};"
-                f" {_way_out(verdict, [frames[number]], usual)}--unchecked {verdict.name} uses it",
+                f" {_way_out(verdict, options, [frames[number]], usual)}"
+                f"--unchecked {verdict.name} uses it",
             )
             for part in others
             for number in part
@@ -130,7 +133,7 @@ def _errors(name: str, frames: Sequence[Frame], verdict: Verdict) -> list[FrameE
     told = "; ".join(f"{len(side)} as {side[0].name}" for side in sides)
     text = (
         f"the frames of {name} fall apart into {len(verdict.parts)} groups by their {verdict.name}"
-        f" ({told}){_differing(sides[1], sides[0])}; {_way_out(verdict, *sides)}"
+        f" ({told}){_differing(sides[1], sides[0])}; {_way_out(verdict, options, *sides)}"
         f"--tell-apart CARD makes a master of each,"
         f" --kind unknown='PATTERN' leaves some out, --unchecked {verdict.name} combines all"
     )
@@ -146,10 +149,12 @@ def _told(verdict: Verdict, number: int, usual: Sequence[int]) -> str:
     return _WORDS[verdict.name].format(figure=figure)
 
 
-def _way_out(verdict: Verdict, frames: Sequence[Frame], others: Sequence[Frame]) -> str:
+def _way_out(
+    verdict: Verdict, options: Options, frames: Sequence[Frame], others: Sequence[Frame]
+) -> str:
     """Say what a shutter may have done to flats of different exposure times; or nothing."""
     times = [{frame.facts.exptime_s for frame in side} for side in (frames, others)]
-    if verdict.name != "shape" or times[0] & times[1]:
+    if verdict.name != "shape" or options.shutter or times[0] & times[1]:
         return ""
     return "--shutter takes out what the shutter does to short ones, "
 

@@ -11,6 +11,7 @@ from astropy.io import fits
 
 from daskred import Options, make_plan, open_night, reduce_night
 from daskred.kernels.shutter import common_delay
+from tests.conftest import WriteFits
 from tests.telescope import SHAPE, Heard, Telescope
 
 Y, X = np.indices(SHAPE)
@@ -125,3 +126,46 @@ def test_two_times_or_another_lamp_tell_no_common_delay() -> None:
     assert np.isnan(common_delay(times[:10].tolist(), levels[:10].tolist())[0])
     changed = np.where(times == 9.0, 1.05, 1.0) * levels
     assert np.isnan(common_delay(times.tolist(), changed.tolist())[0])
+
+
+@pytest.mark.parametrize("n_images", [1, 2])
+def test_images_of_a_mosaic_keep_their_light_and_cameras_their_shutters(
+    write_fits: WriteFits, tmp_path: Path, n_images: int
+) -> None:
+    """Levels of flats are those of all images together; another camera has no such shutter."""
+    rng = np.random.default_rng(4)
+    shape = (96, 128)
+    ramp = 0.06 * np.linspace(0, 1, n_images * shape[1])
+    delays = np.split(np.broadcast_to(ramp, (shape[0], ramp.size)), n_images, axis=1)
+
+    def expose(name: str, kind: str, seconds: float, rate: float, camera: str) -> None:
+        cards: dict[str, Any] = {"IMAGETYP": kind, "EXPTIME": seconds, "FILTER": "V"}
+        cards["INSTRUME"] = camera
+        cards |= {"OBJECT": "M 31"} if kind == "object" else {}
+        slow = 1.0 if camera == "A" else 0.0
+        images = [
+            rng.normal(300 + rng.poisson(rate * (seconds + slow * delay)), 3).round().astype("u2")
+            for delay in delays
+        ]
+        write_fits(f"night/{name}.fits", images if n_images > 1 else images[0], cards)
+
+    for camera in "AB":
+        for seconds in (0.5, 8.0):
+            for n in range(3):
+                expose(f"d{camera}{seconds}{n}", "dark", seconds, 0.0, camera)
+        for n in range(5):
+            if camera == "A":
+                expose(f"fa{n}", "flat", 0.5, 40000.0, camera)
+            expose(f"f{camera}{n}", "flat", 8.0, 4000.0, camera)
+        expose(f"s{camera}", "object", 0.5, 4000.0, camera)
+    night = open_night(tmp_path / "night")
+    plan = make_plan(night, Options(shutter=True))
+    assert any("no master of the shutter fits" in text for text in plan.warnings)
+    assert not reduce_night(night, tmp_path / "out", Options(shutter=True)).failed
+    with fits.open(tmp_path / "out/sAc.fits") as hdus:
+        images = [hdu.data for hdu in hdus if hdu.data is not None]
+    parts = slice(16), slice(-16, None)
+    edges = [float(np.mean(image[:, part])) for image in images for part in parts]
+    assert len(edges) == 2 * n_images
+    assert max(edges) / min(edges) < 1.005
+    assert "SHUTCOR" not in fits.getheader(tmp_path / "out/sBc.fits")
