@@ -7,6 +7,7 @@ the sizes of frames. With more frames, tiles get lower instead of memory larger.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Sequence
@@ -35,10 +36,11 @@ SORTING_BYTES = 60 * MB
 FRAME_BYTES = 6000
 # More gains nothing: a tile's rows are read in one go of this size from all files together.
 MOST_TILE_BYTES = 32 * MB
-_CONTROL_FILES = (
-    ("memory.max", "memory.current", "memory.stat"),
-    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat"),
-)
+# By the controllers of a line of /proc/self/cgroup: where their groups are, and limit and use.
+_CONTROL_FILES = {
+    "": ("", "memory.max", "memory.current"),
+    "memory": ("memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),
+}
 
 
 @dataclass(frozen=True)
@@ -74,20 +76,56 @@ def _number_in(path: Path) -> int | None:
 
 
 def available_bytes() -> int:
-    """Return what memory the machine, or the control group this runs in, has free."""
+    """Return what memory the machine has free, and the control groups that this runs in."""
     free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     meminfo = Path("/proc/meminfo")
     if meminfo.exists():
         match = re.search(r"^MemAvailable:\s+(\d+) kB", meminfo.read_text(), re.MULTILINE)
         free = int(match[1]) * 1024 if match else free
-    group = Path("/sys/fs/cgroup")
-    for limit, used, stat in _CONTROL_FILES:
-        most, now = _number_in(group / limit), _number_in(group / used)
-        if most is not None and now is not None:
-            # The page cache counts as used, and is given back when it is needed.
-            cache = re.search(r"^(?:total_cache|file) (\d+)", _text_in(group / stat), re.MULTILINE)
-            free = min(free, max(most - now + (int(cache[1]) if cache else 0), 0))
-    return free
+    groups = control_groups(_text_in(Path("/proc/self/cgroup")), Path("/sys/fs/cgroup"))
+    return int(min([free, *(_free_in(*group) for group in groups)]))
+
+
+def control_groups(told: str, root: Path) -> list[tuple[Path, str, str]]:
+    """Return the folders of control groups that limit memory, and the files that tell how.
+
+    Each is in all those above it, whose limits hold too.
+
+    Parameters
+    ----------
+    told
+        What ``/proc/self/cgroup`` says.
+    root
+        Where groups are, ``/sys/fs/cgroup``.
+
+    Examples
+    --------
+    >>> found = control_groups("0::/user/night", Path("/g"))
+    >>> [str(folder) for folder, _, _ in found]
+    ['/g/user/night', '/g/user', '/g']
+    """
+    found = []
+    for line in told.splitlines():
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if controllers in _CONTROL_FILES:
+            below, *files = _CONTROL_FILES[controllers]
+            group = Path(path.lstrip("/"))
+            # In a container the path is that outside of it, and what is seen is the group itself.
+            folders = [root / below / part for part in (group, *group.parents)]
+            found += [(folder, files[0], files[1]) for folder in dict.fromkeys(folders)]
+    return found
+
+
+def _free_in(group: Path, limit: str, used: str) -> float:
+    """Return what memory a control group has free."""
+    most, now = _number_in(group / limit), _number_in(group / used)
+    if most is None or now is None:
+        return math.inf
+    # The page cache counts as used, and is given back when it is needed.
+    told = _text_in(group / "memory.stat")
+    cache = re.search(r"^(?:total_cache|file) (\d+)", told, re.MULTILINE)
+    return max(most - now + (int(cache[1]) if cache else 0), 0)
 
 
 @dataclass(frozen=True)

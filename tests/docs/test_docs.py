@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import configparser
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -169,7 +171,7 @@ def test_pages_need_nothing_from_elsewhere(site: Path) -> None:
 
 
 def test_examples_for_systems_are_sound(tmp_path: Path) -> None:
-    """A batch job runs here without its batch system; units of systemd are read by it."""
+    """A batch job runs here without its batch system."""
     subprocess.run(["bash", "-n", str(DOCS / "examples/daskred.slurm")], check=True)
     daskred.simulate(tmp_path / "night", shape=(32, 32), n_darks=3, n_flats=3, n_science=3)
     environment = {
@@ -183,3 +185,26 @@ def test_examples_for_systems_are_sound(tmp_path: Path) -> None:
     assert found.returncode == 0, found.stderr
     assert len(list((tmp_path / "out").glob("ktwo*/*c.fits"))) == 3
     assert not list(tmp_path.glob("daskred-*.json"))
+
+
+def test_what_the_service_runs_leaves_each_night_its_own_products(tmp_path: Path) -> None:
+    """As systemd expands it, in a home whose name has a blank."""
+    home = tmp_path / "a home"
+    (home / ".venv/bin").mkdir(parents=True)
+    (home / "reduced").mkdir()
+    (home / ".venv/bin/daskred").symlink_to(Path(sys.executable).parent / "daskred")
+    unit = configparser.ConfigParser(interpolation=None)
+    unit.optionxform = str  # type: ignore[method-assign,assignment]
+    unit.read(DOCS / "examples/daskred.service")
+    told = {key: value.replace("%h", str(home)) for key, value in unit["Service"].items()}
+    environment = dict(word.split("=", 1) for word in shlex.split(told["Environment"]))
+    words = shlex.split(told["ExecStart"].replace("$$", "$"))
+    for night in ("monday", "tuesday"):
+        daskred.simulate(home / "nights" / night, shape=(32, 32), n_darks=3, n_flats=3, n_science=2)
+        last = home / "nights/last"
+        last.unlink(missing_ok=True)
+        last.symlink_to(night)
+        subprocess.run(words, check=True, capture_output=True, env={**os.environ, **environment})
+        assert len(list((home / "reduced" / night).glob("ktwo*/*c.fits"))) == 2
+        assert (home / "reduced" / night / "report.html").exists()
+    assert (home / "reduced/daskred.prom").exists()

@@ -10,7 +10,7 @@ from benchmarks.harness import peak_memory, python
 from benchmarks.memory import least_memory
 from daskred import Options, RequestError, open_night, simulate
 from daskred.model.option import size as parse_size
-from daskred.run.budget import MB, budget
+from daskred.run.budget import MB, budget, control_groups
 
 
 @pytest.fixture(scope="module")
@@ -80,3 +80,29 @@ def test_the_least_that_would_do_does(
     assert not (tmp_path / "out").exists()
     _, peak = peak_memory([*command, *words[1:], "--memory", f"{least}MB"])
     assert 0.4 * least * MB < peak < least * MB
+
+
+@pytest.mark.parametrize(
+    ("told", "below", "limit", "used"),
+    [
+        ("0::/user.slice/night.service\n", "", "memory.max", "memory.current"),
+        (
+            "5:devices:/\n4:memory:/user.slice/night.service\n",
+            "memory",
+            "memory.limit_in_bytes",
+            "memory.usage_in_bytes",
+        ),
+    ],
+    ids=["unified", "of old"],
+)
+def test_limits_of_control_groups_hold_in_those_below(
+    tmp_path: Path, told: str, below: str, limit: str, used: str
+) -> None:
+    """A service has no limit of its own, but its slice has."""
+    found = control_groups(told, tmp_path)
+    assert [folder.relative_to(tmp_path / below).as_posix() for folder, _, _ in found] == [
+        "user.slice/night.service",
+        "user.slice",
+        ".",
+    ]
+    assert all((one, other) == (limit, used) for _, one, other in found)
