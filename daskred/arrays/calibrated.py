@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from functools import cached_property, lru_cache, partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -61,6 +60,8 @@ class Calibrated:
         The frame; None for pixels that are in memory, of which nobody knows the file.
     beside
         Frames of the same field, by which cosmic rays are told.
+    memory
+        What its working memory is called, where another frame has some at the same time.
     """
 
     def __init__(
@@ -70,7 +71,9 @@ class Calibrated:
         recipe: Recipe,
         frame: Frame | None = None,
         beside: Sequence[Frame] = (),
+        memory: str = "",
     ) -> None:
+        self._memory = memory
         self._source, self._masters, self._recipe, self._frame = source, masters, recipe, frame
         self._band_steps = steps_of(recipe, "band")
         self._frame_steps = steps_of(recipe, "frame")
@@ -210,8 +213,8 @@ class Calibrated:
         has_sigma = options.wants_noise and self._noise_is_known
         whole = Whole(
             number,
-            scratch(f"calibrated image {number}", shape, options.dtype),
-            scratch(f"mask {number}", shape, "u1"),
+            scratch(f"calibrated image {number}{self._memory}", shape, options.dtype),
+            scratch(f"mask {number}{self._memory}", shape, "u1"),
             scratch(f"uncertainty {number}", shape, "f4") if has_sigma else None,
             self._loaded[number],
             partial(self._pixels_beside, number),
@@ -233,10 +236,13 @@ class Calibrated:
 
     def _pixels_beside(self, number: int) -> list[NDArray[Any]]:
         """Return an image of the frames of the same field, as far as they can be read."""
-        found = []
+        found, bad = [], self._bad_pixels(number) if self._beside else None
         for other in self._beside:
             with suppress(FrameError):  # it is told where that frame is calibrated
-                found.append(other.arrays(number)["pixels"])
+                pixels = other.arrays(number)["pixels"]
+                if bad is not None:
+                    pixels[bad != 0] = np.nan
+                found.append(pixels)
         return found
 
     def _count(self, name: str, found: int | Mapping[str, float] | None) -> None:
@@ -307,8 +313,8 @@ class Calibrated:
 def _bare(frame: Frame, masters: Masters, recipe: Recipe) -> Calibrated:
     """Return a frame that others are compared with: its bands, and nothing beside them."""
     options = recipe.options.but(**_BARE)
-    own = Recipe(frame.readout, replace(recipe.correction, fringe=None), options)
-    return Calibrated(source_of(frame, options), masters, own, frame)
+    own = Recipe(frame.readout, recipe.correction, options)
+    return Calibrated(source_of(frame, options), masters, own, frame, memory=" beside")
 
 
 def _variance(band: Band, recipe: Recipe, number: int, first_row: int) -> NDArray[Any]:
@@ -361,6 +367,10 @@ def _state_of(path: str) -> str:
 
 def check_science_options(options: Options) -> None:
     """Raise RequestError where what is wanted of science frames cannot be had."""
+    if options.cosmics_frames and options.cosmics == "no":
+        raise RequestError("--cosmics-frames goes with --cosmics flag, or clean")
+    if options.cosmics_frames == 1:
+        raise RequestError("--cosmics-frames 1: two others at least tell which of them is hit")
     if options.cosmics != "no" and find_spec("astroscrappy") is None:
         raise RequestError("cosmic rays are found by astroscrappy: pip install 'daskred[cosmics]'")
     path = options.bad_pixels

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from daskred.kernels.beside import LEAST_FRAMES
 from daskred.model.frame import Frame
 from daskred.model.plan import Science
 from daskred.night.times import mjd_of
 from daskred.options import Options
-
-_LEAST = 2  # of fewer nobody knows which is hit
 
 
 def beside_others(science: Sequence[Science], options: Options) -> list[Science]:
@@ -31,9 +30,26 @@ def beside_others(science: Sequence[Science], options: Options) -> list[Science]
     for items in fields.values():
         frames = [item.frame for item in items]
         frames.sort(key=lambda frame: (mjd_of(frame.facts.time_obs) or 0.0, frame.name))
+        times = [mjd_of(frame.facts.time_obs) for frame in frames]
         for number, frame in enumerate(frames):
-            near = sorted(range(len(frames)), key=lambda n: (abs(n - number), n))
-            chosen = sorted(n for n in near[1 : n_wanted + 1])
-            if len(chosen) >= _LEAST:
+            chosen = sorted(_nearest(times, number)[:n_wanted])
+            if len(chosen) >= LEAST_FRAMES:
                 beside[frame.path] = tuple(frames[n] for n in chosen)
     return [replace(item, beside=beside.get(item.frame.path, ())) for item in science]
+
+
+def _nearest(times: Sequence[float | None], number: int) -> list[int]:
+    """Return the other frames, those nearest in time first; or in their order, where none tells.
+
+    Examples
+    --------
+    >>> _nearest([1.0, 2.0, 2.1, 9.0], 1), _nearest([None, None, None], 2)
+    ([2, 0, 3], [1, 0])
+    """
+
+    def away(other: int) -> tuple[float, int, int]:
+        mine, its = times[number], times[other]
+        apart = 0.0 if mine is None or its is None else abs(its - mine)
+        return apart, abs(other - number), other
+
+    return sorted((n for n in range(len(times)) if n != number), key=away)

@@ -16,7 +16,7 @@ from daskred.model.receipt import Receipt
 from daskred.model.text import and_more
 from daskred.night.times import mjd_of
 from daskred.options import Options
-from daskred.steps.cosmics import UNSAMPLED
+from daskred.steps.cosmics import ALONE, UNSAMPLED
 
 # Of fewer frames nobody knows which is the odd one.
 _FEW_NEIGHBOURS = 3
@@ -60,7 +60,8 @@ def standing_out(
         group.sort(key=lambda made: mjd_of(made.frame.facts.time_obs) or 0.0)
         for name, text in (*_far_from(group, limits), *_of_other_light(group, limits)):
             found.setdefault(name, f"{name} stands out: {text}")
-    return [*found.values(), *_piles(groups.values(), limits), *_unsampled(science, receipts)]
+    rays = (*_unsampled(science, receipts), *_alone(science, receipts))
+    return [*found.values(), *_piles(groups.values(), limits), *rays]
 
 
 def _unsampled(science: Sequence[Science], receipts: Sequence[Receipt]) -> Iterator[str]:
@@ -73,6 +74,20 @@ def _unsampled(science: Sequence[Science], receipts: Sequence[Receipt]) -> Itera
     if names:
         text = "where stars are too sharp to be told from cosmic rays, none were looked for"
         yield f"{and_more(names)}: {text}; --cosmics-objlim looks for them"
+
+
+def _alone(science: Sequence[Science], receipts: Sequence[Receipt]) -> Iterator[str]:
+    """Say of which frames no others tell cosmic rays, though that was asked for."""
+    names = [
+        item.frame.name
+        for item, receipt in zip(science, receipts, strict=True)
+        if receipt.counts.get(ALONE)
+    ]
+    if names:
+        text = (
+            "fewer than two other frames show the same stars: the shape of cosmic rays tells them"
+        )
+        yield f"{and_more(names)}: {text}"
 
 
 def _piles(groups: Iterable[Sequence[_Made]], limits: Mapping[str, float]) -> Iterator[str]:

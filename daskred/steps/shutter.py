@@ -34,7 +34,7 @@ STEP = Step(
         Option(
             "shutter",
             "bring each pixel to the exposure time that headers tell: the shutter takes a while to"
-            " open and to close, which flats of several exposure times show",
+            " open and to close, which flats of two exposure times show, one three times the other",
             "science",
         ),
     ),

@@ -26,6 +26,7 @@ class Field:
     telescope: Telescope
     fwhm: float = 3.0
     moves: float = 0.5
+    n_stars: int = 60
     rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(5))
 
     def __post_init__(self) -> None:
@@ -34,16 +35,18 @@ class Field:
                 self.telescope.expose("dark", seconds)
         for _ in range(5):
             self.telescope.expose("flat", 2.0, 40000.0)
-        self.places = self.rng.uniform(5, 150, (60, 2))
-        self.light = 10 ** self.rng.uniform(2.5, 5, 60)
+        self.places = self.rng.uniform(5, 150, (self.n_stars, 2))
+        self.light = 10 ** self.rng.uniform(2.5, 5, self.n_stars)
         self.hit: list[np.ndarray[Any, Any]] = []
 
-    def expose(self, number: int, n_rays: int = 25) -> None:
+    def expose(
+        self, number: int, n_rays: int = 25, dimmed: float = 1.0, slope: float = 0.0
+    ) -> None:
         for _ in range(number):
-            sky = np.full(SHAPE, 300.0)
+            sky = 300.0 + slope * (Y / SHAPE[0] - 0.5)
             down, right = self.rng.uniform(-self.moves, self.moves, 2)
             width = self.fwhm * self.rng.uniform(0.9, 1.15) / 2.355
-            clear = self.rng.uniform(0.8, 1)
+            clear = dimmed * self.rng.uniform(0.8, 1)
             for (y, x), light in zip(self.places, self.light, strict=True):
                 squares = (Y - y - down) ** 2 + (X - x - right) ** 2
                 profile = np.exp(-squares / 2 / width**2) / (2 * np.pi * width**2)
@@ -87,6 +90,61 @@ def test_rays_are_found_and_no_star_is_one(
     assert np.mean(found[~hit]) < 1e-5
     header = fits.getheader(next((tmp_path / "out").glob("science*c.fits")))
     assert header.comments["NCOSMIC"] == "pixels bright in this frame of its field alone"
+
+
+@pytest.mark.parametrize(
+    ("told", "stars", "exposures"),
+    [
+        ("few stars that move", 2, [{"number": 5}]),
+        ("clouds", 60, [{"number": 2}, {"number": 2, "dimmed": 0.25}]),
+        ("moonlight", 60, [{"number": 4}, {"number": 1, "slope": 120.0}]),
+        ("no stars", 0, [{"number": 4}]),
+    ],
+)
+def test_what_is_no_ray_stays(
+    telescope: Telescope, tmp_path: Path, told: str, stars: int, exposures: list[dict[str, Any]]
+) -> None:
+    """Where the other frames do not clearly show the same, they are not asked."""
+    night = Field(telescope, moves=8.0 if stars == 2 else 0.5, n_stars=stars)
+    if stars == 2:
+        night.light[:] = 3e5
+    for exposure in exposures:
+        night.expose(n_rays=0, **exposure)
+    found = np.array(night.reduce(tmp_path / "out", cosmics_frames=4, uncertainty=True))
+    assert found.mean() < 1e-4
+
+
+def test_other_fields_do_not_tell(telescope: Telescope, tmp_path: Path) -> None:
+    """Two targets that no card tells apart: each is compared with its own."""
+    fields = [Field(telescope), Field(telescope)]
+    fields[1].places = fields[1].rng.permutation(fields[0].places[:, ::-1]) % 150
+    for _ in range(4):
+        for field_ in fields:
+            field_.expose(1, n_rays=0)
+    found = np.array(fields[0].reduce(tmp_path / "out", cosmics_frames=6))
+    assert found.mean() < 2e-5
+
+
+def test_what_no_other_frame_shows_is_told_by_its_shape(
+    telescope: Telescope, tmp_path: Path
+) -> None:
+    night = Field(telescope, moves=40.0)
+    night.expose(3)
+    found = np.array(night.reduce(tmp_path / "out", cosmics_frames=2, uncertainty=True))
+    hit = np.array(night.hit)
+    assert np.mean(found[hit]) > 0.9
+
+
+@pytest.mark.parametrize("words", [["--cosmics-frames", "4"], ["--cosmics", "flag", "1"]])
+def test_what_tells_nothing_is_refused(
+    telescope: Telescope, tmp_path: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    Field(telescope).expose(1)
+    if words[-1] == "1":
+        words = [*words[:-1], "--cosmics-frames", "1"]
+    assert main(["reduce", str(telescope.folder), "-o", str(tmp_path / "out"), *words]) == 2
+    assert "--cosmics-frames" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_two_frames_are_too_few(telescope: Telescope, tmp_path: Path) -> None:
