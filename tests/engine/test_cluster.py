@@ -336,7 +336,7 @@ def test_workers_are_looked_at_before_any_work(long_night: Path, tmp_path: Path)
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "no-such-file.json"])
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "no-such-folder/file.json"])
 def test_a_scheduler_that_is_not_there_is_told(
     long_night: Path, tmp_path: Path, address: str
 ) -> None:
