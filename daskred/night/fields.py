@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from daskred.kernels.beside import LEAST_FRAMES
 from daskred.model.frame import Frame
 from daskred.model.plan import Science
 from daskred.night.times import mjd_of
@@ -21,6 +20,8 @@ def beside_others(science: Sequence[Science], options: Options) -> list[Science]
     n_wanted = options.cosmics_frames
     if not n_wanted or options.cosmics == "no":
         return list(science)
+    from daskred.kernels.beside import LEAST_FRAMES  # few runs need it
+
     fields: dict[object, list[Science]] = {}
     for item in science:
         facts = item.frame.facts
