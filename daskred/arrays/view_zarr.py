@@ -180,6 +180,8 @@ def _finish(target: Path, dataset: xr.Dataset) -> None:
             region = slice(blocks[0].start, blocks[-1].stop)
             _write(dataset.isel(frame=region), target, region={"frame": region})
             _remember([block.start for block in blocks], file)
+    for left in target.rglob("*.partial"):  # what zarr had begun when somebody was killed
+        left.unlink(missing_ok=True)
     note.unlink()
 
 

@@ -99,6 +99,7 @@ def test_what_is_missing_alone_is_written(night: Path, tmp_path: Path) -> None:
     (store / ".daskred-unfinished").write_text("0\n16\n24\n3")
     (store / "pixels/1.0.0").unlink()
     (store / "pixels/4.0.0").write_bytes(b"half")
+    (store / "pixels/4.0.0.a1d287a8050e48aca991dc68c2c4c14b.partial").write_bytes(b"ha")
     there = (store / "pixels/2.0.0").stat().st_mtime_ns
     daskred.write_zarr(frames, store)
     assert content(store) == whole
