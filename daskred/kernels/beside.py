@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daskred.kernels.fringes import smooth_light
+from daskred.kernels.median import median_over_frames
 from daskred.kernels.robust import known_values, robust_sigma, scaled_mad
 from daskred.kernels.shifts import Shift, shift_between
 from daskred.kernels.widths import bright_stars
@@ -157,10 +158,9 @@ def rays_beside(
     if len(aligned) < LEAST_FRAMES:
         return None
     stack = np.stack(aligned)
-    expected = np.asarray(np.median(stack, axis=0))
-    lacking = ~np.isfinite(expected)
-    if lacking.any():  # where another frame has no pixel, the rest tells it, if they are two
-        expected[lacking] = _median_of_known(stack[:, lacking])
+    # Where another frame has no pixel, the rest tells it, if they are two.
+    expected = median_over_frames(stack)
+    expected[np.count_nonzero(np.isfinite(stack), axis=0) < LEAST_FRAMES] = np.nan
     away = value - expected
     told = np.isfinite(away) & ~masked
     if not told.any():
@@ -181,13 +181,3 @@ def rays_beside(
     hit = told & (away > clip_sigma * deviation + _CHANGE * change)
     weaker = away > _NEXT_SIGMA * clip_sigma * deviation + _NEXT_CHANGE * change
     return hit | (told & weaker & _around(hit, np.logical_or)), told
-
-
-def _median_of_known(columns: NDArray[Any]) -> NDArray[Any]:
-    """Return the median of what is known of each column; NaN where that is less than two."""
-    ordered = np.sort(columns, axis=0)  # NaN last
-    number = np.count_nonzero(np.isfinite(ordered), axis=0)
-    at = np.arange(ordered.shape[1])
-    lower, upper = np.maximum(number - 1, 0) // 2, np.minimum(number // 2, len(ordered) - 1)
-    found = (ordered[lower, at] + ordered[upper, at]) / 2
-    return np.where(number >= LEAST_FRAMES, found, np.nan)

@@ -28,6 +28,13 @@ _MORE = 0.12  # of the light of stars
 _MUCH_MORE = 4.0  # times what is usual
 _STEADY_LIKE, _MOST = 0.85, 0.75  # of most frames of a field that is followed
 
+# What steps count of frames, and what that says of their cosmic rays.
+_RAYS = {
+    UNSAMPLED: "where stars are too sharp to be told from cosmic rays, none were looked for;"
+    " --cosmics-objlim looks for them",
+    ALONE: "fewer than two other frames show the same stars: the shape of cosmic rays tells them",
+}
+
 
 class _Made(NamedTuple):
     """A science frame, and what was made of it."""
@@ -60,34 +67,20 @@ def standing_out(
         group.sort(key=lambda made: mjd_of(made.frame.facts.time_obs) or 0.0)
         for name, text in (*_far_from(group, limits), *_of_other_light(group, limits)):
             found.setdefault(name, f"{name} stands out: {text}")
-    rays = (*_unsampled(science, receipts), *_alone(science, receipts))
+    rays = _of_rays(science, receipts)
     return [*found.values(), *_piles(groups.values(), limits), *rays]
 
 
-def _unsampled(science: Sequence[Science], receipts: Sequence[Receipt]) -> Iterator[str]:
-    """Say in which frames no cosmic rays were looked for, since stars are as sharp."""
-    names = [
-        item.frame.name
-        for item, receipt in zip(science, receipts, strict=True)
-        if receipt.counts.get(UNSAMPLED)
-    ]
-    if names:
-        text = "where stars are too sharp to be told from cosmic rays, none were looked for"
-        yield f"{and_more(names)}: {text}; --cosmics-objlim looks for them"
-
-
-def _alone(science: Sequence[Science], receipts: Sequence[Receipt]) -> Iterator[str]:
-    """Say of which frames no others tell cosmic rays, though that was asked for."""
-    names = [
-        item.frame.name
-        for item, receipt in zip(science, receipts, strict=True)
-        if receipt.counts.get(ALONE)
-    ]
-    if names:
-        text = (
-            "fewer than two other frames show the same stars: the shape of cosmic rays tells them"
-        )
-        yield f"{and_more(names)}: {text}"
+def _of_rays(science: Sequence[Science], receipts: Sequence[Receipt]) -> Iterator[str]:
+    """Say in which frames cosmic rays were not looked for, or not as it was asked for."""
+    for counted, text in _RAYS.items():
+        names = [
+            item.frame.name
+            for item, receipt in zip(science, receipts, strict=True)
+            if receipt.counts.get(counted)
+        ]
+        if names:
+            yield f"{and_more(names)}: {text}"
 
 
 def _piles(groups: Iterable[Sequence[_Made]], limits: Mapping[str, float]) -> Iterator[str]:
