@@ -33,18 +33,20 @@ def beside_others(science: Sequence[Science], options: Options) -> list[Science]
         frames.sort(key=lambda frame: (mjd_of(frame.facts.time_obs) or 0.0, frame.name))
         times = [mjd_of(frame.facts.time_obs) for frame in frames]
         for number, frame in enumerate(frames):
-            chosen = sorted(_nearest(times, number)[:n_wanted])
+            chosen = sorted(_nearest(times, number, n_wanted))
             if len(chosen) >= LEAST_FRAMES:
                 beside[frame.path] = tuple(frames[n] for n in chosen)
     return [replace(item, beside=beside.get(item.frame.path, ())) for item in science]
 
 
-def _nearest(times: Sequence[float | None], number: int) -> list[int]:
-    """Return the other frames, those nearest in time first; or in their order, where none tells.
+def _nearest(times: Sequence[float | None], number: int, n_wanted: int) -> list[int]:
+    """Return so many other frames, those nearest in time first, or in order, where none tells.
+
+    Times are in order, so that none of them lies further away in it.
 
     Examples
     --------
-    >>> _nearest([1.0, 2.0, 2.1, 9.0], 1), _nearest([None, None, None], 2)
+    >>> _nearest([1.0, 2.0, 2.1, 9.0], 1, 3), _nearest([None, None, None], 2, 2)
     ([2, 0, 3], [1, 0])
     """
 
@@ -53,4 +55,5 @@ def _nearest(times: Sequence[float | None], number: int) -> list[int]:
         apart = 0.0 if mine is None or its is None else abs(its - mine)
         return apart, abs(other - number), other
 
-    return sorted((n for n in range(len(times)) if n != number), key=away)
+    near = range(max(number - n_wanted, 0), min(number + n_wanted + 1, len(times)))
+    return sorted((n for n in near if n != number), key=away)[:n_wanted]

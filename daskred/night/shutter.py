@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from daskred.cameras.criteria import Criterion
 from daskred.model.frame import Frame
@@ -35,7 +36,7 @@ class Shutter:
     shelf: Shelf
     without: list[str] = field(default_factory=list)
 
-    @property
+    @cached_property
     def _criteria(self) -> list[Criterion]:
         """What must agree: whatever darks must share as well as flats, as camera and binning."""
         camera = self.shelf.camera
@@ -78,10 +79,10 @@ class Shutter:
         return replace(correction, shutter=(min(fitting, key=days).name, seconds))
 
     def _fits(self, master: Master, frame: Frame) -> bool:
+        mine, theirs = frame.facts, master.inputs[0].frame.facts
         return master.layout == frame.layout and not any(
-            criterion.difference(frame.facts.value(criterion.fact), facts.value(criterion.fact))
+            criterion.difference(mine.value(criterion.fact), theirs.value(criterion.fact))
             for criterion in self._criteria
-            for facts in (master.inputs[0].frame.facts,)
         )
 
     @property
