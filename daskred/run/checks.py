@@ -38,13 +38,12 @@ def check_detector(night: Night, options: Options) -> None:
 
 def check_plan(plan: Plan, masters_only: bool) -> None:
     """Raise RequestError for a plan that has nothing to do."""
-    kinds = [frame.kind for frame in plan.frames]
     if masters_only:
         if not plan.masters:
             raise RequestError("no masters can be made: there are no calibration frames to use")
-    elif "science" not in kinds or not any(
-        f.kind == "science" and f.path not in _set_aside(plan) for f in plan.frames
-    ):
+        return
+    aside = _set_aside(plan)
+    if not any(f.kind == "science" and f.path not in aside for f in plan.frames):
         raise RequestError(
             f"no science frames: {_counted(plan)};"
             " --kind science='PATTERN' names them, --masters-only makes the masters alone,"
@@ -54,11 +53,12 @@ def check_plan(plan: Plan, masters_only: bool) -> None:
 
 def _counted(plan: Plan) -> str:
     """Say what frames there are, and the first of those that are none."""
-    aside = [entry for entry in plan.left_out if not entry.failed]
-    kinds = Counter(f.kind for f in plan.frames if f.path not in _set_aside(plan))
+    aside = _set_aside(plan)
+    kinds = Counter(f.kind for f in plan.frames if f.path not in aside)
     parts = [f"{number} {kind}" for kind, number in sorted(kinds.items())]
     known = {frame.path for frame in plan.frames}
-    if done := [entry for entry in aside if entry.path in known]:
+    done = [entry for entry in plan.left_out if entry.path in known and entry.path in aside]
+    if done:
         text = f"{len(done)} that need no calibration"
         parts.append(f"{text} ({done[0].name} {done[0].reason})")
     broken = [entry for entry in plan.left_out if entry.path not in known]
