@@ -83,14 +83,14 @@ class _Image:
         self.length = places_of(shape).length
         self.raw: list[NDArray[Any]] = []
         self.calibrated: list[NDArray[Any]] = []
-        self.in_strips = np.empty(self.strips.shape, "f4")
+        self.in_strips: list[NDArray[Any]] = []
         self._height, self._stop = shape[0], 0
 
     def add(self, first_row: int, raw: NDArray[Any], calibrated: NDArray[Any]) -> None:
         """Take from a band."""
         self.raw.append(self.picked.of(raw, first_row))
         self.calibrated.append(self.sample.of(calibrated, first_row))
-        self.strips.copy(calibrated, first_row, self.in_strips)
+        self.in_strips.append(self.strips.of(calibrated, first_row))
         self._stop = first_row + len(raw)
 
     @property
@@ -120,8 +120,8 @@ def _ask_alike(samples: Sequence[Samples]) -> None:
         if first.dark:
             hot.append(above(*pixels))
         calibrated += first.sample.apart(_joined([image.calibrated for image in alike]))
-        strips = np.array([image.in_strips for image in alike])
-        stars.append(light_of_stars(strips, first.strips))
+        in_strips = np.concatenate(_joined([image.in_strips for image in alike]), axis=1)
+        stars.append(light_of_stars(in_strips.astype("f4", copy=False), first.strips))
     hot_pixels = pattern = None
     darks = [alike[0].dark for alike in images if alike[0].dark]
     if len(darks) == len(images):
@@ -139,8 +139,8 @@ def _ask_alike(samples: Sequence[Samples]) -> None:
 
 def _of_light(light: Sequence[Light]) -> dict[str, float]:
     return {
-        "stars": float(np.mean([of_image.part for of_image in light])),
-        "trail": float(np.mean([of_image.length for of_image in light])),
+        "stars": sum(of_image.part for of_image in light) / len(light),
+        "trail": sum(of_image.length for of_image in light) / len(light),
     }
 
 

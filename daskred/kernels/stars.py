@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -44,19 +45,16 @@ class Strips:
     width: int
     bin_width: int
 
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Of all their rows, one strip below the other."""
-        return len(self.first_rows) * self.height, self.width
+    def of(self, band: NDArray[Any], first_row: int) -> NDArray[Any]:
+        """Return the rows of a band that are in strips, whole."""
+        return band.take(_rows_within(self, first_row, len(band)), axis=0)
 
-    def copy(self, band: NDArray[Any], first_row: int, out: NDArray[np.float32]) -> None:
-        """Copy what a band of rows has of the strips; ``out`` has all of their rows."""
-        for number, first in enumerate(self.first_rows):
-            start, stop = max(first, first_row), min(first + self.height, first_row + len(band))
-            if start < stop:
-                where = number * self.height + start - first
-                rows = band[start - first_row : stop - first_row, : self.width]
-                out[where : where + stop - start] = rows
+
+@lru_cache(maxsize=256)
+def _rows_within(strips: Strips, first_row: int, n_rows: int) -> NDArray[np.intp]:
+    """Return which of some rows are in strips."""
+    rows = np.add.outer(strips.first_rows, np.arange(strips.height)).reshape(-1) - first_row
+    return rows[(rows >= 0) & (rows < n_rows)]
 
 
 @lru_cache(maxsize=64)
@@ -105,7 +103,7 @@ def light_of_stars(pixels: NDArray[np.float32], strips: Strips) -> list[Light]:
     Parameters
     ----------
     pixels
-        Shape ``(image, row, x)``: all rows of the strips of each image.
+        Shape ``(image, row, x)``: all rows of the strips of each image, whole.
     strips
         Where they lie.
 
@@ -117,51 +115,58 @@ def light_of_stars(pixels: NDArray[np.float32], strips: Strips) -> list[Light]:
     >>> light.bins.round().tolist()[:4], round(light.part * pixels.size)
     ([0.0, 0.0, 40.0, 0.0], 4)
     """
-    n_images, n_rows, width = pixels.shape
-    n_strips, n_pixels = len(strips.first_rows), n_rows * width
+    n_strips, height, width = len(strips.first_rows), strips.height, strips.width
+    n_images, n_rows = pixels.shape[:2]
+    pixels = np.ascontiguousarray(pixels[..., :width])
     n_bins = n_strips * -(-width // strips.bin_width)
     tile = min(width, _TILE)
     n_tiles = width // tile
-    tiles = pixels.reshape(-1, strips.height, n_tiles, tile)
-    background, sigma = _background(tiles, n_images)
+    in_strips = pixels.reshape(n_images, n_strips, height, width)
+    background, sigma = _background(in_strips.reshape(n_images, n_strips, height, n_tiles, tile))
     # Where nothing tells the noise, nothing is above it.
     clear = np.where(sigma > 0, _CLEAR * sigma, np.inf).astype("f4")
-    limits = (background + clear[:, np.newaxis]).reshape(-1, 1, n_tiles, 1)
-    # A row of nothing is above each image, and below it.
-    bright = np.zeros((n_images, n_pixels + 2 * width), bool)
-    bright[:, width:-width] = (tiles > limits).reshape(n_images, -1)
-    flat = bright.reshape(-1)
+    limits = (background + clear[:, np.newaxis]).repeat(tile, axis=1)
+    # About each strip is nothing, so that all pixels have neighbours.
+    stride, rows = width + _LAG, height + _LAG
+    framed = np.zeros((1 + n_images * n_strips * rows, stride), bool)
+    bright = framed[1:].reshape(n_images, n_strips, rows, stride)[:, :, :height, :width]
+    np.greater(in_strips, limits.reshape(n_images, n_strips, 1, width), out=bright)
+    flat = framed.reshape(-1)
     places = np.flatnonzero(flat)
-    shared = np.zeros(len(places), bool)
-    for step in (1, -1, width, -width):
-        shared |= flat[places + step]
-    places = places[shared]
-    images, inside = np.divmod(places, n_pixels + 2 * width)
-    inside -= width
-    rows, columns = np.divmod(inside, width)
-    strip = rows // strips.height
-    above = pixels.reshape(-1)[images * n_pixels + inside]
-    above -= background[images, strip * n_tiles + columns // tile]
-    bins = images * n_bins + strip * (n_bins // n_strips) + columns // strips.bin_width
+    places = places[
+        flat[places + 1] | flat[places - 1] | flat[places + stride] | flat[places - stride]
+    ]
+    row, column = np.divmod(places - stride, stride)
+    strip, row = np.divmod(row, rows)  # the strips of all images, one after the other
+    above = pixels.reshape(-1)[(strip * height + row) * width + column]
+    above -= background.reshape(-1)[strip * n_tiles + column // tile]
+    bins = strip * (n_bins // n_strips) + column // strips.bin_width
     light = np.bincount(bins, weights=above, minlength=n_images * n_bins)
     roots = np.sqrt(light).clip(0, _LARGEST).astype("f2").reshape(n_images, n_bins)
-    parts = np.bincount(images, minlength=n_images) / n_pixels
-    lengths = _lengths(bright, images, rows % strips.height, columns, places, strips)
+    images = strip // n_strips
+    parts = np.bincount(images, minlength=n_images) / (n_rows * width)
+
+    def pairs(down: int, right: int) -> NDArray[np.float64]:
+        found = flat[places + (down * stride + right)]
+        return np.asarray(np.bincount(images, weights=found, minlength=n_images), "f8")
+
+    lengths = _lengths(pairs, height) if height > _LAG else np.zeros(n_images)
     return list(map(Light, roots, parts.tolist(), lengths.tolist()))
 
 
 def _background(
-    tiles: NDArray[np.float32], n_images: int
+    tiles: NDArray[np.float32],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return the background of tiles, shape ``(image, tile)``, and the noise of images."""
     # Of every other row some columns tell it.
-    tile = tiles.shape[3]
-    few = np.ascontiguousarray(tiles[:, ::2, :, :: max(1, tile // 16)].transpose(0, 2, 1, 3))
-    few = few.reshape(n_images, -1, few.shape[2] * few.shape[3])
+    n_images, n_strips, _, n_tiles, tile = tiles.shape
+    few = tiles[:, :, ::2, :, :: max(1, tile // 16)].swapaxes(2, 3)
+    few = few.reshape(n_images, n_strips * n_tiles, -1)
     known = np.isfinite(few)
-    for image in np.flatnonzero(~known.all(axis=(1, 2))):
-        some = few[image][known[image]]
-        few[image][~known[image]] = middle_of(some) if some.size else 0
+    if not known.all():
+        for image in np.flatnonzero(~known.all(axis=(1, 2))):
+            some = few[image][known[image]]
+            few[image][~known[image]] = middle_of(some) if some.size else 0
     middle = few.shape[2] // 2
     background = np.partition(few, middle, axis=2)[..., middle]
     deviations = np.abs(few - background[..., np.newaxis]).reshape(n_images, -1)
@@ -170,37 +175,19 @@ def _background(
     return background, np.float32(SIGMA_OF_MAD) * np.partition(deviations, middle, 1)[:, middle]
 
 
-def _lengths(
-    bright: NDArray[np.bool_],
-    images: NDArray[np.intp],
-    rows: NDArray[np.intp],
-    columns: NDArray[np.intp],
-    places: NDArray[np.intp],
-    strips: Strips,
-) -> NDArray[np.float64]:
+def _lengths(pairs: Callable[[int, int], NDArray[np.float64]], height: int) -> NDArray[np.float64]:
     """Return by how much more pairs of bright pixels lie in one direction than across it.
 
     Parameters
     ----------
-    bright
-        Shape ``(image, place)``.
-    images, rows, columns, places
-        Of bright pixels: which image, the row of the strip and the column, and where in ``bright``.
-    strips
-        As of `light_of_stars`.
+    pairs
+        Tells how many bright pixels of each image have another so many rows down, and so many
+        columns to the right.
+    height
+        Of strips.
     """
-    n_images, flat = len(bright), bright.reshape(-1)
-
-    def pairs(down: int, right: int) -> NDArray[np.intp]:
-        inside = (rows + down < strips.height) & (columns + right < strips.width)
-        inside &= columns + right >= 0
-        found = flat[places[inside] + down * strips.width + right]
-        return np.bincount(images[inside][found], minlength=n_images)
-
-    if strips.height <= _LAG:
-        return np.zeros(n_images)
     # Fewer pairs fit into the height of a strip.
-    fits = strips.height / (strips.height - _LAG)
+    fits = height / (height - _LAG)
     along, across = pairs(0, _LAG), pairs(_LAG, 0) * fits
     up, down = pairs(_LAG_ASKEW, -_LAG_ASKEW), pairs(_LAG_ASKEW, _LAG_ASKEW)
     straight = (along - across) / (along + across + _FEW_PAIRS)

@@ -139,8 +139,10 @@ def _of_other_light(
     follows = usual_like > _STEADY_LIKE and steady >= _MOST * len(field)
     target = field[0].frame.facts.object
     for made, comparison in zip(field, found, strict=True):
-        # What comes before all others, or after them, may be another field.
-        if comparison and (comparison.is_between or target or comparison.like > _ELSEWHERE):
+        # What comes before all others, or after them, may be another field, with its own stars.
+        if comparison and (
+            comparison.is_between or target or comparison.like > _ELSEWHERE or not comparison.more
+        ):
             unlike = comparison.like < least_like
             more = comparison.more > max(_MORE, _MUCH_MORE * usual_more)
             # A cloud dims the stars where they are.
