@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from daskred.kernels.level import quantiles
+from daskred.kernels.robust import quantiles
 
 _SAMPLE = 2**16  # pixels that tell the background
 _FEW = 3  # saturated pixels: what has fewer, as a hot pixel or a ray, does not run over

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from daskred.kernels.median import median_over_frames
 from daskred.kernels.robust import medians, robust_sigma
 
 _REACH = 5  # columns on either side
@@ -40,12 +41,13 @@ def columns_away(rows: NDArray[Any], noise: float) -> NDArray[np.float64]:
     n_rows, n_columns = rows.shape
     if n_rows < _FEW_ROWS or n_columns < 4 * _REACH:
         return np.zeros(n_columns)
-    levels = _known_medians(rows, 0)
+    levels = median_over_frames(rows)
     padded = np.concatenate([_beyond(levels[::-1])[::-1], levels, _beyond(levels)])
-    beside = np.lib.stride_tricks.sliding_window_view(padded, 2 * _REACH + 1)
+    beside = np.lib.stride_tricks.sliding_window_view(padded, len(levels))  # column below column
     # Less the slope, along which the middle would move by a column for each that is odd.
-    slopes = _known_medians(np.diff(beside, axis=1), 1)[:, np.newaxis]
-    away = levels - _known_medians(beside - slopes * np.arange(-_REACH, _REACH + 1), 1)
+    slopes = median_over_frames(np.diff(beside, axis=0))
+    places = np.arange(-_REACH, _REACH + 1)[:, np.newaxis]
+    away = levels - median_over_frames(beside - slopes * places)
     finite = away[np.isfinite(away)]
     if not finite.size:
         return np.zeros(n_columns)
@@ -69,14 +71,3 @@ def _beyond(levels: NDArray[Any]) -> NDArray[Any]:
     slope = float(medians(steps)) if steps.size else 0.0
     away = np.arange(1, _REACH + 1)
     return np.asarray(near[-1 - away] + 2 * away * slope)
-
-
-def _known_medians(values: NDArray[Any], axis: int) -> NDArray[Any]:
-    """Return medians along an axis of what has a value; NaN where nothing has."""
-    known = np.isfinite(values)
-    if known.all():
-        return np.asarray(medians(values, axis))
-    some = known.any(axis=axis)
-    found = np.full(some.shape, np.nan)
-    found[some] = np.nanmedian(np.compress(some, values, axis=1 - axis), axis=axis)
-    return found

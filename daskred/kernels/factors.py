@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from daskred.kernels.level import BRIGHT, LIT, histogram_mode, quantiles
+from daskred.kernels.level import BRIGHT, LIT, histogram_mode
 from daskred.kernels.median import median_over_frames
+from daskred.kernels.robust import quantiles
 from daskred.kernels.scratch import scratch
 
 # Values that are further away do not count, and nearer ones the more: four deviations of a normal

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from daskred.kernels.robust import quantiles
 from daskred.kernels.scratch import scratch
 
 # Of the robust standard deviation: the width of the Gaussian that smooths the histogram. On a
@@ -24,38 +25,6 @@ _ENOUGH_PIXELS = 2**20
 _LEAST_OF_ONE, _MOST_OF_ONE = 2**15, 2**18
 _STRIP = 2**16
 _MOST_COUNTS = 2**18
-
-
-def quantiles(values: NDArray[Any], parts: Sequence[float]) -> list[float]:
-    """Return quantiles as ``numpy.quantile`` has them, between neighbours in proportion.
-
-    numpy's own imports ``numpy.ma`` for it, in every worker, which takes longer than the work.
-
-    Parameters
-    ----------
-    values
-        Finite values, one-dimensional, at least one.
-    parts
-        From 0 to 1.
-
-    Examples
-    --------
-    >>> quantiles(np.array([4.0, 1.0, 2.0]), [0.5, 0.75])
-    [2.0, 3.0]
-    """
-    places = [part * (values.size - 1) for part in parts]
-    lower = [math.floor(place) for place in places]
-    upper = [min(low + 1, values.size - 1) for low in lower]
-    ordered = np.partition(values, sorted({*lower, *upper}))
-    found = []
-    for place, low, high in zip(places, lower, upper, strict=True):
-        first, second = float(ordered[low]), float(ordered[high])
-        share = place - low
-        # From the nearer end, as numpy does it, so that the bits agree.
-        near_first = first + (second - first) * share
-        near_second = second - (second - first) * (1 - share)
-        found.append(near_first if share < 0.5 else near_second)
-    return found
 
 
 def _robust_range(values: NDArray[Any]) -> tuple[float, float]:

@@ -18,8 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daskred.kernels.combine import median_tile
-from daskred.kernels.level import quantiles
-from daskred.kernels.robust import SIGMA_OF_MAD, medians
+from daskred.kernels.robust import SIGMA_OF_MAD, medians, quantiles
 
 Samples = NDArray[np.float32]
 CERTAIN = 6.0  # standard deviations: one in a thousand million

@@ -13,6 +13,7 @@ _CLEAR = 5.0  # deviations of a pixel
 _FEWEST_PIXELS = 5
 _MESH = 128  # pixels that share a background
 _LEVELS = 8  # by which stars that touch are told apart; more of them take longer
+_FEW_BRIGHT, _ALL_BRIGHT = 2**15, 2**20  # pixels that SEP has room for, which it clears each time
 _FWHM_OF_SIGMA = 2 * math.sqrt(2 * math.log(2))
 _FEW = 5  # stars that tell how wide they are
 _MIXED, _CUT_OFF = 0x01 | 0x02, 0x04 | 0x08  # SEP's flags: blended, saturated, at an edge
@@ -78,18 +79,23 @@ def stars_in(pixels: NDArray[Any]) -> Stars | None:
     side = min(_MESH, *pixels.shape)
     background = sep.Background(values, mask=missing, bw=side, bh=side)
     background.subfrom(values)
-    try:
-        found = sep.extract(
-            values,
-            _CLEAR,
-            err=background.globalrms,
-            mask=missing if missing.any() else None,
-            minarea=_FEWEST_PIXELS,
-            deblend_nthresh=_LEVELS,
-        )
-    except Exception as error:  # SEP's own, where its buffers are full of what is no star
-        if "limit" not in str(error) and "buffer" not in str(error):
-            raise
+    found = None
+    for room in (_FEW_BRIGHT, _ALL_BRIGHT):
+        sep.set_extract_pixstack(room)
+        try:
+            found = sep.extract(
+                values,
+                _CLEAR,
+                err=background.globalrms,
+                mask=missing if missing.any() else None,
+                minarea=_FEWEST_PIXELS,
+                deblend_nthresh=_LEVELS,
+            )
+            break
+        except Exception as error:  # SEP's own, where its buffers are full of what is no star
+            if "limit" not in str(error) and "buffer" not in str(error):
+                raise
+    if found is None:
         return NO_STARS
     places = np.stack([found["y"], found["x"], found["flux"]], axis=1).astype("f8")
     places = places[places[:, 2] > 0]

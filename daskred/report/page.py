@@ -27,7 +27,7 @@ from daskred.products.places import products_at
 from daskred.products.provenance import check_own_text
 from daskred.report.figures import SHOWN, drawings_of, series_of
 from daskred.report.masters import Master, shown_master, told_by
-from daskred.report.records import Record, read_record, relative, tell_numbers
+from daskred.report.records import Record, is_master, read_record, relative, tell_numbers
 from daskred.report.thumbnails import address_of, grey, side_for, small_pixels
 
 PAGE, AS_JSON, AS_CSV = "report.html", "report.json", "report.csv"
@@ -187,8 +187,7 @@ def _camera(record: Record) -> Camera:
 def _opened(record: Record, name: str, camera: Camera) -> tuple[Row, dict[str, str]]:
     """Return the row of a product, before anything is measured, and cards that are shown."""
     line, path = record.products[name], str(record.out / name)
-    is_master = name in record.masters
-    shown = Path(name).stem if is_master else str(line.get("source", name))
+    shown = Path(name).stem if is_master(name) else str(line.get("source", name))
     cards: dict[str, str] = {}
     try:
         hdus = read_hdus(path)
@@ -200,7 +199,7 @@ def _opened(record: Record, name: str, camera: Camera) -> tuple[Row, dict[str, s
         facts, images, error = Facts(), (), problem.reason
     row = Row(
         name=shown,
-        kind="master" if is_master else "science",
+        kind="master" if is_master(name) else "science",
         time=facts.time_obs,
         exptime_s=facts.exptime_s,
         filter=facts.filter,

@@ -59,12 +59,12 @@ class Record:
     @property
     def masters(self) -> list[str]:
         """The masters that were made, below the folder of products."""
-        return [name for name in self.products if name.startswith(f"{MASTERS_FOLDER}/")]
+        return [name for name in self.products if is_master(name)]
 
     @property
     def science(self) -> list[str]:
         """The calibrated frames, below the folder of products."""
-        return [name for name in self.products if not name.startswith(f"{MASTERS_FOLDER}/")]
+        return [name for name in self.products if not is_master(name)]
 
     @property
     def command(self) -> str:
@@ -74,6 +74,11 @@ class Record:
         except (RequestError, TypeError, KeyError):  # of another version, or the camera is gone
             return ""
         return f"{shlex.join(['cd', self.request['folder']])} && {shlex.join(words)}"
+
+
+def is_master(product: str) -> bool:
+    """Return whether a product, named from its folder, is a master."""
+    return product.startswith(f"{MASTERS_FOLDER}/")
 
 
 def read_record(out: str | Path) -> Record:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daskred.fits.pixels import bands_of
-from daskred.kernels.robust import any_floats
+from daskred.kernels.robust import any_floats, quantiles
 from daskred.model.frame import Image
 
 # Of all pictures of a page together; text of base 64 is a third longer.
@@ -21,7 +21,11 @@ _LARGEST_SIDE, _LEAST_SIDE = 512, 96
 _BYTES_PER_PIXEL = 0.35  # of noise, as JPEG keeps it
 _QUALITIES = (72, 55, 40, 25)
 _STRETCH = 10.0  # how much more faint light is shown than bright light
-_LOW, _HIGH = 1.0, 99.7  # percentiles
+_STEPS = 2**12  # of light, finer than those of grey
+_STRETCHED = np.arcsinh(_STRETCH * np.arange(_STEPS + 1, dtype="f4") / _STEPS) / math.asinh(
+    _STRETCH
+)
+_LIMITS = 0.01, 0.997  # what part of the pixels is darker
 _FOR_LIMITS = 20_000  # pixels tell them
 
 
@@ -83,10 +87,10 @@ def grey(pixels: NDArray[Any], stretched: bool = True) -> NDArray[np.uint8]:
     """
     known = pixels.reshape(-1)[:: max(1, pixels.size // _FOR_LIMITS)]
     known = known[np.isfinite(known)]
-    low, high = np.percentile(known, [_LOW, _HIGH]) if known.size else (0.0, 1.0)
+    low, high = quantiles(known, _LIMITS) if known.size else (0.0, 1.0)
     shown = parts_between(pixels, low, high)
     if stretched:
-        shown = np.arcsinh(_STRETCH * shown) / math.asinh(_STRETCH)
+        shown = _STRETCHED[(shown * _STEPS).astype("u2")]
     return as_picture(shown)
 
 

@@ -16,6 +16,7 @@ from daskred import RequestError
 from daskred.cli import main
 from daskred.cli.program import COMMANDS
 from tests.cluster import Cluster
+from tests.conftest import NightMaker
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +56,17 @@ def test_every_command_that_prints_a_table_prints_it_as_json(
     assert shown[listed[0]["master"]]["NCOMBINE"] == 4
     assert printed(capsys, "doctor", tmp_path, "--json")["daskred"] == daskred.__version__
     assert list(tmp_path.glob(".*")) == []
+
+
+def test_the_level_of_a_bright_frame_does_not_wrap(
+    make_night: NightMaker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    levels = {"faint.fits": 900, "bright.fits": 40000, "brightest.fits": 65000}
+    for name, level in levels.items():
+        make_night.add(name, "Flat", level)
+    found = printed(capsys, "inspect", make_night.folder, "--json")
+    told = {row["name"]: row["level"] for row in found}
+    assert told == {name: pytest.approx(level, abs=2) for name, level in levels.items()}
 
 
 def test_a_run_tells_what_it_did_as_json(

@@ -20,8 +20,9 @@ from daskred.kernels.calibrate import (
     subtract_dark,
 )
 from daskred.kernels.flat import mark_saturated
-from daskred.kernels.level import METHODS, histogram_mode, level, quantiles
+from daskred.kernels.level import METHODS, histogram_mode, level
 from daskred.kernels.median import STRIP_BYTES, median_over_frames, selection_network
+from daskred.kernels.robust import medians, quantiles
 
 
 def _calibrate(raw: Any, dark: Any, flat: Any, dtype: str) -> Any:
@@ -147,6 +148,20 @@ def test_the_mode_scatters_far_less_than_the_most_frequent_value() -> None:
 )
 def test_quantiles_are_those_of_numpy(values: Any, part: float) -> None:
     assert quantiles(values, [part, 0.5]) == list(np.quantile(values, [part, 0.5]))
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2", "i2", "u4", "i4", "f4", "f8"])
+@given(data=st.data())
+def test_medians_are_those_of_numpy(dtype: str, data: st.DataObject) -> None:
+    shape = data.draw(st.tuples(st.integers(1, 9), st.integers(1, 5)))
+    kind = np.dtype(dtype).kind
+    most = 2.0**60 if kind == "f" else np.iinfo(dtype).max
+    elements = st.floats(-most, most, width=32) if kind == "f" else None
+    values = data.draw(hnp.arrays(dtype, shape, elements=elements))
+    for axis in (0, 1, None):
+        found, theirs = medians(values, axis), np.median(values, axis)
+        assert found.dtype == theirs.dtype
+        np.testing.assert_array_equal(found, theirs)
 
 
 @pytest.mark.parametrize("value", [5.0, 0.0, -3.0])
