@@ -7,7 +7,7 @@ of each block and its neighbours the median; and straight lines between the cent
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,8 @@ from daskred.kernels.scratch import scratch
 
 Pixels = NDArray[np.floating[Any]]
 _BLOCK = 32
-_ENOUGH = 32  # pixels along a side of a block, of which every other is taken
-_EVERY = 2
+_ENOUGH = 32  # pixels along a side of a block that are taken at most
+_EVERY_ROW, _EVERY_COLUMN = 4, 2  # pixels that are taken; a row costs what it costs to read it
 _CLIP_SIGMA = 3.0
 _FEW = 8
 
@@ -110,48 +110,17 @@ def mesh_of(
     """
     y, x = Axis(value.shape[0], block), Axis(value.shape[1], block)
     meshes = np.empty((2, y.n_blocks, x.n_blocks))
-    every = max(_EVERY, block // _ENOUGH)
+    every_row, every_column = (max(e, block // _ENOUGH) for e in (_EVERY_ROW, _EVERY_COLUMN))
     columns = slice(x.first, x.start(x.n_blocks))
     for number in range(y.n_blocks):
-        rows = slice(y.start(number), y.start(number + 1), every)
+        rows = slice(y.start(number), y.start(number + 1), every_row)
         strip = value[rows, columns]
         if flagged is not None:
             strip = np.where(flagged[rows, columns], np.nan, strip)
-        cut = strip.reshape(len(strip), x.n_blocks, x.length)[:, :, ::every]
+        cut = strip.reshape(len(strip), x.n_blocks, x.length)[:, :, ::every_column]
         blocks = np.ascontiguousarray(cut.transpose(1, 0, 2)).reshape(x.n_blocks, -1)
         meshes[0, number], meshes[1, number] = _of_blocks(blocks)
     return meshes[0], meshes[1], y, x
-
-
-@dataclass(frozen=True, eq=False)
-class _Lines:
-    """Straight lines down the columns of an image, from one row of blocks to the next.
-
-    Parameters
-    ----------
-    values, changes
-        At the centre of each row of blocks, and from there to the next one, shape ``(block, x)``.
-    """
-
-    values: Pixels
-    changes: Pixels
-
-    @classmethod
-    def of(cls, mesh: NDArray[np.float64], dtype: np.dtype[Any]) -> Self:
-        values = mesh.astype(dtype)
-        return cls(values, np.append(np.diff(values, axis=0), values[-1:] * 0, axis=0))
-
-    def rows(self, axis: Axis, start: int, stop: int, out: Pixels) -> Pixels:
-        """Write some rows of the image."""
-        places = axis.places(np.arange(start, stop))
-        blocks = np.minimum(places.astype(np.intp), axis.n_blocks - 1)
-        shares = (places - blocks).astype(out.dtype)[:, np.newaxis]
-        for block in range(blocks[0], blocks[-1] + 1):
-            first, last = np.searchsorted(blocks, [block, block + 1]).tolist()
-            rows = out[first:last]
-            np.multiply(shares[first:last], self.changes[block], out=rows)
-            rows += self.values[block]
-        return out
 
 
 class Background:
@@ -167,14 +136,28 @@ class Background:
 
     def __init__(self, value: Pixels, flagged: NDArray[np.bool_] | None = None) -> None:
         *meshes, self._y, self._x = mesh_of(value, flagged, _BLOCK)
-        level, sigma = map(smoothed, meshes)
         places = self._x.places(np.arange(value.shape[1]))
         centres = np.arange(self._x.n_blocks)
-        # Of each row of blocks what lies there, and how it changes to the next one.
-        self._level, self._most = (
-            _Lines.of(np.array([np.interp(places, centres, row) for row in mesh]), value.dtype)
-            for mesh in (level, level + _CLIP_SIGMA * sigma)
+        # At the centres of each row of blocks: the level, and how it changes to the next one.
+        self._level, sigma = (
+            np.array([np.interp(places, centres, row) for row in smoothed(mesh)]).astype(
+                value.dtype
+            )
+            for mesh in meshes
         )
+        self._change = np.append(np.diff(self._level, axis=0), self._level[-1:] * 0, axis=0)
+        self._above = sigma * value.dtype.type(_CLIP_SIGMA)  # a star is at least so much brighter
+
+    def _lines(self, start: int, stop: int, level: Pixels, most: Pixels) -> None:
+        """Write the level of rows, and the limit of what is no star: lines down the columns."""
+        places = self._y.places(np.arange(start, stop))
+        blocks = np.minimum(places.astype(np.intp), self._y.n_blocks - 1)
+        shares = (places - blocks).astype(level.dtype)[:, np.newaxis]
+        for block in range(blocks[0], blocks[-1] + 1):
+            rows = slice(*np.searchsorted(blocks, [block, block + 1]).tolist())
+            np.multiply(shares[rows], self._change[block], out=level[rows])
+            level[rows] += self._level[block]
+            np.add(level[rows], self._above[block], out=most[rows])
 
     def expected(self, value: Pixels, start: int, stop: int) -> Pixels:
         """Return what light rows hold as far as is known: a star's its own, others the level.
@@ -205,11 +188,9 @@ class Background:
         first, last = max(start - 1, 0), min(stop + 1, len(value))
         value = value[first:last]
         level, most = (
-            lines.rows(
-                self._y, first, last, scratch(f"background {name}", value.shape, value.dtype)
-            )
-            for name, lines in (("level of light", self._level), ("limit of light", self._most))
+            scratch(f"background {name}", value.shape, value.dtype) for name in ("level", "limit")
         )
+        self._lines(first, last, level, most)
         # A pixel without a value is not within its noise, and keeps having none.
         star = np.less_equal(value, most, out=scratch("star", value.shape, "?"))
         star &= np.greater(value, -np.inf, out=scratch("no star", value.shape, "?"))
@@ -222,5 +203,5 @@ class Background:
         star[1:] |= near[:-1]
         star[:-1] |= near[1:]
         places = np.flatnonzero(star)
-        level.reshape(-1)[places] = value[np.divmod(places, value.shape[1])]
+        level.reshape(-1)[places] = value.take(places)
         return level[start - first : stop - first]
