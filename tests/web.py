@@ -25,6 +25,8 @@ class RangeHandler(http.server.SimpleHTTPRequestHandler):
         path = Path(self.directory) / unquote(self.path).lstrip("/")
         if not wanted or not path.is_file():
             super().do_GET()
+            if path.is_file():
+                self.served.append(path.stat().st_size)
             return
         data = path.read_bytes()
         first, last = (int(one) for one in wanted.removeprefix("bytes=").split("-"))

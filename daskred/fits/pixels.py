@@ -20,9 +20,11 @@ from numpy.typing import NDArray
 
 from daskred.engine.forking import is_expendable
 from daskred.fits.checksum import sum_of_rows
+from daskred.fits.copies import copy_of
 from daskred.fits.hdus import check_packing, frame_errors, opened
 from daskred.fits.names import file_of, plane_of
-from daskred.fits.storage import is_remote, open_file, read_range
+from daskred.fits.remote import is_remote
+from daskred.fits.storage import open_file, read_range
 from daskred.kernels.scratch import scratch
 from daskred.model.errors import FrameError
 from daskred.model.frame import Image
@@ -192,7 +194,8 @@ def read_tiles(path: str, image: Image, start: int, stop: int) -> NDArray[Any]:
     """
     # Its pieces are many and small: from afar the whole file comes at once.
     with frame_errors(path):
-        file = _whole(path) if is_remote(path) else file_of(path)
+        copy = copy_of(file_of(path)) if is_remote(path) else file_of(path)
+        file = _whole(path) if copy is None else str(copy)
         if not is_remote(path):
             read_range(
                 path, 0, memoryview(bytearray(1))

@@ -16,7 +16,8 @@ from daskred.fits.header import COMMENTARY, Header, Value, is_structural, keywor
 from daskred.fits.images import exposures_in, images_of
 from daskred.fits.names import plane_of
 from daskred.fits.pixels import read_rows
-from daskred.fits.storage import state_of, tag_of
+from daskred.fits.remote import keeping_first_bytes, tag_of
+from daskred.fits.storage import state_of
 from daskred.kernels.robust import any_floats
 from daskred.model.errors import FrameError
 from daskred.model.frame import Facts, Frame, Image
@@ -129,6 +130,7 @@ def telling_cards(path: str) -> dict[str, Value]:
     }
 
 
+@keeping_first_bytes()
 def describe(path: str, name: str, rules: Rules) -> Description:
     """Read the headers and the first pixels of a file, and say what it is."""
     try:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from daskred.fits.names import split_name
-from daskred.fits.storage import find_remote, is_remote
+from daskred.fits.remote import find_remote, is_remote
 from daskred.model.errors import RequestError
 from daskred.model.paths import with_home
 

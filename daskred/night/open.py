@@ -14,7 +14,8 @@ from daskred.cameras.rules import Camera
 from daskred.engine.crew import shared
 from daskred.fits.hdus import read_hdus
 from daskred.fits.names import planes_of
-from daskred.fits.storage import is_remote, map_concurrently
+from daskred.fits.remote import is_remote
+from daskred.fits.storage import map_concurrently
 from daskred.model.errors import FrameError, RequestError
 from daskred.model.frame import KINDS, Frame, Kind
 from daskred.model.option import nearest

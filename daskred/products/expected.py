@@ -10,7 +10,7 @@ from typing import Any
 
 from daskred.fits.names import file_of
 from daskred.fits.pixels import pixel_sum
-from daskred.fits.storage import is_remote
+from daskred.fits.remote import is_remote
 from daskred.model.errors import FrameError, RequestError
 from daskred.model.frame import Frame
 from daskred.model.plan import Correction, Plan

@@ -19,7 +19,7 @@ from daskred.fits.hdus import Hdu, read_hdus
 from daskred.fits.images import images_of
 from daskred.fits.names import split_name
 from daskred.fits.parts import write_whole
-from daskred.fits.storage import is_remote
+from daskred.fits.remote import is_remote
 from daskred.fits.sums import wrong_sum
 from daskred.model.errors import FrameError, RequestError
 from daskred.model.frame import Frame

@@ -18,15 +18,8 @@ from typing import Protocol
 
 from daskred.engine.progress import Progress
 from daskred.fits.parts import Part, part_in, place, write_whole
-from daskred.fits.storage import (
-    find_tags,
-    get_file,
-    is_remote,
-    put_file,
-    remove_remote,
-    state_of,
-    tag_of,
-)
+from daskred.fits.remote import find_tags, get_file, is_remote, put_file, remove_remote, tag_of
+from daskred.fits.storage import state_of
 from daskred.model.errors import RequestError, RunError
 from daskred.model.paths import absolute
 from daskred.products.log import LOG_NAME

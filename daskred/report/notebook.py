@@ -6,7 +6,7 @@ from functools import singledispatch
 from html import escape
 from typing import Any
 
-from daskred.fits.storage import is_remote
+from daskred.fits.remote import is_remote
 from daskred.model.errors import FrameError
 from daskred.model.plan import Plan
 from daskred.model.shown import Tree

@@ -16,7 +16,7 @@ from daskred.cameras.rules import Camera
 from daskred.engine.progress import Progress, Silent
 from daskred.fits.hdus import read_hdus
 from daskred.fits.parts import write_whole
-from daskred.fits.storage import is_remote
+from daskred.fits.remote import is_remote
 from daskred.measure.stars import can_find_stars
 from daskred.measure.table import Row, as_csv, measured
 from daskred.model.errors import FrameError, RequestError

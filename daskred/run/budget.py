@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from daskred.arrays.tiles import OBJECT_BYTES
-from daskred.fits.storage import is_remote
+from daskred.fits.remote import is_remote
 from daskred.fits.unpack import is_packed
 from daskred.kernels.objects import MARGIN
 from daskred.model.errors import RequestError

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from daskred.engine.progress import Progress
-from daskred.fits.storage import is_remote
+from daskred.fits.remote import is_remote
 from daskred.fits.unpack import is_packed
 from daskred.model.errors import RequestError
 from daskred.model.plan import Master, Plan, Science
@@ -104,11 +104,11 @@ def with_known_noise(plan: Plan, options: Options, progress: Progress) -> Option
     return options.but(uncertainty=False)
 
 
-def check_space(out: Path, plan: Plan, options: Options, n_workers: int) -> None:
+def check_space(out: Path, plan: Plan, options: Options, n_workers: int) -> int:
     """Raise RequestError where the disk is too small for the products that are missing.
 
     What lies beside them for a while counts too: packed frames that are unpacked, the pixels of a
-    master while it is made, products before they are packed.
+    master while it is made, products before they are packed. Returns how many bytes that is.
     """
     itemsize = np.dtype(options.dtype).itemsize
     pixel_bytes = itemsize + 4 * options.uncertainty + options.mask
@@ -120,7 +120,7 @@ def check_space(out: Path, plan: Plan, options: Options, n_workers: int) -> None
     of_science = [_n_pixels(item.frame.layout) * pixel_bytes for item in science]
     aside = max((_aside(item, itemsize, options) for item in masters), default=0)
     unpacked = _N_ASIDE[options.compress] * n_workers * max(of_science, default=0)
-    needed = of_masters + max(aside, sum(of_science) + unpacked)
+    needed: int = of_masters + max(aside, sum(of_science) + unpacked)
     there = next(folder for folder in (out, *out.absolute().parents) if folder.is_dir())
     free = shutil.disk_usage(there).free
     if needed > free:
@@ -128,6 +128,7 @@ def check_space(out: Path, plan: Plan, options: Options, n_workers: int) -> None
             f"-o {out}: has {free // 10**6} MB free, and the products, with what lies beside them"
             f" for a while, need {-(-needed // 10**6)} MB"
         )
+    return needed
 
 
 # How many files of a product lie beside it while it is packed.

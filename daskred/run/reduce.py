@@ -18,7 +18,9 @@ from daskred import __version__
 from daskred.arrays.calibrated import check_science_options
 from daskred.engine.executor import Executor, Workers, active_client, open_pool
 from daskred.engine.progress import Progress, Silent
+from daskred.fits.copies import keeping_copies
 from daskred.fits.parts import part_in
+from daskred.fits.remote import is_remote
 from daskred.model.errors import (
     FallsApartError,
     FrameError,
@@ -122,7 +124,7 @@ def _reduced(night: Night, products: Place, options: Options, progress: Progress
     options = with_last_name(before, options)
     client = _cluster_client(options)
     memory = plan_memory(plan, options, on_cluster=client is not None)
-    check_space(out, plan, options, memory.n_workers)
+    needed_bytes = check_space(out, plan, options, memory.n_workers)
     if not options.overwrite:
         check_same_night(before, out, night, plan, options)
     out = folder_of_products(out)
@@ -130,6 +132,7 @@ def _reduced(night: Night, products: Place, options: Options, progress: Progress
     guard = part_in(out)
     # Workers are forked before the folder is held, and end before it is let go of.
     with (
+        _copies(out, plan, needed_bytes, on_cluster=client is not None),
         _executor(client, plan, options, memory, guard, progress) as executor,
         RunLog(out, options.log_level) as log,
     ):
@@ -222,6 +225,15 @@ def _cluster_client(options: Options) -> Any:
     from daskred.engine.cluster import connect
 
     return connect(options.scheduler)
+
+
+def _copies(
+    out: Path, plan: Plan, needed_bytes: int, on_cluster: bool
+) -> contextlib.AbstractContextManager[None]:
+    """Keep copies of remote frames beside the products; workers elsewhere read parts of them."""
+    if on_cluster or not any(is_remote(frame.path) for frame in plan.frames):
+        return contextlib.nullcontext()
+    return keeping_copies(out, needed_bytes)
 
 
 def _executor(

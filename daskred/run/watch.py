@@ -15,7 +15,8 @@ from pathlib import Path
 
 from daskred.engine.progress import Silent
 from daskred.fits.names import file_of
-from daskred.fits.storage import is_remote, state_of
+from daskred.fits.remote import is_remote
+from daskred.fits.storage import state_of
 from daskred.model.errors import RequestError, RunError
 from daskred.model.frame import Frame
 from daskred.model.paths import absolute

@@ -14,7 +14,7 @@ from daskred.arrays.tiles import Tile
 from daskred.engine.executor import Executor
 from daskred.engine.progress import Progress
 from daskred.fits.header import Value
-from daskred.fits.storage import is_remote
+from daskred.fits.remote import is_remote
 from daskred.fits.sums import wrong_raw_sum
 from daskred.kernels.robust import any_floats, known_values
 from daskred.kernels.witness import Verdict, lit_verdicts, unlit_verdicts

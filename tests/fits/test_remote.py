@@ -17,6 +17,8 @@ from astropy.io import fits
 import daskred
 from daskred import Options, RequestError, open_night, reduce_night
 from daskred.cli import main
+from daskred.fits.copies import copy_of, keeping_copies
+from daskred.fits.parts import TEMPORARY_MARK
 from daskred.fits.storage import read_range
 from daskred.night.files import find_files
 from daskred.products.write import shared_headers
@@ -117,9 +119,32 @@ def test_a_night_on_a_web_server_is_read_by_ranges(
     assert n_header < 80_000 * n_files
     reduce_night(night, tmp_path / "there", Options(tile_rows=100, workers=3))
     assert_same_products(tmp_path / "there", tmp_path / "here")
-    # Pixels of flats twice, others once, and the headers once more.
-    n_pixels = 2 * 300 * 400 * (n_files + 3)
-    assert sum(served) - n_header < n_pixels + 80_000 * 2 * n_files
+    # Each file once, though flats are read twice, and headers once more; no copy is left.
+    assert sum(served) - n_header == sum(p.stat().st_size for p in make_night.folder.iterdir())
+    assert not list((tmp_path / "there").glob(f"{TEMPORARY_MARK}*"))
+
+
+def test_copies_leave_the_room_that_products_need(
+    make_night: NightMaker, tmp_path: Path, web: str, served: list[int]
+) -> None:
+    path = make_night.add("a.fits", "Dark Frame", 100)
+    address = f"{web}/night/a.fits"
+    room, buffer = tmp_path / "room", bytearray(100)
+    room.mkdir()
+    for least_free, n_copies in ((10**18, 0), (0, 1)):
+        with keeping_copies(room, least_free):
+            for place in (0, 2880, 3000):
+                assert read_range(address, place, memoryview(buffer)) == 100
+                assert bytes(buffer) == path.read_bytes()[place : place + 100]
+            copies = [p for p in room.iterdir() if p.stat().st_size]
+            assert len(copies) == n_copies
+            assert all(p.name.startswith(TEMPORARY_MARK) for p in room.iterdir())
+    assert served == [100, 100, 100, path.stat().st_size]
+    for copy in room.iterdir():  # what becomes of a copy while it is read does no harm
+        copy.unlink()
+    with keeping_copies(tmp_path / "none", 0):
+        assert read_range(address, 0, memoryview(buffer)) == 100
+    assert copy_of(address) is None
 
 
 def test_names_at_addresses_are_those_below_what_they_share(

@@ -15,7 +15,7 @@ import pytest
 import daskred
 from daskred import Options, RequestError, RunError, reduce_night, verify, write_report
 from daskred.cli import main
-from daskred.fits.storage import put_file
+from daskred.fits.remote import put_file
 from daskred.products.places import copy_of
 from tests.conftest import tree
 
