@@ -179,7 +179,7 @@ def print_plan(plan: Plan, memory: Budget | None = None) -> None:
         for master in plan.masters:
             ways = Counter(_correction_text(member.correction) for member in master.inputs)
             less = "; ".join(ways) if master.is_lit else ""
-            row = (master.name, str(master.n_inputs), shape_text(master.layout))
+            row = (master.name, str(master.n_inputs or "?"), shape_text(master.layout))
             inputs = first_and_last([member.frame.name for member in master.inputs], width)
             table.add_row(*map(escape, (*row, inputs, less)))
         console.print(table)
@@ -230,7 +230,9 @@ def print_summary(summary: Summary) -> None:
     table = Table("master", "frames", "")
     for receipt in summary.masters:
         table.add_row(
-            escape(receipt.product), str(receipt.n_inputs), "made" if receipt.made else "was there"
+            escape(receipt.product),
+            str(receipt.n_inputs or "?"),
+            "made" if receipt.made else "was there",
         )
     if summary.masters:
         console.print(table)

@@ -79,7 +79,7 @@ MATCHING_OPTIONS = (
     ),
     Option(
         "master",
-        "use this master, which daskred made, wherever it matches: dark=FILE",
+        "use this master, of daskred or of another program, wherever it matches: dark=FILE",
         "matching",
         (),
         str,

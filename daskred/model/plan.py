@@ -159,6 +159,8 @@ class Given:
         Whether it tells its uncertainties.
     most_days
         How far away in time it may be, days; None for any distance.
+    is_foreign
+        Whether another program made it, so that it is written anew, as ours are.
     """
 
     path: str
@@ -171,6 +173,7 @@ class Given:
     unit: str = ""
     is_uncertain: bool = False
     most_days: float | None = None
+    is_foreign: bool = False
 
 
 @dataclass(frozen=True, slots=True)

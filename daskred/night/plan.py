@@ -206,6 +206,7 @@ def make_plan(night: NightOrFolder, options: Options | None = None) -> Plan:
     left_out.sort(key=lambda entry: entry.name)
     warnings = (
         *_of_single_frames(masters),
+        *_in_vain(shelf, night.given, masters, science_frames),
         *_unlike(shelf, masters, science),
         *_without_darks(masters, science),
         *shutter.warnings,
@@ -270,6 +271,20 @@ def _of_single_frames(masters: Sequence[Master]) -> list[str]:
         for master in masters
         if master.n_inputs == 1
     ]
+
+
+def _in_vain(
+    shelf: Shelf, given: Sequence[Master], used: Sequence[Master], science: Sequence[Frame]
+) -> list[str]:
+    """Say which masters that are given by hand nothing is calibrated by, and why."""
+    paths = {master.given.path for master in used if master.given}
+    found = []
+    for master in given:
+        if master.given and master.given.by_hand and master.given.path not in paths:
+            reasons = (shelf.disagreement(frame, master) for frame in science)
+            why = next((reason for reason in reasons if reason), "no frame needs it")
+            found.append(f"{master.given.path}, given by hand, calibrates nothing: {why}")
+    return found
 
 
 def _unlike(shelf: Shelf, masters: Sequence[Master], science: Sequence[Science]) -> list[str]:

@@ -31,7 +31,9 @@ from daskred.night.open import Night
 from daskred.night.readout import readout_of
 from daskred.night.times import date_text, mjd_of
 from daskred.options import Options
+from daskred.products.expected import digest_of
 from daskred.products.extensions import is_extension
+from daskred.products.foreign import check_foreign, n_combined
 from daskred.products.log import LOG_NAME
 from daskred.products.provenance import CONTENT_CARD, KEY_CARD
 
@@ -135,14 +137,18 @@ def read_master(path: Path, kind: GivenKind, camera: Camera, by_hand: bool = Fal
     name = str(path)
     hdus = read_hdus(name)
     header = hdus[0].header
-    key, content = header.get(KEY_CARD), header.get(CONTENT_CARD)
-    if not key or not content or header.get("NCOMBINE") is None:
+    key = header.get(KEY_CARD)
+    is_foreign = not (key and header.get(CONTENT_CARD) and header.get("NCOMBINE") is not None)
+    if is_foreign and not by_hand:
         raise FrameError(name, "is no master that daskred made")
     told = _NAME.match(path.name)
     if told and told.group(1).lower() != kind:
         raise FrameError(name, f"is a master {told.group(1).lower()}")
+    if is_foreign:
+        check_foreign(path, kind, hdus, camera)
+        key = digest_of(name)[:32]
     headers = telling_headers(hdus)
-    images = tuple(i for i in images_of(name, hdus, True) if not is_extension(i.name))
+    images = tuple(i for i in images_of(name, hdus, not is_foreign) if not is_extension(i.name))
     facts = facts_of(name, headers, camera)
     begin = str(header.get("DATE-BEG") or "") or facts.time_obs
     frame = Frame(
@@ -156,28 +162,32 @@ def read_master(path: Path, kind: GivenKind, camera: Camera, by_hand: bool = Fal
         n_cards=0,
         readout=readout_of(name, hdus, images, camera, facts),
     )
-    return _master(path, kind, frame, hdus, by_hand)
+    return _master(path, kind, frame, hdus, by_hand, is_foreign)
 
 
 def _master(
-    path: Path, kind: GivenKind, frame: Frame, hdus: Sequence[Hdu], by_hand: bool
+    path: Path, kind: GivenKind, frame: Frame, hdus: Sequence[Hdu], by_hand: bool, is_foreign: bool
 ) -> Master:
     header, mjd = hdus[0].header, mjd_of(frame.facts.time_obs)
     given = Given(
         path=str(path),
-        key=str(header.get(KEY_CARD)),
-        n_inputs=int(header.get("NCOMBINE") or 1),
+        key=frame.digest,
+        n_inputs=n_combined(hdus) if is_foreign else int(header.get("NCOMBINE") or 1),
         mjd=mjd,
         by_hand=by_hand,
+        is_foreign=is_foreign,
         has_overscan=any("OVERSCAN" in hdu.header for hdu in hdus),
         unit=str(header.get("BUNIT") or "").strip().lower(),
         is_linear=any("LINCORR" in hdu.header for hdu in hdus),
         is_uncertain=any(str(hdu.header.get("EXTNAME")).startswith("UNCERT") for hdu in hdus),
     )
     name = _stem(path)
+    if not _NAME.match(name):
+        name = f"Master{kind.title()}_{name}"
     if mjd is not None and not _DATED.search(name):
         name = f"{name}_{date_text(mjd)[:10]}"
-    return Master.of_given(name, kind, frame, given)
+    master = Master.of_given(name, kind, frame, given)
+    return master.named_by_key() if is_foreign else master
 
 
 def with_given(night: Night, options: Options) -> Night:

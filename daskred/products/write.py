@@ -316,7 +316,7 @@ def write_master(
     combined = combining_words(options)
     recipe = Recipe(master.inputs[0].frame.readout, master.inputs[0].correction, options)
     frames = [member.frame for member in master.inputs]
-    n_inputs = len(frames)
+    n_inputs = master.n_inputs
     title = "master " + master.kind
     if master.kind == "flat" and master.has_objects:
         title = "master flat of the night sky"
@@ -326,11 +326,14 @@ def write_master(
         title = f"master {exptime_s:g}-second dark"
         if "EXPTIME" not in template[0].header:
             cards.append(format_card("EXPTIME", exptime_s, "exposure time, seconds"))
-    cards += [
-        format_card("NCOMBINE", n_inputs, "frames combined"),
-        format_card("COMBINE", combined[0], "per pixel, over frames"),
-        *(format_card("REJECT", clipped(text), "values left out") for text in combined[1:]),
-    ]
+    made = f"{n_inputs} frames {combined[0]} combined"
+    if master.given:
+        made = f"as another program made it: {frames[0].basename}"
+    told = "frames combined" if n_inputs else "frames combined: nobody knows how many"
+    cards.append(format_card("NCOMBINE", n_inputs, told))
+    if not master.given:
+        cards.append(format_card("COMBINE", combined[0], "per pixel, over frames"))
+        cards += [format_card("REJECT", clipped(text), "values left out") for text in combined[1:]]
     if master.kind == "shutter":
         title = "by how much longer than told pixels are exposed, seconds"
         cards.append(format_card("IMAGETYP", "shutter", "no flat, though made of flats"))
@@ -345,7 +348,7 @@ def write_master(
         ]
     if n_inputs < 1000:
         names = [frame.basename for frame in frames]
-        if len(set(names)) < n_inputs:  # only their folders tell them apart
+        if len(set(names)) < len(names):  # only their folders tell them apart
             names = [frame.name for frame in frames]
         cards += [
             format_card(f"IMCMB{number:03d}", clipped(name))
@@ -358,7 +361,7 @@ def write_master(
         format_card(KEY_CARD, origin.key, "made from these inputs"),
         _content_card(origin.content),
         *commentary("COMMENT", title),
-        *commentary("COMMENT", f"{n_inputs} frames {combined[0]} combined"),
+        *commentary("COMMENT", made),
         *_signature(options.processed_by),
     ]
     unit = {"shutter": "s", "flat": "", "sky": ""}.get(master.kind)

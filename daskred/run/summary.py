@@ -86,10 +86,7 @@ class Summary(Shown):
         """What was made, and what was not."""
         made = sum(receipt.made for receipt in self.science)
         there = len(self.science) - made
-        below = [
-            Tree(f"{visible(m.product)} of {m.n_inputs} frames{'' if m.made else ' (was there)'}")
-            for m in self.masters
-        ]
+        below = [Tree(_told(master)) for master in self.masters]
         below.append(Tree(f"{made} science frames calibrated, {there} were there already"))
         failed = [f"failed: {visible(f'{entry.name}: {entry.reason}')}" for entry in self.failed]
         below += map(Tree, few(failed, "frames failed"))
@@ -103,3 +100,9 @@ class Summary(Shown):
 def _counted(receipts: Sequence[Receipt]) -> dict[str, int]:
     made = sum(receipt.made for receipt in receipts)
     return {"made": made, "was there": len(receipts) - made}
+
+
+def _told(master: Receipt) -> str:
+    """Say of how many frames a master is; of another program's nobody may know."""
+    there = "" if master.made else " (was there)"
+    return f"{visible(master.product)} of {master.n_inputs or '?'} frames{there}"

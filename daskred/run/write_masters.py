@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from daskred.arrays.sources import check_unchanged
 from daskred.arrays.written import this_worker
 from daskred.engine.progress import Progress
-from daskred.fits.parts import Part, part_in, place
-from daskred.fits.sums import wrong_sum
 from daskred.model.errors import FrameError, FramesError
 from daskred.model.plan import Correction, Given, Master
 from daskred.model.receipt import Receipt
@@ -27,6 +25,7 @@ from daskred.run.combined import Combined
 from daskred.run.files import calibration_files, contents_of
 from daskred.run.ledger import Ledger
 from daskred.run.masters import Combiner
+from daskred.run.taken import convert_master, copy_master
 
 if TYPE_CHECKING:
     from daskred.arrays.noise import MasterNoise
@@ -116,19 +115,13 @@ class MasterMaker:
         return tuple(receipts[master.product] for master in masters)
 
     def _taken(self, master: Master, given: Given) -> Receipt:
-        """Copy a master of another night, byte by byte."""
+        """Take a master of another night."""
         start, target = time.monotonic(), self.out / master.product
         target.parent.mkdir(parents=True, exist_ok=True)
-        part = part_in(target.parent)
-        try:
-            content = Path(given.path).read_bytes()
-        except OSError as error:
-            raise FrameError(given.path, f"cannot be read: {error.strerror}") from error
-        part.write_bytes(content)
-        if reason := wrong_sum(str(part)):
-            part.unlink()
-            raise FrameError(given.path, reason)
-        place([Part(part, target)], self.options.sync)
+        if given.is_foreign:
+            convert_master(master, given, target, self.options)
+        else:
+            copy_master(given, target, self.options)
         return self.ledger.add(
             Receipt(
                 master.product,
@@ -136,7 +129,7 @@ class MasterMaker:
                 given.n_inputs,
                 made=True,
                 n_nan=-1,
-                n_bytes=len(content),
+                n_bytes=target.stat().st_size,
                 seconds=time.monotonic() - start,
                 worker=this_worker(),
             )

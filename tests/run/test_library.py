@@ -184,7 +184,7 @@ def test_masters_given_by_hand_come_first(library: Path, tmp_path: Path) -> None
         ("sky=x.fits", "kinds are bias, dark, flat"),
         ("dark", "is KIND=FILE"),
         ("dark=none.fits", "none.fits"),
-        ("dark={raw}", "is no master that daskred made"),
+        ("dark={raw}", "nothing tells that it is a master"),
     ],
 )
 def test_wrong_masters_are_refused(tmp_path: Path, word: str, told: str) -> None:
@@ -193,6 +193,89 @@ def test_wrong_masters_are_refused(tmp_path: Path, word: str, told: str) -> None
     with pytest.raises(RequestError, match=told):
         reduce_night(open_night(night), tmp_path / "out", Options(master=(word,)))
     assert not (tmp_path / "out").exists()
+
+
+def foreign(path: Path, pixels: Any, kind: str, exptime_s: float, **cards: Any) -> Path:
+    header = fits.Header({"IMAGETYP": kind, "EXPTIME": exptime_s, **cards})
+    header["DATE-OBS"] = "2026-03-01T20:00:00"
+    fits.PrimaryHDU(pixels, header).writeto(path)
+    return path
+
+
+RANDOM = np.random.default_rng(3)
+OTHER_DARK = RANDOM.normal(119, 1, (40, 50)).astype("f4")
+OTHER_FLAT = (20000 * RANDOM.normal(1, 0.02, (40, 50))).astype("f4")
+
+
+def test_masters_of_other_programs_are_taken_by_hand(tmp_path: Path) -> None:
+    night = night_of(tmp_path / "night", "2026-03-07", "s", 9)
+    dark = foreign(tmp_path / "dark_stacked.fit", OTHER_DARK, "Dark Frame", 10, STACKCNT=20)
+    flat = foreign(tmp_path / "pp_flat.fits.gz", OTHER_FLAT, "Flat Field", 2, FILTER="V")
+    options = Options(master=(f"dark={dark}", f"flat={flat}"))
+    out = tmp_path / "out"
+    summary = reduce_night(open_night(night), out, options)
+    assert not summary.failed
+    names = used(out)
+    assert [name.split("_2026")[0] for name in names] == [
+        "MasterDark_dark_stacked",
+        "MasterFlat_pp_flat",
+    ]
+    with fits.open(out / "masters" / names[0], checksum=True) as hdus:
+        np.testing.assert_array_equal(hdus[0].data, OTHER_DARK)
+        assert hdus[0].header["NCOMBINE"] == 20
+    made = fits.getdata(out / "masters" / names[1])
+    assert np.median(made) == pytest.approx(1, rel=5e-3)  # the level is that of the mode
+    np.testing.assert_allclose(made / made[0, 0], OTHER_FLAT / OTHER_FLAT[0, 0], rtol=1e-6)
+    for number in range(3):
+        raw = fits.getdata(night / f"s-{number}.fits").astype("f8")
+        expected = (raw - OTHER_DARK) / made
+        np.testing.assert_allclose(fits.getdata(out / f"s-{number}c.fits"), expected, rtol=1e-5)
+    assert verify(out).findings == ()
+    again = reduce_night(open_night(night), out, options)
+    assert not any(receipt.made for receipt in (*again.masters, *again.science))
+    # Changed, it is another master.
+    foreign(tmp_path / "new.fit", OTHER_DARK + 1, "Dark Frame", 10).replace(dark)
+    again = reduce_night(open_night(night), out, options)
+    assert all(receipt.made for receipt in again.science)
+
+
+def test_a_master_given_in_vain_is_told(tmp_path: Path) -> None:
+    night = night_of(tmp_path / "night", "2026-03-07", "dfs", 9)
+    dark = foreign(tmp_path / "master.fits", OTHER_DARK[:, :-1], "Dark Frame", 10)
+    plan = make_plan(with_given(open_night(night), options := Options(master=(f"dark={dark}",))))
+    assert not options.missing_dark
+    (text,) = [text for text in plan.warnings if "given by hand" in text]
+    assert "calibrates nothing: shape 40x49, not 40x50" in text
+
+
+@pytest.mark.parametrize(
+    ("kind", "level", "cards", "told"),
+    [
+        ("dark", 119, {"ZEROCOR": "with Zero.fits"}, "something was subtracted from it"),
+        ("flat", 119, {}, "is a dark"),
+        ("dark", 119, {"DASKRED": "0" * 32}, "daskred calibrated"),
+    ],
+)
+def test_masters_that_do_not_serve_are_refused(
+    tmp_path: Path, kind: str, level: float, cards: dict[str, Any], told: str
+) -> None:
+    night = night_of(tmp_path / "night", "2026-03-07", "s", 9)
+    path = foreign(tmp_path / "x.fits", np.full((40, 50), level, "f4"), "Dark Frame", 10, **cards)
+    with pytest.raises(RequestError, match=told):
+        reduce_night(open_night(night), tmp_path / "out", Options(master=(f"{kind}={path}",)))
+
+
+def test_masters_whose_pixels_do_not_serve_are_named(tmp_path: Path) -> None:
+    night = night_of(tmp_path / "night", "2026-03-07", "s", 9)
+    dark = foreign(tmp_path / "dark.fits", OTHER_DARK / 65535, "Dark Frame", 10)
+    flat = foreign(tmp_path / "flat.fits", OTHER_FLAT * 0, "Flat Field", 2, FILTER="V")
+    options = Options(master=(f"dark={dark}", f"flat={flat}"), missing_dark=True)
+    summary = reduce_night(open_night(night), tmp_path / "out", options)
+    assert len(summary.failed) == 3
+    told = {entry.name: entry.reason for entry in summary.plan.left_out}
+    assert "between 0 and 1" in told["dark.fits"]
+    assert "has no light" in told["flat.fits"]
+    assert not summary.science
 
 
 def test_a_damaged_master_of_a_library_is_named_and_the_next_one_taken(
@@ -262,7 +345,7 @@ def test_a_master_is_of_the_kind_that_it_is_given_for(library: Path, tmp_path: P
     night = night_of(tmp_path / "night", "2026-03-07", "s", 9)
     dark = next(library.glob("MasterDark_10s_2026-05-20*"))
     science = library.parent / "out-2026-03-01/s-0c.fits"
-    for word, told in ((f"flat={dark}", "is a master dark"), (f"dark={science}", "is no master")):
+    for word, told in ((f"flat={dark}", "is a master dark"), (f"dark={science}", "and no master")):
         with pytest.raises(RequestError, match=told):
             reduce_night(open_night(night), tmp_path / "out", Options(master=(word,)))
 
