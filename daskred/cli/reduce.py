@@ -67,11 +67,14 @@ def _reduced(arguments: argparse.Namespace) -> tuple[int, Summary]:
     if not arguments.out:
         raise RequestError("-o: an empty name is no folder")
     options, _ = asked(arguments, NAMES)
+    needed_next = ["daskred.run.reduce", "daskred.cli.tables"]
+    if arguments.report:
+        needed_next.append("daskred.report.page")
+    night = opened(arguments, options, needed_next)
     if arguments.report:
         from daskred.report.page import check_place
 
         check_place(arguments.out)
-    night = opened(arguments, options, ("daskred.run.reduce", "daskred.cli.tables"))
 
     from daskred.cli.tables import print_failed, print_summary
     from daskred.cli.terminal import TerminalProgress
