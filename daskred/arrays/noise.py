@@ -19,7 +19,7 @@ from daskred.kernels.noise import (
     signal_variance,
 )
 from daskred.kernels.reject import Method, Rejection
-from daskred.kernels.spread import combined_part, unlike_variance
+from daskred.kernels.spread import by_number, combined_part, unlike_variance
 from daskred.model.plan import MasterKind, is_lit
 from daskred.model.readout import Readout
 
@@ -193,10 +193,10 @@ class MasterNoise:
         """Return the variance of a mean, or median, over that of a single value."""
         n_good = band.n_used + band.n_rejected
         part = np.full(n_good.shape, np.nan)
-        for n in np.unique(n_good[band.n_used > 0]).tolist():
-            where = n_good == n
-            ratio = np.abs(value[where]) / np.sqrt(single[where])
-            part[where] = combined_part(self.method, self.rejection, n, band.n_used[where], ratio)
+        for n, where in by_number(n_good):
+            if n:
+                pixels = band.n_used[where], value[where], single[where]
+                part[where] = combined_part(self.method, self.rejection, n, *pixels)
         if self.weights:
             w = np.array(self.weights)
             # A weighted mean is as good as one of fewer frames.

@@ -18,7 +18,12 @@ from numpy.typing import NDArray
 from daskred.kernels.reject import Method, Rejection
 from daskred.kernels.robust import ROUNDING_VARIANCE
 from daskred.kernels.scratch import scratch
-from daskred.kernels.spread import median_factor, overscan_rounding, rounding_variance
+from daskred.kernels.spread import (
+    by_number,
+    median_factor,
+    overscan_rounding,
+    rounding_variance,
+)
 from daskred.model.readout import Amplifier, Overscan, Readout, Section
 
 Pixels = NDArray[np.floating[Any]]
@@ -236,8 +241,9 @@ def combined_rounding(
         read_noise = (amplifier.read_noise_e or 0.0) / (amplifier.gain_e_per_adu or 1.0)
         common = overscan_variance(levels, (scale * read_noise) ** 2, 0.0)
         single = np.maximum(pixels - common, 0.0)
-        for n in np.unique(numbers[numbers > 0]).tolist():
-            where = numbers == n
+        for n, where in by_number(numbers):
+            if not n:
+                continue
             if level is None:
                 part[where] = rounding_variance(combining[0], n, single[where], step)
             else:

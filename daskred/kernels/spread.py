@@ -14,6 +14,7 @@ Each rejection has its own part in it, which makes the file a little longer than
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from functools import lru_cache
 from math import lgamma
 from typing import Any
@@ -194,7 +195,8 @@ def combined_part(
     rejection: Rejection,
     n: int,
     n_used: NDArray[Any],
-    ratio: NDArray[Any],
+    value: NDArray[Any],
+    variance: NDArray[Any],
 ) -> NDArray[np.float64]:
     """Return `combined_parts` of pixels.
 
@@ -204,23 +206,41 @@ def combined_part(
         As there.
     n_used
         How many values of each are used.
-    ratio
-        Their true values over their deviation, which matters where limits are parts of the value.
+    value, variance
+        Their true values, and how single ones scatter about these, which matters where limits are
+        parts of the value.
 
     Examples
     --------
     >>> plain = Rejection()
-    >>> combined_part("mean", plain, 5, np.array([5, 4]), np.ones(2)).tolist()
+    >>> combined_part("mean", plain, 5, np.array([5, 4]), np.ones(2), np.ones(2)).tolist()
     [0.2, 0.25]
     """
     if not rejection.is_relative:
-        return np.asarray(combined_parts(method, rejection, n)[n_used])
+        return combined_parts(method, rejection, n).take(n_used)
+    ratio = np.abs(value) / np.sqrt(variance)
     table = _relative_parts(method, rejection, n)
     part = np.empty(n_used.shape)
-    for number in np.unique(n_used).tolist():
-        where = n_used == number
+    for number, where in by_number(n_used):
         part[where] = np.interp(ratio[where], _RATIOS, table[:, number])
     return part
+
+
+def by_number(numbers: NDArray[Any]) -> Iterator[tuple[int, Any]]:
+    """Yield each of some numbers, and where it stands: everywhere, as most often, at no cost.
+
+    Examples
+    --------
+    >>> [(number, where.tolist()) for number, where in by_number(np.array([3, 5]))]
+    [(3, [True, False]), (5, [False, True])]
+    >>> list(by_number(np.array([4, 4])))
+    [(4, Ellipsis)]
+    """
+    if numbers.size and numbers.min() == numbers.max():
+        yield int(numbers.max()), ...
+        return
+    for number in np.unique(numbers).tolist():
+        yield number, numbers == number
 
 
 def _rounded(low: Pixels, high: Pixels, sigma: float) -> tuple[Pixels, Pixels]:
