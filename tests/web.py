@@ -24,9 +24,9 @@ class RangeHandler(http.server.SimpleHTTPRequestHandler):
         wanted = self.headers.get("Range")
         path = Path(self.directory) / unquote(self.path).lstrip("/")
         if not wanted or not path.is_file():
-            super().do_GET()
             if path.is_file():
                 self.served.append(path.stat().st_size)
+            super().do_GET()
             return
         data = path.read_bytes()
         first, last = (int(one) for one in wanted.removeprefix("bytes=").split("-"))
@@ -36,8 +36,8 @@ class RangeHandler(http.server.SimpleHTTPRequestHandler):
         self.send_header("Content-Length", str(len(part)))
         self.send_header("ETag", str(path.stat().st_mtime_ns))
         self.end_headers()
-        self.wfile.write(part)
         self.served.append(len(part))
+        self.wfile.write(part)
 
     def log_message(self, *_: Any) -> None:
         pass

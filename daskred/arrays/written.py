@@ -16,6 +16,8 @@ from daskred.arrays.calibrated import Calibrated
 from daskred.arrays.masterfiles import Masters
 from daskred.arrays.samples import ask
 from daskred.arrays.sources import source_of
+from daskred.fits.copies import drop_copy
+from daskred.fits.names import plane_of
 from daskred.fits.pack import PackingError
 from daskred.fits.parts import Part, place
 from daskred.fits.storage import map_concurrently, tried_twice
@@ -137,6 +139,9 @@ def write_jobs(
         begun = list(map_concurrently(lambda pair: _begun(*pair), pairs, paths))
         ask([frame.samples for frame in calibrated[some] if isinstance(frame, Calibrated)])
         results += [frame if isinstance(frame, FrameError) else _finished(frame) for frame in begun]
+        for job in jobs[some]:
+            if plane_of(job.frame.path) is None:  # of a cube other exposures may follow
+                drop_copy(job.frame.path)
     return results
 
 

@@ -51,13 +51,11 @@ def copy_of(address: str) -> Path | None:
     """
     if _room is None:
         return None
-    _, suffix, packing = split_name(address) or ("", "", "")
-    name = hashlib.sha256(address.encode()).hexdigest()[:32]
-    copy = _room.folder / f"{TEMPORARY_MARK}{name}{suffix}{packing}"
+    copy = _place_of(address, _room.folder)
     if copy.exists():
         return copy
     part = part_in(_room.folder)
-    lock = copy.with_name(f"{TEMPORARY_MARK}{name}.lock")
+    lock = copy.with_name(f"{copy.name}.lock")
     with contextlib.suppress(OSError), lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # others wait until it is there, and do not fetch it too
         if not copy.exists() and _has_room_for(size := size_at(address), _room):
@@ -66,6 +64,19 @@ def copy_of(address: str) -> Path | None:
                 part.replace(copy)
     remove(part)
     return copy if copy.exists() else None
+
+
+def drop_copy(address: str) -> None:
+    """Remove the copy of a remote file that hardly anybody reads again, where there is one."""
+    if _room is not None:
+        copy = _place_of(address, _room.folder)
+        remove(copy, copy.with_name(f"{copy.name}.lock"))
+
+
+def _place_of(address: str, folder: Path) -> Path:
+    _, suffix, packing = split_name(address) or ("", "", "")
+    name = hashlib.sha256(address.encode()).hexdigest()[:32]
+    return folder / f"{TEMPORARY_MARK}{name}{suffix}{packing}"
 
 
 def _has_room_for(size: int, room: _Room) -> bool:
