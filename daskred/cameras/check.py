@@ -209,7 +209,7 @@ _CRITERION_VALUES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "unit": ("a text", _is_string),
     "turn": ("a number that is not negative", lambda v: _is_number(v) and v >= 0),
     "exact": ("true or false", lambda value: isinstance(value, bool)),
-    "absent": _choice_of("agrees", "differs"),
+    "absent": ("agrees, differs, or the value that it has then", _is_string),
     "differs": _choice_of("refuse", "warn"),
 }
 

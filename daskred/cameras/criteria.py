@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
+WHERE_ABSENT = ("agrees", "differs")
+
 
 @dataclass(frozen=True)
 class Criterion:
@@ -31,7 +33,8 @@ class Criterion:
     exact
         Whether texts of other cases or blanks differ.
     absent
-        Whether frames whose header does not tell it agree with all others, or differ from them.
+        Whether frames whose header does not tell it agree with all others, or differ from them; or
+        the value that they have.
     differs
         Whether masters that differ are refused, or used with a warning where none is nearer.
     """
@@ -44,7 +47,7 @@ class Criterion:
     unit: str = ""
     turn: float = 0.0
     exact: bool = False
-    absent: Literal["agrees", "differs"] = "agrees"
+    absent: str = "agrees"
     differs: Literal["refuse", "warn"] = "refuse"
 
     def distance(self, first: Any, second: Any) -> float:
@@ -56,10 +59,10 @@ class Criterion:
         >>> angle.distance("359", "3"), angle.distance("10", "20"), angle.distance("a", "A ")
         (0.0, 10.0, 0.0)
         """
-        if first is None or second is None:
-            apart = self.absent == "differs" and first is not second
-            return math.inf if apart else 0.0
         first_key, second_key = self.key(first), self.key(second)
+        if first_key is None or second_key is None:
+            apart = self.absent == "differs" and first_key is not second_key
+            return math.inf if apart else 0.0
         if isinstance(first_key, float) and isinstance(second_key, float):
             apart_by = abs(first_key - second_key)
             if self.turn:
@@ -96,6 +99,8 @@ class Criterion:
 
     def key(self, value: Any) -> Any:
         """Return a value as it is compared: numbers as numbers, texts without case and blanks."""
+        if value is None and self.absent not in WHERE_ABSENT:
+            value = self.absent
         if self.exact or value is None or isinstance(value, tuple):
             return value
         try:

@@ -19,11 +19,15 @@ def piled_up(values: NDArray[Any]) -> tuple[float, float] | None:
     >>> values = np.minimum(np.random.default_rng(1).normal(4000, 100, 10000), 4095).astype("u2")
     >>> piled_up(values)[0], piled_up(values[values < 4095]), piled_up(np.full(100, 7))
     (4095.0, None, None)
+    >>> piled_up(np.full(100, 4095))
+    (4095.0, 1.0)
     """
     top = values.max(initial=0)
     n_top = np.count_nonzero(values == top)
-    if values.dtype.kind not in "iu" or n_top == values.size:
+    if values.dtype.kind not in "iu":
         return None
+    if n_top == values.size:  # wholly saturated, where it is as large as a converter makes it
+        return (float(top), 1.0) if n_top and _is_full_scale(int(top)) else None
     few, steep = _PILE_AT_FULL_SCALE if _is_full_scale(int(top)) else _PILE
     if n_top < few:
         return None

@@ -170,10 +170,16 @@ def _settings(headers: Sequence[Header], camera: Camera) -> tuple[tuple[str, str
         if fact in _FIELDS or fact in COMPUTED:
             continue
         for _, values in alternatives(headers, camera, fact):
-            texts = (_setting_text(value) for value in values if value is not None)
-            found.append((fact, " ".join(texts)))
+            first, *others = (_setting_text(value) for value in values if value is not None)
+            # Beside a name, as that of a Bayer pattern, offsets of zero are none.
+            told = others if any(other != "0" for other in others) or _is_number(first) else []
+            found.append((fact, " ".join([first, *told])))
             break
     return tuple(found)
+
+
+def _is_number(text: str) -> bool:
+    return parse_number(text) is not None
 
 
 def _setting_text(value: Value) -> str:

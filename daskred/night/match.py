@@ -177,7 +177,7 @@ class Shelf:
         for criterion in self.criteria(master.kind):
             if criterion.differs != differs:
                 continue
-            if criterion.fact == WINDOW and target.layout != master.layout:
+            if criterion.fact.startswith(WINDOW) and target.layout != master.layout:
                 continue
             mine, other = (f.facts.value(criterion.fact) for f in (target, master))
             if text := criterion.difference(mine, other):
@@ -298,7 +298,10 @@ class Shelf:
             told = f"--exptime '{target.name}'=SECONDS tells it"
             text = "its header tells no exposure time, so no dark can be chosen"
             return f"{text}; {told}, {way_out}"
-        darks = self.masters["dark"]
+        darks, biases = self.masters["dark"], self.masters["bias"]
+        if self.bias_will_do and biases and not darks:
+            text = f"needs a bias; {self.listed(biases, target)}"
+            return f"{text}; {self._allowing(target, biases)}{way_out}"
         text = f"needs a dark of {exptime_s:g} s; {self.listed(darks, target)}"
         of_time = [dark for dark in darks if self.camera.same_exptime(_time(dark), exptime_s)]
         way_out = f"{self._allowing(target, of_time)}{way_out}"

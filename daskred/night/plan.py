@@ -254,15 +254,21 @@ def _corrected(
 
 
 def _without_darks(masters: Sequence[Master], science: Sequence[Science]) -> list[str]:
-    """Say which frames are less a bias alone, since there is no dark."""
+    """Say which frames are less a bias alone, or nothing, since there is no dark."""
     alone: dict[str, list[Frame]] = {}
+    whole = []
     for frame, correction in _corrected(masters, science):
         if correction.bias and correction.is_bias_alone:
             alone.setdefault(correction.bias, []).append(frame)
-    return [
+        elif frame.kind in ("flat", "science") and not (correction.dark or correction.terms):
+            whole.append(frame)
+    found = [
         f"{name} alone is subtracted, no dark: dark current stays ({_named(frames)})"
         for name, frames in alone.items()
     ]
+    if whole and any(master.kind == "bias" for master in masters):
+        found.append(f"no bias, and no dark, is subtracted ({_named(whole)})")
+    return found
 
 
 def _of_single_frames(masters: Sequence[Master]) -> list[str]:

@@ -32,7 +32,7 @@ _MOST_CARDS = 4
 # Cards that differ from exposure to exposure.
 _OF_TIME = re.compile(
     r".*(DATE|TIME|MJD|JD|UT|LST|EXPNUM|FRAMENO|FILE|NAME|PATH|SUM|HASH|UUID|AIRM|HA$|RA$|DEC$|ALT|AZ"
-    r"|TEL|FOCUS|SEEING|HUMID|PRESS|WIND|DOME|TEMP$|NUMBER|RUN|SEQ|OBSID|COUNTER).*"
+    r"|TEL(?!ESCOP)|FOCUS|SEEING|HUMID|PRESS|WIND|DOME|TEMP$|NUMBER|RUN|SEQ|OBSID|COUNTER).*"
 )
 _WORDS = {
     "offset": "its level is {figure:+.1f} sigma off that of the others",
@@ -73,6 +73,8 @@ def check_inputs(
         then it is a `FallsApartError`.
     """
     limits = {n: value for n, value in options.limits.items() if BY_NAME[n].of == "inputs"}
+    if master.kind == "bias":
+        limits.pop("hot", None)  # without exposure they tell no time, and no temperature
     if options.scale != "none" or options.zero_level != "none":
         limits.pop("offset", None)  # which these options take away
     if options.scale != "none":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -47,12 +48,39 @@ def failures(plan: Plan) -> dict[str, str]:
 # A card, its value in the master's frames and in the science frame, and how the criterion is told.
 OF_DARKS: list[tuple[Cards, Cards, str]] = [
     ({"OFFSET": 10}, {"OFFSET": 50}, "offset 10, not 50"),
-    ({"BLKLEVEL": 10}, {"BLKLEVEL": 30.0}, "offset 10, not 30"),
+    ({"BLKLEVEL": 10}, {"BLKLEVEL": 30.0}, "black level 10, not 30"),
     ({"ISOSPEED": "800"}, {"ISOSPEED": 1600}, "ISO 800, not 1600"),
     ({"ADCBITS": 12}, {"ADCBITS": 14}, "ADC bits 12, not 14"),
     ({"COADDS": 1}, {"COADDS": 10}, "coadds 1, not 10"),
     ({"NREADS": 1}, {"NREADS": 4}, "number of reads 1, not 4"),
+    ({}, {"NUMACC": 10}, "coadds none, not 10"),
     ({"GAIN": 100}, {"GAIN": 120}, "gain setting 100, not 120"),
+    # A card that both share hides no other in which they differ.
+    ({"GAIN": 1, "GAINSET": "low"}, {"GAIN": 1, "GAINSET": "high"}, "gain mode low, not high"),
+    ({"GAIN": 1, "EGAIN": 1.5}, {"GAIN": 1, "EGAIN": 0.4}, "electrons per ADU 1.5, not 0.4"),
+    ({"GAIN": 1, "EMREALGN": 0}, {"GAIN": 1, "EMREALGN": 300}, "EM gain 0, not 300"),
+    ({"GAIN": 1, "PREAMP": 1.0}, {"GAIN": 1, "PREAMP": 5.1}, "preamplifier 1, not 5.1"),
+    ({"OUTPTAMP": "EM"}, {"OUTPTAMP": "Conventional"}, "output amplifier EM, not Conventional"),
+    ({"READOUTM": "N", "READMODE": 0}, {"READOUTM": "N", "READMODE": 1}, "read mode 0, not 1"),
+    ({"CCDSPEED": "SLOW"}, {"CCDSPEED": "FAST"}, "read speed SLOW, not FAST"),
+    (
+        {"INSTRUME": "W", "DETECTOR": "E2V"},
+        {"INSTRUME": "W", "DETECTOR": "RED"},
+        "detector E2V, not RED",
+    ),
+    ({"SERNO": 5678}, {"SERNO": 5679}, "serial number 5678, not 5679"),
+    ({"DETWIN1": "[1:8, 1:6]"}, {"DETWIN1": "[1:8, 11:16]"}, "window [1:8, 1:6], not [1:8, 11:16]"),
+    (
+        {"CCDSEC": "[1:8,1:6]"},
+        {"CCDSEC": "[1:8,9:14]"},
+        "window of the chip [1:8,1:6], not [1:8,9:14]",
+    ),
+    (
+        {"DETSEC": "[1:8,1:6]"},
+        {"DETSEC": "[1:8,9:14]"},
+        "window of the detector [1:8,1:6], not [1:8,9:14]",
+    ),
+    ({"LTV1": 0, "LTV2": 0}, {"LTV1": 0, "LTV2": -80}, "origin of the window 0 0, not 0 -80"),
     ({"READOUTM": "Fast"}, {"READOUTM": "Slow"}, "readout Fast, not Slow"),
     ({"ROWORDER": "TOP-DOWN"}, {"ROWORDER": "BOTTOM-UP"}, "row order TOP-DOWN, not BOTTOM-UP"),
     ({"FLIPSTAT": "Flip"}, {"FLIPSTAT": "Flip/Mirror"}, "flips Flip, not Flip/Mirror"),
@@ -77,7 +105,7 @@ def test_a_dark_that_differs_is_not_used(add: Add, theirs: Cards, own: Cards, to
     night = add("s", "light", **own)
     reason = failures(plan_of(night, missing_flat=True))["s.fits"]
     assert f"MasterDark_10s ({told})" in reason
-    name = told.split(f" {next(iter(theirs.values()))}")[0]
+    name = re.split(r" (-10 C|\S+|\[.*\]|0 0), not ", told)[0]
     assert f"--allow '{name}' uses MasterDark_10s" in reason
     allowed = plan_of(night, missing_flat=True, allow=(name,))
     assert allowed.science[0].correction.dark == "MasterDark_10s"
@@ -269,3 +297,25 @@ def test_the_nearest_set_is_taken_and_told(add: Add) -> None:
         "MasterFlat is of 2024-03-01, the nearest that there is to 2024-03-03 (calibrates s3.fits)",
         f"{later} is of 2024-03-09, the nearest that there is to 2024-03-07 (calibrates s7.fits)",
     )
+
+
+def test_who_tells_no_coadds_has_added_nothing(add: Add) -> None:
+    add("d", "dark")
+    night = add("s", "light", COADDS=1)
+    assert plan_of(night, missing_flat=True).science[0].correction.dark == "MasterDark_10s"
+
+
+def test_offsets_of_zero_of_a_bayer_pattern_are_none(add: Add) -> None:
+    add("d", "dark", BAYERPAT="RGGB", XBAYROFF=0, YBAYROFF=0)
+    night = add("s", "light", BAYERPAT="RGGB")
+    assert plan_of(night, missing_flat=True).science[0].correction.dark == "MasterDark_10s"
+
+
+def test_a_camera_without_darks_says_what_its_bias_differs_in(add: Add) -> None:
+    card = {"INSTRUME": "EFOSC", "HIERARCH ESO INS FILT1 NAME": "V"}
+    add("b", "bias", 0.0, READOUTM="fast", **card)
+    night = add("s", "light", READOUTM="slow", **card)
+    reason = failures(plan_of(night, missing_flat=True))["s.fits"]
+    assert "needs a bias; there was MasterBias (readout fast, not slow)" in reason
+    (text,) = plan_of(night, missing_flat=True, missing_dark=True).warnings[-1:]
+    assert text == "no bias, and no dark, is subtracted (calibrates s.fits)"
