@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from daskred.arrays.frames import Measured
     from daskred.options import Options
 
+# Of the level of the others: with less a flat has not had its light. Twilight fades less.
+_FAINT = 0.01
 # A flat with more saturated pixels than this part is none.
 MAX_SATURATED = 0.05
 # Standard deviations of one pixel: a flat with less light would only add noise.
@@ -100,18 +102,21 @@ def usable_lights(
         Naming the frames that cannot be used.
     """
     errors = []
+    known = [found.light.level for found in measured if not isinstance(found, FrameError)]
+    bright = sorted(level for level in known if level > 0)
+    usual = bright[3 * len(bright) // 4] if bright else 0.0
     for frame, found in zip(frames, measured, strict=True):
         if isinstance(found, FrameError):
             errors.append(FrameError(frame.path, found.reason))
-        elif lit and (text := _unusable(found, limits)):
+        elif lit and (text := _unusable(found, limits, usual)):
             errors.append(FrameError(frame.path, text))
     if errors:
         raise FramesError(tuple(errors))
     return [found.light for found in measured if not isinstance(found, FrameError)]
 
 
-def _unusable(found: Measured, limits: Mapping[str, float]) -> str:
-    """Say why a frame is no flat; nothing where it is one."""
+def _unusable(found: Measured, limits: Mapping[str, float], usual: float) -> str:
+    """Say why a frame is no flat, where others have the usual level; nothing where it is one."""
     light = found.light
     if math.isnan(light.level):
         return "has no pixel with a value"
@@ -127,6 +132,9 @@ def _unusable(found: Measured, limits: Mapping[str, float]) -> str:
         return f"has no light: {text}; --unchecked lit uses it"
     if light.lit < limits["lit"]:
         return f"is hardly lit: {light.lit:.2%} of its pixels are; --unchecked lit uses it"
+    if light.level < _FAINT * usual:
+        text = f"its level less the dark is {light.level:.4g} ADU, others have {usual:.4g}"
+        return f"has hardly any light, as with its lamp off: {text}; --unchecked lit uses it"
     return ""
 
 

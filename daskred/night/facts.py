@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
+from pathlib import Path
 
 from daskred.cameras.rules import COMPUTED, Camera
 from daskred.fits.header import COMMENTARY, Header, Value
@@ -14,6 +15,7 @@ from daskred.night.times import seconds_between
 from daskred.night.values import (
     SECONDS,
     alternatives,
+    first_positive,
     parse_number,
     positive,
     present,
@@ -37,6 +39,7 @@ _FILTER_COMMENT = re.compile(
     r"\bfilter\b(?!\s*(wheel|number|position|pos|temp|focus|offset))", re.I
 )
 _KELVIN = 273.15
+_EXPOSURES = ("EXPTIME", "EXPOSURE")
 _FIELDS = frozenset(field.name for field in fields(Facts))
 
 
@@ -56,16 +59,38 @@ def exposure_time(path: str, headers: Sequence[Header], camera: Camera) -> float
             if (seconds := seconds_between(*map(str, values))) is not None:
                 return seconds
             continue
-        number = parse_number(values[0])
+        number = parse_number(values[0]) or _as_people_write(values[0])
         if number is None or number[1] not in SECONDS or number[0] < 0:
-            unreadable = unreadable or f"{cards} = {values[0]!r} is no exposure time in seconds"
+            told = f"--exptime '{Path(path).name}'=SECONDS tells it"
+            text = f"{cards} = {values[0]!r} is no exposure time in seconds; {told}"
+            unreadable = unreadable or text
             continue
+        if not number[0] and cards in _EXPOSURES and (other := first_positive(headers, _EXPOSURES)):
+            return other  # nobody has filled the first one in
         return number[0] * seconds_of_unit(headers, camera, cards, number[1])
     found = set(_commented_times(headers, camera))
     if len(found) == 1:
         return found.pop()
     if unreadable:
         raise FrameError(path, unreadable)
+    return None
+
+
+def _as_people_write(value: Value) -> tuple[float, str] | None:
+    """Return seconds of texts as ``60,5``, ``1/30`` and ``00:01:00``; None for others.
+
+    Examples
+    --------
+    >>> [_as_people_write(text) for text in ("60,5", "1/4", "0:01:30", "long")]
+    [(60.5, ''), (0.25, ''), (90.0, ''), None]
+    """
+    text = str(value).strip()
+    if match := re.fullmatch(r"(\d+),(\d{1,2})", text):
+        return float(f"{match[1]}.{match[2]}"), ""
+    if (match := re.fullmatch(r"(\d+)/(\d+)", text)) and int(match[2]):
+        return int(match[1]) / int(match[2]), ""
+    if match := re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d*)?)", text):
+        return int(match[1]) * 3600 + int(match[2]) * 60 + float(match[3]), ""
     return None
 
 

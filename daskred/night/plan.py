@@ -313,6 +313,8 @@ def _unlike(shelf: Shelf, masters: Sequence[Master], science: Sequence[Science])
             night, wanted = shelf.night_of(master), shelf.dates.night_of(frame)
             if shelf.dates.days_between(night, wanted) and night is not None and wanted is not None:
                 dates = shelf.dates.date(night), shelf.dates.date(wanted)
+                if dates[0] == dates[1]:  # the afternoon before
+                    continue
                 text = f"is of {dates[0]}, the nearest that there is to {dates[1]}"
                 found.setdefault((name, text), []).append(frame)
     return [f"{name} {text} ({_named(frames)})" for (name, text), frames in sorted(found.items())]

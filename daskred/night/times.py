@@ -13,17 +13,23 @@ from daskred.model.frame import Frame
 _GAP_DAYS = 8 / 24
 _GAP_OF_DATES = 1.01
 _MJD_0 = datetime(1858, 11, 17)
-_DATE = re.compile(r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?:[T ](.*))?")
-_OLD_DATE = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{2})(?:[T ](.*))?")  # FITS until 1999
-_CLOCK = re.compile(r"(\d{1,2}):(\d{1,2})(?::(\d{1,2}(?:\.\d*)?))?Z?")
+_DATE = re.compile(r"(\d{4})([-/.]?)(\d{1,2})\2(\d{1,2})(?:[T ](.*))?")
+_DAY_FIRST = re.compile(r"(\d{1,2})[/.](\d{1,2})[/.](\d{2}|\d{4})(?:[T ](.*))?")  # FITS until 1999
+_CLOCK = re.compile(
+    r"(\d{1,2}):(\d{1,2})(?::(\d{1,2}(?:\.\d*)?))? ?(?:Z|UTC?|GMT)?([+-]\d{2}:?\d{2})?", re.I
+)
 
 
 def _clock_days(text: str | None) -> float | None:
-    """Return a time of day in days."""
+    """Return a time of day in days, in universal time where it tells its zone."""
     match = _CLOCK.fullmatch((text or "").strip())
     if not match:
         return None
-    return (int(match[1]) * 3600 + int(match[2]) * 60 + float(match[3] or 0)) / 86400
+    seconds = int(match[1]) * 3600 + int(match[2]) * 60 + float(match[3] or 0)
+    if zone := (match[4] or "").replace(":", ""):
+        ahead = int(zone[1:3]) * 3600 + int(zone[3:]) * 60
+        seconds -= ahead if zone[0] == "+" else -ahead
+    return seconds / 86400
 
 
 def mjd_of(text: str | None) -> float | None:
@@ -33,13 +39,19 @@ def mjd_of(text: str | None) -> float | None:
     --------
     >>> mjd_of("2024-01-01T12:00:00"), mjd_of("2460311.0"), mjd_of("31/12/98"), mjd_of("soon")
     (60310.5, 60310.5, 51178.0, None)
+    >>> mjd_of("2024-01-01T12:00:00+06:00"), mjd_of("01/01/2024 06:00 UTC"), mjd_of("20240101")
+    (60310.25, 60310.25, 60310.0)
     """
     text = (text or "").strip()
     if match := _DATE.fullmatch(text):
-        year, month, day = (int(part) for part in match.groups()[:3])
-    elif match := _OLD_DATE.fullmatch(text):
+        year, month, day = int(match[1]), int(match[3]), int(match[4])
+        clock = match[5]
+    elif match := _DAY_FIRST.fullmatch(text):
         day, month, year = (int(part) for part in match.groups()[:3])
-        year += 1900
+        year += 1900 if year < 100 else 0
+        if month > 12:
+            day, month = month, day
+        clock = match[4]
     else:
         try:
             number = float(text)
@@ -51,7 +63,7 @@ def mjd_of(text: str | None) -> float | None:
         whole = datetime(year, month, day) - _MJD_0
     except ValueError:
         return None
-    return whole.days + (_clock_days(match[4]) or 0.0)
+    return whole.days + (_clock_days(clock) or 0.0)
 
 
 def date_text(mjd: float) -> str:
@@ -131,7 +143,8 @@ def dates_of(frames: Iterable[Frame]) -> Dates:
     for place, frame in enumerate(frames):
         mjd = mjd_of(frame.facts.time_obs)
         if mjd is not None:
-            dated.append((mjd, mjd % 1 != 0, place, frame.path))
+            has_time = mjd % 1 != 0 or ":" in str(frame.facts.time_obs)
+            dated.append((mjd, has_time, place, frame.path))
     dated.sort()
     nights: list[list[tuple[float, bool, int, str]]] = []
     for entry in dated:

@@ -56,7 +56,7 @@ from daskred.products.write import shared_headers
 from daskred.run.combined import Combined
 from daskred.run.sky import check_sky
 from daskred.run.unpack import unpacked
-from daskred.run.witness import check_inputs
+from daskred.run.witness import check_inputs, same_pixels
 
 # Looks at frames; what is subtracted, and which of it from each; and their levels.
 _Known = tuple[Sequence[Look | None], Sequence[MasterFiles], Sequence[int], Sequence[float]]
@@ -137,6 +137,8 @@ class Combiner:
         for samples in combined.tiles:
             if samples and not master.has_objects:  # stars are no reason to leave frames out
                 check_inputs(master, samples, combined.levels, self.options, combined.figures)
+                if text := same_pixels(master, samples):
+                    self.progress.say(text)
         if not master.is_lit or master.kind == "shutter":
             return combined
         with _losing_none(master):

@@ -51,6 +51,7 @@ from daskred.run.checks import (
     with_last_name,
 )
 from daskred.run.folders import folders_of, remove_parts
+from daskred.run.levels import odd_levels
 from daskred.run.neighbours import standing_out
 from daskred.run.run import Run
 from daskred.run.summary import Summary
@@ -149,7 +150,7 @@ def _reduced(night: Night, products: Place, options: Options, progress: Progress
                 log.write("removed", unfinished=removed)
             guard.touch()
             plan, masters, science = _carried_out(run, night, plan, options, told)
-            named = _worth_a_look(plan, (masters, science), options, executor, told)
+            named = _worth_a_look(out, plan, (masters, science), options, executor, told)
             if wanted.uncertainty and not options.uncertainty:
                 named += ("products have no uncertainties: gain or read noise is not told",)
             for text in plan.warnings:
@@ -192,6 +193,7 @@ def _cleaned_up(folders: Sequence[Path], progress: Progress) -> list[str]:
 
 
 def _worth_a_look(
+    out: Path,
     plan: Plan,
     receipts: tuple[Sequence[Receipt], Sequence[Receipt]],
     options: Options,
@@ -205,7 +207,7 @@ def _worth_a_look(
     if science:
         products_of_science = zip(plan.science, science, strict=True)
         used += [item.frame for item, made in products_of_science if made.made]
-    named = wrong_sums(used, options, executor, told)
+    named = odd_levels(plan, out) + wrong_sums(used, options, executor, told)
     return (*named, *(standing_out(plan.science, science, options) if science else ()))
 
 

@@ -22,6 +22,7 @@ from daskred.model.checks import BY_NAME, SUMS
 from daskred.model.errors import FallsApartError, FrameError, FramesError
 from daskred.model.frame import Frame
 from daskred.model.plan import Master
+from daskred.model.text import and_more
 from daskred.night.describe import telling_cards
 from daskred.options import Options
 from daskred.products.quality import NO_VALUE
@@ -104,6 +105,23 @@ def check_inputs(
         raise FallsApartError(tuple(errors.values()), apart)
     if errors:
         raise FramesError(tuple(errors.values()))
+
+
+def same_pixels(master: Master, tiles: Sequence[Tile]) -> str:
+    """Say which frames have the very pixels of another, noise and all; or nothing.
+
+    That is no chance: the camera has stood still, or a frame was copied under another date.
+    """
+    sample = _joined([tile.sample for tile in tiles])
+    first: dict[bytes, str] = {}
+    same = []
+    for member, pixels in zip(master.inputs, sample, strict=True):
+        name = member.frame.name
+        if pixels.size and np.ptp(pixels) > 0 and first.setdefault(pixels.tobytes(), name) != name:
+            same.append(name)
+    if not same:
+        return ""
+    return f"{master.name}: {and_more(same)}: the very pixels of another frame, noise and all"
 
 
 def _joined(samples: Sequence[NDArray[Any] | None]) -> NDArray[np.float32]:

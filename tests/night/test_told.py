@@ -152,6 +152,26 @@ def test_a_pattern_that_matches_nothing_is_named(add: Add) -> None:
 
 
 @pytest.mark.parametrize(
+    ("cards", "seconds"),
+    [
+        ({"EXPTIME": "60,5"}, 60.5),
+        ({"EXPTIME": "00:01:00"}, 60.0),
+        ({"EXPTIME": "1/30"}, 1 / 30),
+        ({"EXPTIME": 0.0, "EXPOSURE": 60.0}, 60.0),
+        ({"EXPTIME": 0.0, "EXPOSURE": 0.0}, 0.0),
+    ],
+)
+def test_exposure_times_as_people_write_them(add: Add, cards: Any, seconds: float) -> None:
+    (frame,) = open_night(add(IMAGETYP="dark", **cards)).frames
+    assert frame.facts.exptime_s == pytest.approx(seconds)
+
+
+def test_an_exposure_time_that_nobody_can_read_says_what_tells_it(add: Add) -> None:
+    (entry,) = open_night(add(IMAGETYP="dark", EXPTIME="long")).left_out
+    assert "'long' is no exposure time in seconds; --exptime '" in entry.reason
+
+
+@pytest.mark.parametrize(
     ("text", "mjd"),
     [
         ("2024-01-01T12:00:00", 60310.5),
@@ -159,6 +179,12 @@ def test_a_pattern_that_matches_nothing_is_named(add: Add) -> None:
         ("31/12/98", 51178.0),
         ("2460311.0", 60310.5),
         ("60310.5", 60310.5),
+        ("2024-01-01T12:00:00 UTC", 60310.5),
+        ("2024-01-01T13:00:00+01:00", 60310.5),
+        ("2024-01-01T08:30:00-0330", 60310.5),
+        ("01/01/2024 12:00", 60310.5),
+        ("12/31/2023", 60309.0),
+        ("20240101", 60310.0),
         ("yesterday", None),
         ("2024-13-01", None),
         (None, None),
