@@ -9,7 +9,7 @@ from pathlib import Path
 
 from daskred.cli.arguments import add_night, add_options, asked, opened, positive
 from daskred.cli.status import ALL_DONE, SOME_FAILED
-from daskred.model.errors import RequestError
+from daskred.model.errors import RequestError, RunError
 from daskred.model.paths import absolute
 from daskred.options import BY_NAME
 from daskred.products.log import LOG_NAME
@@ -112,13 +112,14 @@ class _Reports:
 
     def refresh(self) -> None:
         """Write the report, where the last one is old, and something was done since."""
-        if self._log_size() != self._size and time.monotonic() >= self._next:
-            try:
+        try:
+            if self._log_size() != self._size and time.monotonic() >= self._next:
                 self.write()
-            except RequestError as error:  # frames are worth more than the page
+                self._size = self._log_size()  # to which the report may have added
+        except (RequestError, RunError, OSError) as error:  # frames are worth more than the page
+            if time.monotonic() >= self._next:
                 self._tell(str(error))
                 self._next = time.monotonic() + _REPORT_EVERY_S
-            self._size = self._log_size()  # to which the report may have added
 
     def _log_size(self) -> int:
         log = self._out / LOG_NAME

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from daskred.cameras.rules import Camera
 from daskred.fits.names import file_of
@@ -40,12 +41,15 @@ class Known:
         for place, description in read:
             new.setdefault(file_of(place[0]), []).append((place, description))
         for path, found in new.items():
-            self._found[path] = self._states[path], found
+            # What could not be read is read again, also where nothing tells that it has changed.
+            failed = any(known.left_out and known.left_out.failed for _, known in found)
+            self._found[path] = "" if failed else self._states[path], found
         return [pair for path, _ in files for pair in self._found.get(path, ("", []))[1]]
 
 
 def _state_of(path: str) -> str:
+    """Return what changes with a file, also where it is written in place, and dated back."""
     try:
-        return state_of(path)
+        return f"{state_of(path)} {Path(file_of(path)).stat().st_ctime_ns}"
     except OSError:
         return ""

@@ -8,6 +8,7 @@ also over a network, and takes some milliseconds for thousands of files.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,7 +21,7 @@ from daskred.fits.storage import state_of
 from daskred.model.errors import RequestError, RunError
 from daskred.model.frame import Frame
 from daskred.model.paths import absolute
-from daskred.model.plan import Correction
+from daskred.model.plan import MASTERS_FOLDER, Correction
 from daskred.model.text import and_more
 from daskred.night.files import find_files
 from daskred.night.open import Night
@@ -28,7 +29,7 @@ from daskred.night.plan import make_plan
 from daskred.options import Options
 from daskred.products.library import with_given
 from daskred.products.log import read_log
-from daskred.products.provenance import is_own
+from daskred.products.provenance import is_own, state_of_product
 from daskred.run.reduce import reduce_night
 from daskred.run.summary import Summary
 
@@ -138,6 +139,15 @@ def watch_night(
     return rounds.finish()
 
 
+# Cards in which a product names the masters in it, and these.
+_NAMES_MASTER = re.compile(r"(ZERO|DARK|FLAT|FRING|ILLUM|SHUT)COR|DARKC\d+")
+_MASTER = re.compile(r"(\S+?)\.fits")
+_GONE = (
+    "the frames that had come are gone, or cannot be read; what was made of them stays. The same"
+    " command goes on when they are there again"
+)
+
+
 class _Rounds:
     """The rounds of a watch: each knows what the one before has done."""
 
@@ -155,7 +165,9 @@ class _Rounds:
         self._out, self._options = out, options
         self._patience, self._tell, self._meanwhile = patience, tell, meanwhile
         self._arrivals = Arrivals()
-        self._used: set[str] = set()  # calibration frames that masters are made of
+        # Calibration frames that masters are made of; None before it is known what is there.
+        self._used: set[str] | None = None
+        self._failed: set[tuple[str, str]] = set()  # that were told
         # Science frames, in which state, and by what they were calibrated.
         self._done: dict[str, tuple[str, Correction]] = {}
         self._masters: object = None
@@ -210,6 +222,9 @@ class _Rounds:
     def _round(self, whole: Mapping[str, float], now: float) -> bool:
         """Reduce what is whole and settled; return whether frames wait to settle."""
         night = with_given(self._opened(), self._options)
+        if self._used is None:  # masters that an earlier watch has made need not settle again
+            names = {name for inputs in self._made().values() for name in inputs}
+            self._used = {file_of(frame.path) for frame in night.raw if frame.name in names}
         night, waiting = self._settled(_only(night, whole), whole, now)
         plan = make_plan(night, self._options)
         masters = {m.name: tuple(i.frame for i in m.inputs) for m in plan.masters}
@@ -226,7 +241,8 @@ class _Rounds:
             if new or masters:
                 self._reduce(of_round, masters_only=not new)
             self._done, self._masters = science, masters
-            self._used |= {file_of(frame.path) for frames in masters.values() for frame in frames}
+            used = {file_of(frame.path) for frames in masters.values() for frame in frames}
+            self._used = (self._used or set()) | used
         return waiting
 
     @property
@@ -244,6 +260,10 @@ class _Rounds:
         for receipt in (*summary.masters, *summary.science):
             if receipt.made:
                 self._tell(receipt.product)
+        for entry in summary.failed:
+            if (entry.name, entry.reason) not in self._failed:
+                self._failed.add((entry.name, entry.reason))
+                self._tell(f"{entry.name}: {entry.reason}")
         return summary
 
     def _settled(self, night: Night, whole: Mapping[str, float], now: float) -> tuple[Night, bool]:
@@ -261,17 +281,21 @@ class _Rounds:
             complete = self._patience.complete.get(frames[0].kind)
             is_complete = complete is not None and len(frames) >= complete
             if not is_complete and now - newest < self._patience.settle_s:
-                waiting |= files - self._used
+                waiting |= files - (self._used or set())
         files = set(whole) - waiting
         return _only(night, files), bool(waiting)
 
     def finish(self) -> Summary | None:
         """Reduce all that has come, and remove products that only rounds before wanted."""
         if not self._found():
-            return None
+            if self._masters is None:
+                return None
+            raise RunError(f"{', '.join(self._sources)}: {_GONE}")
         night = with_given(self._opened(), self._options)
         plan = make_plan(night, self._options)
         if not plan.science and not plan.masters:
+            if self._masters is not None:
+                raise RunError(f"{', '.join(self._sources)}: {_GONE}")
             raise RequestError("nothing can be made of what has come: daskred plan tells why")
         summary = self._reduce(night, masters_only=not plan.science)
         self._remove_others(summary)
@@ -285,15 +309,33 @@ class _Rounds:
         there = {frame.name for frame in summary.plan.frames}
         there |= {entry.name for entry in summary.plan.left_out}
         wanted = {receipt.product for receipt in (*summary.masters, *summary.science)}
-        for product, inputs in self._made().items():
+        made = self._made()
+        for product in made:
             path = self._out / product
             if product in wanted or not path.exists() or not is_own(path):
                 continue
+            inputs = self._inputs_of(product, made)
             if gone := [n for n in inputs if n not in there and not Path(n).is_file()]:
                 self._tell(f"{product}: kept, though {and_more(gone)} is no longer there")
             else:
                 path.unlink()
                 self._tell(f"{product}: removed, since the whole night makes others")
+
+    def _inputs_of(self, product: str, made: Mapping[str, Sequence[str]]) -> list[str]:
+        """Return the frames that a product is made of, and those of the masters in it."""
+        found: dict[str, None] = {}
+        pending, seen = [product], {product}
+        while pending:
+            name = pending.pop()
+            found |= dict.fromkeys(made.get(name, ()))
+            for header in state_of_product(self._out / name).headers:
+                for card in header.keywords:
+                    if _NAMES_MASTER.fullmatch(card) and (
+                        match := _MASTER.match(str(header.get(card)))
+                    ):
+                        pending += {f"{MASTERS_FOLDER}/{match[0]}"} - seen
+                        seen.add(f"{MASTERS_FOLDER}/{match[0]}")
+        return list(found)
 
     def _made(self) -> dict[str, list[str]]:
         """Return what runs like this one have made, and of what, as the log tells."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 import signal
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from daskred import open_night, reduce_night, simulate
+from daskred.night.known import Known
 from daskred.products.log import read_log
 
 SHAPE = (48, 64)
@@ -192,3 +194,67 @@ def test_wrong_requests_are_refused(words: tuple[str, ...], told: str, tmp_path:
     assert process.returncode == 2
     assert told in text
     assert "watching" not in text
+
+
+def test_products_of_flats_that_have_gone_are_kept(whole: Path, tmp_path: Path) -> None:
+    night, out = tmp_path / "night", tmp_path / "out"
+    shutil.copytree(whole / "night", night)
+    process = start(night, out, "--settle", "0")
+    for path in frames_in(whole):
+        if path.parent.name.startswith("ktwo"):
+            wait_for((out / path.parent.name) / f"{path.stem}c.fits")
+    shutil.rmtree(night / "flat")
+    process.send_signal(signal.SIGINT)
+    told = process.communicate(timeout=60)
+    assert process.returncode == 1, told  # the whole night has no flats
+    assert "c.fits: kept, though flat/flat-01.fits" in told[1]
+    assert len(list(out.rglob("*c.fits"))) == 8
+    assert (out / "masters/MasterFlat_BG40.fits").exists()
+
+
+def test_a_watch_that_starts_again_need_not_wait_for_masters_that_are_there(
+    whole: Path, tmp_path: Path
+) -> None:
+    night, out = tmp_path / "night", tmp_path / "out"
+    shutil.copytree(whole / "night", night)
+    last = frames_in(whole)[-1]
+    (night / last.relative_to(whole / "night")).unlink()
+    reduce_night(open_night(night), out)
+    process = start(night, out, "--settle", "600")
+    time.sleep(1)
+    target = arrive(last, whole, night).relative_to(night)
+    wait_for((out / target).with_name(f"{target.stem}c.fits"))
+    process.terminate()
+    told = process.communicate(timeout=60)
+    assert process.returncode == 0, told
+    assert products(out) == products(whole / "out")
+
+
+def test_a_night_that_has_gone_at_the_end_is_no_success(whole: Path, tmp_path: Path) -> None:
+    night, out = tmp_path / "night", tmp_path / "out"
+    shutil.copytree(whole / "night", night)
+    process = start(night, out, "--settle", "0")
+    wait_for(out / frames_in(whole)[-1].parent.name / f"{frames_in(whole)[-1].stem}c.fits")
+    shutil.rmtree(night)
+    process.send_signal(signal.SIGINT)
+    told = process.communicate(timeout=60)
+    assert process.returncode == 3, told
+    assert "are gone, or cannot be read; what was made of them stays" in told[1]
+    assert products(out) == products(whole / "out")
+
+
+def test_what_could_not_be_read_is_read_again(whole: Path, tmp_path: Path) -> None:
+    known, path = Known(), tmp_path / "d.fits"
+    content = frames_in(whole)[0].read_bytes()
+    path.write_bytes(bytes(len(content)))
+    moment = path.stat().st_mtime_ns
+    assert not open_night(tmp_path, known=known).frames
+    with path.open("r+b") as file:  # in place, of the same length, and dated back
+        file.write(content)
+    os.utime(path, ns=(moment, moment))
+    assert len(open_night(tmp_path, known=known).frames) == 1
+    with path.open("r+b") as file:
+        file.write(frames_in(whole)[-1].read_bytes())
+    os.utime(path, ns=(moment, moment))
+    (frame,) = open_night(tmp_path, known=known).frames
+    assert frame.kind == "science"

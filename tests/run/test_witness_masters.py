@@ -1,4 +1,4 @@
-"""What the pixels of masters tell: flats without light, levels that cannot be, copies of a frame."""
+"""What pixels of masters tell: flats without light, levels that cannot be, copies of a frame."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from astropy.io import fits
 
 from daskred import Options, Summary, open_night, reduce_night
+from daskred.cli import main
 from tests.conftest import NightMaker
 
 SHAPE = (48, 64)
@@ -93,16 +94,15 @@ def test_a_night_whose_levels_agree_has_nothing_named(
 
 
 def test_frames_with_the_very_pixels_of_another_are_told(
-    make_night: NightMaker, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    make_night: NightMaker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     night = night_of(make_night)
     pixels = fits.getdata(night / "d0.fits")
     for number in (2, 4):
         change(night / f"d{number}.fits", lambda _: pixels)
-    caplog.set_level("DEBUG", "daskred")
-    reduced(night, tmp_path / "out")
-    text = "MasterDark_60s: d2.fits and 1 more: the very pixels of another frame"
-    assert text in (tmp_path / "out/daskred-log.jsonl").read_text() or text in caplog.text
+    main(["reduce", str(night), "-o", str(tmp_path / "out")])
+    told = " ".join(capsys.readouterr().err.split())
+    assert "MasterDark_60s: d2.fits and 1 more: the very pixels of another frame" in told
 
 
 def test_random_telegraph_pixels_of_bias_frames_are_no_other_time(
