@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import glob
+import gzip
 import os
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from daskred.fits.names import split_name
 from daskred.fits.remote import find_remote, is_remote
 from daskred.model.errors import RequestError
 from daskred.model.paths import with_home
+from daskred.model.plan import LeftOut
 
 
 def find_files(sources: Sequence[str | Path]) -> list[tuple[str, str]]:
@@ -121,10 +124,49 @@ def _matches(source: str) -> list[str]:
         return []
 
 
-def _files_below(folder: Path) -> Iterator[str]:
+# What other programs write, and what several frames are packed in.
+_OTHERS = (".xisf", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".dng", ".ser")
+_PACKED = (".zip", ".tar", ".tgz", ".zst")
+
+
+def misnamed_files(sources: Sequence[str | Path]) -> list[LeftOut]:
+    """Return the files below folders that hold frames, but are not named as FITS files."""
+    found: dict[str, LeftOut] = {}
+    for source in map(with_home, sources):
+        root = Path(source.removeprefix("file://"))
+        if (is_remote(source) and not source.startswith("file://")) or not root.is_dir():
+            continue
+        for path in map(Path, _files_below(root, named=False)):
+            if reason := _misnamed(path):
+                name = path.relative_to(root.absolute()).as_posix()
+                found.setdefault(str(path), LeftOut(str(path), name, reason, failed=False))
+    return list(found.values())
+
+
+def _misnamed(path: Path) -> str:
+    """Say why a file that may hold frames is passed over; nothing where it holds none."""
+    suffix = path.suffix.lower()
+    if split_name(path.stem) and path.with_suffix("").exists():
+        return ""  # a copy beside its frame
+    if suffix in _OTHERS:
+        return f"is no FITS file, by its name: convert {suffix[1:].upper()} to FITS"
+    if suffix in _PACKED:
+        return "may hold frames: unpack it"
+    try:
+        whole_blocks = path.stat().st_size % 2880 == 0
+        with gzip.open(path) if suffix == ".gz" else path.open("rb") as file:
+            begin = file.read(9) if whole_blocks or suffix == ".gz" else b""
+    except (OSError, EOFError, zlib.error):
+        return ""
+    if begin == b"SIMPLE  =":
+        return "is a FITS file, but not named as one: let its name end in .fits"
+    return ""
+
+
+def _files_below(folder: Path, named: bool = True) -> Iterator[str]:
     """Yield the FITS files below a folder; links are followed, each folder is entered once.
 
-    A folder that cannot be read is yielded itself, so that it is named.
+    A folder that cannot be read is yielded itself, so that it is named. Or the other files.
     """
     entered: set[tuple[int, int]] = set()
     closed: list[str] = []
@@ -139,6 +181,6 @@ def _files_below(folder: Path) -> Iterator[str]:
         entered.add((status.st_dev, status.st_ino))
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
-            if split_name(name) and not name.startswith("."):
+            if bool(split_name(name)) is named and not name.startswith("."):
                 yield os.path.abspath(here / name)  # noqa: PTH100
-    yield from closed
+    yield from closed if named else ()

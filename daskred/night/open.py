@@ -24,7 +24,7 @@ from daskred.model.shown import Shown
 from daskred.night.choices import Choices
 from daskred.night.describe import Description, Rules, describe, telling_headers
 from daskred.night.duplicates import duplicates
-from daskred.night.files import find_files
+from daskred.night.files import find_files, misnamed_files
 from daskred.night.filters import named_filters
 from daskred.night.kinds import AUXILIARY
 from daskred.night.known import Known
@@ -216,6 +216,7 @@ def open_night(
             frames.append(frame)
     choices.check_used((frame.name, frame.path) for frame in frames)
     left_out += duplicates(raw, camera)
+    left_out += misnamed_files(sources)
     gone = {entry.path for entry in left_out}
     for frame in frames:
         if frame.kind == "unknown" and frame.path not in gone:

@@ -147,6 +147,9 @@ def _object_signs(headers: Sequence[Header], camera: Camera) -> Iterator[Sign]:
         elif sign and reading.foreign and sign.points_to in ("bias", "dark", "auxiliary"):
             # "Dark Nebula B 33" is no dark, or is it? And "Cygnus Arc" no arc lamp?
             yield Sign(text, sign.allowed | {"science"}, None, "object", foreign=True)
+        elif sign and sign.points_to == "flat" and _names_target(value, camera):
+            # A "Flat galaxy" may be one, and "Flat M 31" a flat.
+            yield Sign(text, sign.allowed | {"science"}, None, "object", foreign=True)
         elif sign:
             is_foreign = reading.unknown or bool(re.search(r"\d", value))
             yield replace(sign, foreign=is_foreign)
@@ -158,6 +161,13 @@ def _object_signs(headers: Sequence[Header], camera: Camera) -> Iterator[Sign]:
         reading = read_words(value, camera)
         if reading.unknown and not _sign("", reading.groups - {"exposure"}, ""):
             yield Sign(f"{card} = {value!r}", ALL, "science", "target")
+
+
+def _names_target(text: str, camera: Camera) -> bool:
+    """Whether some of the words of a text are the name of a thing in the sky."""
+    words = re.split(r"[\s_]+", text.strip())
+    some = (" ".join(words[i:j]) for i in range(len(words)) for j in range(i + 1, i + 3))
+    return any(target.fullmatch(name) for name in some for target in camera.targets)
 
 
 def lamp_signs(

@@ -348,3 +348,13 @@ def test_maxims_history_tells_that_a_frame_is_calibrated(write_fits: WriteFits) 
     cards = {"IMAGETYP": "Light Frame", "EXPTIME": 5.0, "HISTORY": "Process Calibrate"}
     path = write_fits("n/x.fits", PIXELS, cards)
     assert "is already calibrated" in open_night(path).left_out[0].reason
+
+
+@pytest.mark.parametrize("name", ["Flat galaxy UGC 7321", "Twilight Zone", "flat M 31"])
+def test_a_flat_that_may_be_a_thing_in_the_sky_is_a_question(name: str) -> None:
+    headers = [Header((format_card("IMAGETYP", "object"), format_card("OBJECT", name)))]
+    camera = read_camera()
+    kind, _ = kind_of("a-1.fits", signs_of("a-1.fits", headers, 60.0, camera))
+    assert kind == "unknown"
+    headers = [Header((format_card("IMAGETYP", "flat"), format_card("OBJECT", name)))]
+    assert kind_of("a-1.fits", signs_of("a-1.fits", headers, 60.0, camera))[0] == "flat"

@@ -227,3 +227,25 @@ def test_a_copy_of_a_folder_is_the_copy(make_night: NightMaker) -> None:
     shutil.copytree(folder, folder.parent / "copy")
     shutil.move(folder.parent / "copy", folder / "a copy")
     assert all(name.startswith("a copy/") for name in reasons(open_night(folder)))
+
+
+def test_frames_that_are_not_named_as_such_are_told(
+    make_night: NightMaker,
+) -> None:
+    night = make_night.standard()
+    content = next(night.glob("*.fits")).read_bytes()
+    for name in ("a.new", "b", "c.fz", "d.fits.bak"):
+        (night / name).write_bytes(content)
+    (night / "e.gz").write_bytes(gzip.compress(content))
+    for name in ("light_01.CR2", "stack.xisf", "lights.zip"):
+        (night / name).write_bytes(b"x" * 5000)
+    # What holds no frame, and a copy beside its frame, is not worth a word.
+    (night / "notes.txt").write_text("cloudy")
+    (night / "picture.png").write_bytes(bytes(2880))
+    (night / "d10-0.fits.orig").write_bytes(content)
+    told = {entry.name: entry.reason for entry in open_night(night).left_out}
+    named = {name for name, reason in told.items() if "let its name end in .fits" in reason}
+    assert named == {"a.new", "b", "c.fz", "d.fits.bak", "e.gz"}
+    assert "convert CR2 to FITS" in told["light_01.CR2"]
+    assert "unpack it" in told["lights.zip"]
+    assert len(told) == 8
