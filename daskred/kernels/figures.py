@@ -18,6 +18,7 @@ from daskred.kernels.witness import CERTAIN, FAR, FEW_HOT, FEW_PIXELS, HOT
 
 _WARM = 4.0  # sigma above the pixels beside it, in a dark, which has less noise than a frame
 _FEW_PIECES = 12
+_MUCH_NOISE = 1.0  # with as much no piece of many pixels has one value by chance
 _AS_MUCH = 1.5  # what is missing to a larger part is no pattern
 _MOSTLY_REAL = 0.5  # of the power of a pattern, the rest being noise
 _OF_MEAN_DEVIATION = math.sqrt(math.pi / 2)
@@ -49,7 +50,7 @@ def science_figures(
     list of dict
         ``level`` (NaN where no pixel has a value) and ``noise``, in units of pixels; ``negative``,
         ``saturated``: parts of the pixels; ``residue``: how much of the hot pixels, or of the
-        pattern, is left, or was taken too much.
+        pattern, is left, or was taken too much; ``blank``: what part has one value, without noise.
 
     Examples
     --------
@@ -73,14 +74,18 @@ def science_figures(
         is_known = np.isfinite(raw)
         known = np.where(is_known, raw, -np.inf)
         n_known = np.count_nonzero(is_known, axis=(0, 2))
-    largest = known.max(axis=(0, 2))[:, np.newaxis]
+    most = known.max(axis=0)
+    largest = most.max(axis=1)[:, np.newaxis]
     negative = np.count_nonzero(calibrated < 0, axis=(0, 2)) / np.maximum(n_finite, 1)
     saturated = np.count_nonzero(known == largest, axis=(0, 2)) / np.maximum(n_known, 1)
-    columns = [levels, noises, negative, saturated, residues]
+    # Pieces without noise, where there is some elsewhere, were not read out.
+    alike = (known.min(axis=0) == most) & (most < largest) & np.isfinite(most)
+    blank = np.where(noises >= _MUCH_NOISE, np.mean(alike, axis=1), 0.0)
+    columns = [levels, noises, negative, saturated, residues, blank]
     for column in columns:
         column[(n_finite == 0) | (n_known == 0)] = 0.0
     levels[(n_finite == 0) | (n_known == 0)] = math.nan
-    names = ("level", "noise", "negative", "saturated", "residue")
+    names = ("level", "noise", "negative", "saturated", "residue", "blank")
     return [dict(zip(names, row, strict=True)) for row in np.stack(columns, axis=1).tolist()]
 
 

@@ -108,6 +108,14 @@ CHECKS = (
         "the part of a science frame that may be at one largest value (0 to 1)",
     ),
     Check(
+        "blank",
+        "DQBLANK",
+        "part of the frame without noise",
+        0.05,
+        "science",
+        "how much more of a frame may have one value, as where it was not read out, than of others",
+    ),
+    Check(
         "wrapped",
         "DQWRAP",
         "pixels below -1000 ADU of signed integers",

@@ -79,6 +79,7 @@ class Given(TypedDict, total=False):
     limit_negative: float | None
     limit_residue: float | None
     limit_saturated: float | None
+    limit_blank: float | None
     limit_wrapped: float | None
     limit_clipped: float | None
     limit_level: float | None
@@ -96,6 +97,7 @@ class Given(TypedDict, total=False):
             "negative",
             "residue",
             "saturated",
+            "blank",
             "wrapped",
             "clipped",
             "level",
@@ -115,6 +117,7 @@ class Given(TypedDict, total=False):
                 "negative",
                 "residue",
                 "saturated",
+                "blank",
                 "wrapped",
                 "clipped",
                 "level",

@@ -102,14 +102,19 @@ def _far_from(group: Sequence[_Made], limits: Mapping[str, float]) -> Iterator[t
     """Say which frames of a group are far from the others in level, noise and length of stars."""
     if len(group) < _FEW_NEIGHBOURS:
         return
-    level, noise = (
-        _median([made.receipt.figures[name] for made in group]) for name in ("level", "noise")
+    level, noise, blank = (
+        _median([made.receipt.figures[name] for made in group])
+        for name in ("level", "noise", "blank")
     )
     for number, (frame, receipt) in enumerate(group):
         # Where no card tells the target, the frames beside it may be of another one.
         near = (n for n in (number - 2, number - 1, number + 1, number + 2) if 0 <= n < len(group))
         length = max(group[n].receipt.figures["trail"] for n in near)
         figures = receipt.figures
+        if figures["blank"] > blank + limits.get("blank", math.inf):
+            text = f"{figures['blank']:.0%} of it has one value, without noise"
+            yield frame.name, f"{text}, of others {blank:.0%}: was it read out whole?"
+            continue
         apart = abs(figures["level"] - level) > _CLEAR * noise
         times = limits.get("level", math.inf)
         if apart and not level / times <= figures["level"] <= level * times:

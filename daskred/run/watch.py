@@ -60,10 +60,13 @@ class Patience:
 
 
 class Arrivals:
-    """Which files have come, and since when each has not changed, by a clock that never jumps."""
+    """Which files have come, and since when each has not changed, by a clock that never jumps.
+
+    What is there at the first look has come before: its folder tells when.
+    """
 
     def __init__(self) -> None:
-        self._seen: dict[str, tuple[str, float]] = {}
+        self._seen: dict[str, tuple[str, float]] | None = None
         self._last = 0.0
 
     def look(self, paths: Iterable[str], now: float) -> None:
@@ -72,22 +75,29 @@ class Arrivals:
         for path in paths:
             try:
                 state = state_of(path)
+                age = 0.0 if self._seen is not None else _age_of(path)
             except OSError:
                 continue  # it has gone again
-            before = self._seen.get(path)
-            found[path] = before if before and before[0] == state else (state, now)
-        if found != self._seen:
+            before = (self._seen or {}).get(path)
+            found[path] = before if before and before[0] == state else (state, now - age)
+        if found != self._seen and (found or self._seen is not None):
             self._last = now
         self._seen = found
 
     def whole(self, now: float) -> dict[str, float]:
         """Return the files that are whole, each with the time since when."""
-        return {p: since for p, (_, since) in self._seen.items() if now - since >= _QUIET_S}
+        seen = self._seen or {}
+        return {p: since for p, (_, since) in seen.items() if now - since >= _QUIET_S}
 
     @property
     def last(self) -> float:
         """When a file last came, changed or went; 0 where none ever did."""
         return self._last
+
+
+def _age_of(path: str) -> float:
+    """Return for how long a file has not changed, seconds; 0 where clocks disagree."""
+    return max(0.0, time.time() - Path(path).stat().st_ctime)
 
 
 def watch_night(
@@ -288,13 +298,13 @@ class _Rounds:
     def finish(self) -> Summary | None:
         """Reduce all that has come, and remove products that only rounds before wanted."""
         if not self._found():
-            if self._masters is None:
+            if not self._made():
                 return None
             raise RunError(f"{', '.join(self._sources)}: {_GONE}")
         night = with_given(self._opened(), self._options)
         plan = make_plan(night, self._options)
         if not plan.science and not plan.masters:
-            if self._masters is not None:
+            if self._made():
                 raise RunError(f"{', '.join(self._sources)}: {_GONE}")
             raise RequestError("nothing can be made of what has come: daskred plan tells why")
         summary = self._reduce(night, masters_only=not plan.science)

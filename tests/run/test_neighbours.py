@@ -123,3 +123,17 @@ def test_what_happened_to_one_frame_is_named(
     (text,) = reduced(make_night, tmp_path / "out", frames).named
     assert text.startswith(f"s{place:02d}.fits stands out: ")
     assert said in text
+
+
+@pytest.mark.parametrize("value", [0, 7, 900])
+@pytest.mark.parametrize("rows", [10, 70, 120])
+def test_a_frame_that_was_not_read_out_whole_is_named(
+    make_night: NightMaker, tmp_path: Path, rows: int, value: int
+) -> None:
+    random = np.random.default_rng(11)
+    frames = [exposure(random=random, stars=A) for _ in range(5)]
+    frames[2][-rows:] = value
+    named = reduced(make_night, tmp_path / "out", frames).named
+    assert any(text.startswith("s02.fits stands out: ") for text in named)
+    assert any("was it read out whole?" in text for text in named if "s02" in text)
+    assert not any("s01" in text or "s03" in text for text in named)
