@@ -146,6 +146,8 @@ def misnamed_files(sources: Sequence[str | Path]) -> list[LeftOut]:
 def _misnamed(path: Path) -> str:
     """Say why a file that may hold frames is passed over; nothing where it holds none."""
     suffix = path.suffix.lower()
+    if not path.is_file():  # a pipe would wait for ever
+        return ""
     if split_name(path.stem) and path.with_suffix("").exists():
         return ""  # a copy beside its frame
     if suffix in _OTHERS:
@@ -153,7 +155,8 @@ def _misnamed(path: Path) -> str:
     if suffix in _PACKED:
         return "may hold frames: unpack it"
     try:
-        whole_blocks = path.stat().st_size % 2880 == 0
+        size = path.stat().st_size
+        whole_blocks = size > 0 and size % 2880 == 0
         with gzip.open(path) if suffix == ".gz" else path.open("rb") as file:
             begin = file.read(9) if whole_blocks or suffix == ".gz" else b""
     except (OSError, EOFError, zlib.error):

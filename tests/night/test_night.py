@@ -241,6 +241,8 @@ def test_frames_that_are_not_named_as_such_are_told(
         (night / name).write_bytes(b"x" * 5000)
     # What holds no frame, and a copy beside its frame, is not worth a word.
     (night / "notes.txt").write_text("cloudy")
+    os.mkfifo(night / "pipe")
+    (night / "gone").symlink_to("nowhere")
     (night / "picture.png").write_bytes(bytes(2880))
     (night / "d10-0.fits.orig").write_bytes(content)
     told = {entry.name: entry.reason for entry in open_night(night).left_out}
