@@ -35,6 +35,11 @@ _OF_TIME = re.compile(
     r".*(DATE|TIME|MJD|JD|UT|LST|EXPNUM|FRAMENO|FILE|NAME|PATH|SUM|HASH|UUID|AIRM|HA$|RA$|DEC$|ALT|AZ"
     r"|TEL(?!ESCOP)|FOCUS|SEEING|HUMID|PRESS|WIND|DOME|TEMP$|NUMBER|RUN|SEQ|OBSID|COUNTER).*"
 )
+# What tells the kind, the target or the time, in which frames differ from what they calibrate.
+_OF_KIND = re.compile(
+    r"EXP|XPOS|.*EXPOS|ITIME|INT_?TIME|TEXP|ELAP|ONTIME|DARKTIME|OBJ|TARG|FIELD|IMA?GE?TYP|OBSTYPE"
+    r"|OBSMODE|FRAME|PICTTYPE|CCDTYPE|DATA.?TYP"
+)
 _WORDS = {
     "offset": "its level is {figure:+.1f} sigma off that of the others",
     "pattern": "of their fixed pattern it has the part {figure:.2f}",
@@ -100,7 +105,8 @@ def check_inputs(
             errors.setdefault(error.path, error)
         if apart is None and 2 * len(verdict.parts[0]) <= len(frames):
             sides = [[frames[n] for n in part] for part in verdict.parts[:2]]
-            apart = tuple(_cards_between(sides[1], sides[0])) if len(verdict.parts) == 2 else ()
+            cards = _cards_between(sides[1], sides[0]) if len(verdict.parts) == 2 else {}
+            apart = tuple(card for card in cards if not _OF_KIND.match(card))
     if apart is not None:
         raise FallsApartError(tuple(errors.values()), apart)
     if errors:

@@ -530,3 +530,29 @@ def test_a_flat_that_is_lit_elsewhere_is_named_and_the_others_make_the_master(
     summary = reduce_night(open_night(tmp_path / "night"), tmp_path / "out")
     assert [Path(left.path).name for left in summary.failed] == [path.name]
     assert len(summary.science) == 2
+
+
+@pytest.mark.parametrize(
+    ("card", "values"),
+    [("EXPOSURE", (3.0, 0.3)), ("OBJECT", ("dome flat hi", "dome flat lo")), ("OBSMODE", "ab")],
+)
+def test_flats_are_not_told_apart_by_what_they_never_share_with_science_frames(
+    make_night: NightMaker, tmp_path: Path, card: str, values: tuple[Any, Any]
+) -> None:
+    make_night.shape = (48, 400)
+    night = make_night.standard()
+    for path in night.glob("f-*"):
+        path.unlink()
+    rng = np.random.default_rng(3)
+    for number in range(8):
+        path = make_night.add(
+            f"f{number}.fits", "Flat", 0, 2.0, FILTER="V", **{card: values[number % 2]}
+        )
+        with fits.open(path, mode="update") as hdus:
+            shape = hdus[0].data.shape
+            slope = 1 + 0.2 * (number % 2) * np.linspace(-1, 1, shape[1]) ** 2
+            hdus[0].data = rng.poisson(20000 * slope * np.ones(shape)).astype("u2")
+    summary = reduce_night(open_night(night), tmp_path / "out")
+    told = {entry.name: entry.reason for entry in summary.failed}
+    assert "fall apart into 2 groups" in told["f0.fits"]
+    assert card in told["f0.fits"]
