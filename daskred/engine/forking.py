@@ -8,20 +8,27 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 _expendable = False
+_MOMENTS_S = 0.0, 0.001, 0.004
 
 
 def can_fork() -> bool:
     """Whether this process may be forked: on Linux, as long as it has one thread."""
     if sys.platform != "linux" or threading.active_count() > 1:
         return False
-    # Threads of libraries, as those of BLAS, are known to the system only.
-    return len(list(Path("/proc/self/task").iterdir())) == 1
+    # Threads of libraries, as those of BLAS, are known to the system only. One that has ended stands
+    # there for a moment more.
+    for pause_s in _MOMENTS_S:
+        time.sleep(pause_s)
+        if len(list(Path("/proc/self/task").iterdir())) == 1:
+            return True
+    return False
 
 
 @contextmanager

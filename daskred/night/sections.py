@@ -162,7 +162,10 @@ def _amplifier(
     if found and rules.overscan != "none":
         strip = checked_section(path, found, image.shape)
         if rules.trim and strip.overlaps(data):
-            raise FrameError(path, f"{found[0]} overlaps the pixels that see light, {data}")
+            text = f"{found[0]} overlaps the pixels that see light, {data}"
+            raise FrameError(
+                path, f"{text}; --no-trim takes no overscan away, a camera file tells it"
+            )
         overscan = (strip,)
     return Amplifier(
         name=f"{image.name} {suffix}".strip(),
