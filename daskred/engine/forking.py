@@ -22,8 +22,8 @@ def can_fork() -> bool:
     """Whether this process may be forked: on Linux, as long as it has one thread."""
     if sys.platform != "linux" or threading.active_count() > 1:
         return False
-    # Threads of libraries, as those of BLAS, are known to the system only. One that has ended stands
-    # there for a moment more.
+    # Threads of libraries, as those of BLAS, are known to the system only. There, one that has
+    # ended stands for a moment more.
     for pause_s in _MOMENTS_S:
         time.sleep(pause_s)
         if len(list(Path("/proc/self/task").iterdir())) == 1:
