@@ -17,7 +17,8 @@ from daskred.kernels.scratch import scratch
 Pixels = NDArray[np.floating[Any]]
 _BLOCK = 32
 _ENOUGH = 32  # pixels along a side of a block that are taken at most
-_EVERY_ROW, _EVERY_COLUMN = 4, 2  # pixels that are taken; a row costs what it costs to read it
+_EVERY = 2
+_EVERY_ROW = 4  # of light, of which a row costs what it costs to read it
 _CLIP_SIGMA = 3.0
 _FEW = 8
 
@@ -95,7 +96,7 @@ def smoothed(mesh: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def mesh_of(
-    value: Pixels, flagged: NDArray[np.bool_] | None, block: int
+    value: Pixels, flagged: NDArray[np.bool_] | None, block: int, every_row: int = _EVERY
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], Axis, Axis]:
     """Return level and deviation of the blocks of an image, and how its axes are cut.
 
@@ -107,10 +108,12 @@ def mesh_of(
         As of `Background`.
     block
         About how large blocks are, pixels.
+    every_row
+        Of the rows of a block, so many are gone on by at least for the next one that is taken.
     """
     y, x = Axis(value.shape[0], block), Axis(value.shape[1], block)
     meshes = np.empty((2, y.n_blocks, x.n_blocks))
-    every_row, every_column = (max(e, block // _ENOUGH) for e in (_EVERY_ROW, _EVERY_COLUMN))
+    every_row, every_column = (max(e, block // _ENOUGH) for e in (every_row, _EVERY))
     columns = slice(x.first, x.start(x.n_blocks))
     for number in range(y.n_blocks):
         rows = slice(y.start(number), y.start(number + 1), every_row)
@@ -135,7 +138,7 @@ class Background:
     """
 
     def __init__(self, value: Pixels, flagged: NDArray[np.bool_] | None = None) -> None:
-        *meshes, self._y, self._x = mesh_of(value, flagged, _BLOCK)
+        *meshes, self._y, self._x = mesh_of(value, flagged, _BLOCK, _EVERY_ROW)
         places = self._x.places(np.arange(value.shape[1]))
         centres = np.arange(self._x.n_blocks)
         # At the centres of each row of blocks: the level, and how it changes to the next one.

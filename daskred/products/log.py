@@ -72,6 +72,7 @@ def can_lock(descriptor: int) -> bool:
     return _lock(descriptor, fcntl.LOCK_EX)
 
 
+_KEY_OF_PRODUCT = re.compile(rb'"event": "product", "outcome": "[a-z ]+", "key": "([^"]+)"')
 # JSON itself escapes the others.
 _CONTROLS = re.compile("[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
@@ -114,12 +115,14 @@ class RunLog:
             if self._file.read(1) != b"\n":  # a crash, or a full disk, has cut the last line
                 self._file.write(b"\n")
         self._is_again = False
+        self._told: set[bytes] = set()  # keys of products
         self._held: list[tuple[str, dict[str, Any]]] | None = None
 
     def begin(self, request: Mapping[str, Any], before: Mapping[str, Any] | None) -> None:
         """Tell what is asked for; where the run before was asked the same, once something is done.
 
-        Products that were there are not told again then.
+        Products that were there are not told again then, but for those of which nobody told, since
+        the run was stopped at that moment.
         """
         request = json.loads(json.dumps(request))  # as it is read again
         self._is_again = before is not None and all(
@@ -129,6 +132,10 @@ class RunLog:
         )
         if self._is_again:
             self._held = []
+            self._file.seek(0)
+            self._told = {
+                match[1] for line in self._file if (match := _KEY_OF_PRODUCT.search(line))
+            }
         self.write("run", **request, **({"again": True} if self._is_again else {}))
 
     def end(self, outcome: str, n_made: int, **facts: Any) -> None:
@@ -164,7 +171,8 @@ class RunLog:
 
     def product(self, receipt: Receipt, key: str, inputs: Sequence[str]) -> None:
         """Tell what became of a product, and of which frames it was made."""
-        if self._rank <= LEVELS.index("info") and (receipt.made or not self._is_again):
+        is_new = receipt.made or not self._is_again or key.encode() not in self._told
+        if self._rank <= LEVELS.index("info") and is_new:
             # Not `asdict`, which copies all that is in it: there are many receipts.
             facts = {field.name: getattr(receipt, field.name) for field in fields(receipt)}
             del facts["light"]

@@ -43,12 +43,6 @@ def test_version() -> None:
     assert found.stdout.startswith("daskred 0.")
 
 
-def test_the_package_is_a_program_too() -> None:
-    command = [sys.executable, "-m", "daskred", "--version"]
-    found = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert found.stdout == daskred("--version").stdout
-
-
 def test_daskred_alone_says_what_to_type() -> None:
     found = daskred()
     assert found.returncode == 2

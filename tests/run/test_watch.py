@@ -258,3 +258,17 @@ def test_what_could_not_be_read_is_read_again(whole: Path, tmp_path: Path) -> No
     os.utime(path, ns=(moment, moment))
     (frame,) = open_night(tmp_path, known=known).frames
     assert frame.kind == "science"
+
+
+def test_a_product_of_which_a_stopped_run_could_not_tell_is_told_by_the_next(
+    whole: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(whole / "out", out)
+    log = out / "daskred-log.jsonl"
+    lines = [line for line in log.read_text().splitlines() if "0003c.fits" not in line]
+    log.write_text("\n".join(lines[:-1]) + "\n")  # as where it was killed, before its end
+    for _ in range(2):
+        reduce_night(open_night(whole / "night"), out)
+    told = [line for line in read_log(out) if "0003c.fits" in line.get("product", "")]
+    assert [line["outcome"] for line in told] == ["was there"]
