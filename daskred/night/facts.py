@@ -25,7 +25,10 @@ from daskred.night.values import (
 
 _DEGREES = frozenset({"", "c", "degc", "deg", "celsius"})
 # What a filter wheel says of a hole.
-_NO_FILTER = re.compile(r"(none|air|clear|open|empty|free|hole|no|blank|null)?[\d-]*", re.I)
+_NO_FILTER = re.compile(
+    r"(none|air|clear|open|empty|free|hole|no([ _-]?filter)?|blank|null)?[\d-]*", re.I
+)
+_NOT_KNOWN = ("unknown", "undefined", "unspecified", "n/a")
 _PER_ADU = re.compile(r"\be(lectrons?|-)?\s*(/|per)\s*(adu|dn|count|data)|electrons", re.I)
 # Cards that nobody knows, told by what their comments say.
 _EXPOSURE = re.compile(
@@ -169,10 +172,18 @@ def _binning(headers: Sequence[Header], camera: Camera) -> tuple[int, int] | Non
 
 
 def _filter(headers: Sequence[Header], camera: Camera) -> str | None:
+    holes: list[str] = []
     for _, values in alternatives(headers, camera, "filter"):
         names = [str(value).strip() for value in values if value is not None]
-        real = [name for name in names if len(names) == 1 or not _NO_FILTER.fullmatch(name)]
-        return "+".join(real) if real else names[0]
+        names = [name for name in names if name.lower() not in _NOT_KNOWN]
+        real = [name for name in names if not _NO_FILTER.fullmatch(name)]
+        if real:
+            return "+".join(real)
+        if all(name.isdigit() for name in names):  # places of wheels, which no card names
+            real = names
+        holes = holes or real or names[:1]
+    if holes:
+        return "+".join(holes)
     # A card that nobody knows is told by its name or comment, and by its value.
     texts = ["".join(header.cards).upper() for header in headers]
     if not any("FILT" in text or "FLT" in text for text in texts):

@@ -93,6 +93,18 @@ OF_FLATS: list[tuple[Cards, Cards, str]] = [
     ({"GRATNG_N": "300/5000"}, {"GRATNG_N": "1200/5000"}, "grating 300/5000, not 1200/5000"),
     ({"GRISM": "G3"}, {"GRISM": "G5"}, "grism G3, not G5"),
     ({"SLIT": "1.0"}, {"SLIT": "2.0"}, "slit 1, not 2"),
+    ({"SLIT": "a", "SLITWID": 1.0}, {"SLIT": "a", "SLITWID": 2.0}, "slit width 1, not 2"),
+    ({"SLIT": "a", "DECKER": "V"}, {"SLIT": "a", "DECKER": "W"}, "decker V, not W"),
+    ({"DICHNAME": "460"}, {"DICHNAME": "560"}, "dichroic 460, not 560"),
+    ({"GRISMID": "VPH1"}, {"GRISMID": "VPH2"}, "grism VPH1, not VPH2"),
+    ({"FILTER1": 1, "FILTER2": 3}, {"FILTER1": 1, "FILTER2": 4}, "filter 1+3, not 1+4"),
+    (
+        {"FILTER": "NO_FILTER", "FILTER2": "g"},
+        {"FILTER": "NO_FILTER", "FILTER2": "r"},
+        "filter g, not r",
+    ),
+    ({"FILTA": "Empty", "FILTB": "V"}, {"FILTA": "Empty", "FILTB": "R"}, "filter V, not R"),
+    ({"FILTPOS": 1}, {"FILTPOS": 2}, "place of the filter 1, not 2"),
     ({"HWPANGLE": 0.0}, {"HWPANGLE": 45.0}, "wave plate 0, not 45"),
     ({"TELESCOP": "1m"}, {"TELESCOP": "2m"}, "telescope 1m, not 2m"),
 ]
