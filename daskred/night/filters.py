@@ -9,8 +9,11 @@ from dataclasses import replace
 from daskred.cameras.rules import Camera
 from daskred.fits.names import split_name
 from daskred.model.frame import Frame
+from daskred.model.text import and_more
 
 _BETWEEN = re.compile(r"[\s_.,;()\[\]-]+")
+# What is written together with the name of a filter: flatV0, Vflat, DomeFlatV.
+_FLAT = re.compile(r"(?i)^(dome|sky|twilight|twi|lamp)?flats?|flats?$")
 
 
 def _words(text: str, camera: Camera) -> list[tuple[int, str]]:
@@ -19,14 +22,22 @@ def _words(text: str, camera: Camera) -> list[tuple[int, str]]:
     return [(n, piece) for n, piece in enumerate(pieces) if camera.filter_words.fullmatch(piece)]
 
 
+_FOLDER = 2  # of the texts, that of the folder
+
+
 def _texts(frame: Frame) -> list[str]:
+    """Return the names of a frame: its file's, its object's, and its folder's below the night."""
     stem = split_name(frame.basename)
-    return [stem[0] if stem else frame.basename, frame.facts.object or ""]
+    folders = frame.name.split("/")[:-1]
+    return [stem[0] if stem else frame.basename, frame.facts.object or "", *folders[-1:]]
 
 
 def _of_flat(frame: Frame, camera: Camera) -> str | None:
     """Return the filter that the names of a flat agree on."""
-    found = {word for text in _texts(frame) for _, word in _words(text, camera)}
+    texts = _texts(frame)
+    together = (word for word in _BETWEEN.split(texts[0]) if _FLAT.search(word))
+    apart = (_FLAT.sub("", word).rstrip("0123456789") for word in together)
+    found = {word for text in (*texts, *apart) for _, word in _words(text, camera)}
     return found.pop() if len(found) == 1 else None
 
 
@@ -38,11 +49,35 @@ def _of_science(frame: Frame, camera: Camera, filters: Collection[str]) -> str |
     known = {name.casefold(): name for name in filters}
     found = {
         known[word.casefold()]
-        for text in _texts(frame)
+        for number, text in enumerate(_texts(frame))
         for place, word in _words(text, camera)
-        if place and word.casefold() in known
+        if (place or number == _FOLDER) and word.casefold() in known
     }
     return found.pop() if len(found) == 1 else None
+
+
+def unclear_filters(frames: Sequence[Frame], camera: Camera) -> list[str]:
+    """Say where names tell several filters of flats, but not of each, and no card does.
+
+    Parameters
+    ----------
+    frames
+        Of a night, with the filters that their cards and names tell.
+    camera
+        The rules.
+    """
+    flats = [frame for frame in frames if frame.kind == "flat"]
+    if any(flat.facts.filter for flat in flats):
+        return []
+    told = {flat.name: _of_flat(flat, camera) for flat in flats}
+    filters = sorted({name for name in told.values() if name})
+    if len(filters) < 2:
+        return []
+    unclear = [name for name, filter_name in told.items() if not filter_name] or list(told)
+    return [
+        f"no card tells the filter of the flats, and their names tell {', '.join(filters)}, but not"
+        f" clearly of {and_more(unclear)}: all are taken for one; --filter 'PATTERN'=NAME tells"
+    ]
 
 
 def named_filters(frames: Sequence[Frame], out: Collection[str], camera: Camera) -> list[Frame]:

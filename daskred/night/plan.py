@@ -25,6 +25,7 @@ from daskred.model.plan import (
 )
 from daskred.model.text import and_more
 from daskred.night.fields import beside_others
+from daskred.night.filters import unclear_filters
 from daskred.night.groups import grouped, named
 from daskred.night.match import WINDOW, RefusedError, Shelf, window_in
 from daskred.night.open import NightOrFolder, as_night
@@ -206,6 +207,7 @@ def make_plan(night: NightOrFolder, options: Options | None = None) -> Plan:
     left_out.sort(key=lambda entry: entry.name)
     warnings = (
         *_of_single_frames(masters),
+        *unclear_filters(night.frames, camera),
         *_in_vain(shelf, night.given, masters, science_frames),
         *_unlike(shelf, masters, science),
         *_without_darks(masters, science),

@@ -13,6 +13,7 @@ from astropy.io import fits
 from daskred import Frame, Options, RequestError, make_plan, open_night
 from daskred.night.choices import parse_exptimes, parse_filters
 from daskred.night.times import date_text, mjd_of
+from tests.conftest import NightMaker
 
 Cards = dict[str, Any]
 Add = Callable[..., Path]
@@ -194,3 +195,39 @@ def test_dates_as_headers_write_them(text: str | None, mjd: float | None) -> Non
     assert mjd_of(text) == mjd
     if mjd is not None:
         assert mjd_of(date_text(mjd)) == pytest.approx(mjd, abs=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("flats", "science", "filters"),
+    [
+        (("flats/V/f1.fits", "flats/B/f2.fits"), "lights/V/m67_1.fits", {"V", "B"}),
+        (("flatV0.fits", "flatB1.fits"), "m67_V_1.fits", {"V", "B"}),
+        (("Vflat_0.fits", "Bflat_1.fits"), "m67_V_1.fits", {"V", "B"}),
+        (("DomeFlatV_0.fits", "DomeFlatB_0.fits"), "m67_V_1.fits", {"V", "B"}),
+        (("flat_656nm_1.fits", "flat_501nm_1.fits"), "m67_656nm_1.fits", {"656nm", "501nm"}),
+        (("b11.fits", "b12.fits"), "b24.fits", {None}),
+        (("flat_1.fits", "flat_2.fits"), "m67_1.fits", {None}),
+    ],
+)
+def test_filters_of_names_and_folders(
+    make_night: NightMaker, flats: tuple[str, ...], science: str, filters: set[str | None]
+) -> None:
+    for name in flats:
+        make_night.add(name, "Flat", 20000, 3.0)
+    make_night.add(science, "Light", 400, 60.0)
+    night = open_night(make_night.folder)
+    assert {frame.facts.filter for frame in night.select("flat")} == filters
+    (frame,) = night.select("science")
+    assert frame.facts.filter in filters
+
+
+@pytest.mark.parametrize("last", ["flat_Vx_9.fits", "flat_b_9.fits"])
+def test_filters_that_names_do_not_tell_clearly_are_a_warning(
+    make_night: NightMaker, last: str
+) -> None:
+    for name in ("flat_V_1.fits", "flat_B_1.fits", last):
+        make_night.add(name, "Flat", 20000, 3.0)
+    make_night.add("m67_V_1.fits", "Light", 400, 60.0)
+    plan = make_plan(open_night(make_night.folder), Options(missing_dark=True))
+    (text,) = [text for text in plan.warnings if "no card tells the filter" in text]
+    assert "--filter 'PATTERN'=NAME tells" in text
