@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 from daskred.arrays.masterfiles import data_images
 from daskred.fits.pixels import bands_of
 from daskred.kernels.robust import medians
+from daskred.model.errors import FrameError
 from daskred.model.plan import Master, Plan
 
 _ROWS = 32  # of an image, that tell its level
@@ -55,16 +57,18 @@ def _oddities(master: Master, levels: dict[str, float], integers: bool) -> Itera
 
 
 def _level(path: Path) -> float:
-    """Return the level of a master: the median of some rows."""
-    values = np.concatenate(
-        [
+    """Return the level of a master, the median of some rows; NaN where it cannot be read now."""
+    try:
+        bands = [
             band.reshape(-1).astype("f8")
             for image in data_images(str(path))
             for band in bands_of(str(path), image, max(1, image.shape[0] // _ROWS))
         ]
-    )
+    except FrameError:  # who uses it tells why
+        return math.nan
+    values = np.concatenate(bands)
     known = values[np.isfinite(values)]
-    return float(medians(known)) if known.size else 0.0
+    return float(medians(known)) if known.size else math.nan
 
 
 def _is_integer(dtype: np.dtype[np.generic]) -> bool:
