@@ -98,7 +98,7 @@ def number_of(frames: Sequence[Frame], image: int | str) -> int:
     RequestError
         When there is none.
     """
-    names = [name for name, _ in frames[0].layout]
+    names = frames[0].image_names
     number = number_in(names, image)
     if number is None:
         known = ", ".join(map(repr, names)) if isinstance(image, str) else len(names)

@@ -125,7 +125,7 @@ def _made_of_all(images: list[dict[str, xr.DataArray]]) -> MadeOf:
             " worked on, cut out or computed has no header that is true of it"
         )
     known = [made for made in found if made]
-    names = [name for name, _ in known[0].frames[0].layout]
+    names = known[0].frames[0].image_names
     if sorted(made.number for made in known) != list(range(len(names))):
         text = ", ".join(map(repr, names))
         raise RequestError(f"these frames have the images {text}: give a master of each, as a dict")

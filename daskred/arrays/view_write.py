@@ -366,7 +366,7 @@ def _write_arrays(
 
 def _order_of(jobs: Sequence[WriteJob], names: Sequence[str] | None) -> list[str]:
     """Return the order of the images in the files; see that the arrays are those."""
-    layouts = {tuple(name for name, _ in job.frame.layout) for job in jobs}
+    layouts = {job.frame.image_names for job in jobs}
     order = list(layouts.pop())
     if layouts or (sorted(order) != sorted(names) if names else len(order) != 1):
         given = ", ".join(map(repr, names or ["one array"]))

@@ -316,7 +316,17 @@ class Frame:
 
     @property
     def layout(self) -> tuple[tuple[str, tuple[int, int]], ...]:
-        """Names and shapes of the prepared images: what frames that are combined must share."""
+        """Names and shapes of the prepared images: what frames that are combined must share.
+
+        One image alone needs no name: it may lie in the primary unit, or in an extension.
+        """
+        prepared, names = self.preparation, self.image_names
+        shapes = prepared.shapes if prepared else tuple(image.shape for image in self.images)
+        return tuple(zip(names if len(names) > 1 else ("",), shapes, strict=True))
+
+    @property
+    def image_names(self) -> tuple[str, ...]:
+        """Names of the prepared images."""
         if self.preparation:
-            return tuple(zip(self.preparation.names, self.preparation.shapes, strict=True))
-        return tuple((image.name, image.shape) for image in self.images)
+            return tuple(self.preparation.names)
+        return tuple(image.name for image in self.images)

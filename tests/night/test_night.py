@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from daskred import RequestError, open_night
+from daskred import RequestError, open_night, reduce_night
 from daskred.night.choices import parse_kinds
 from daskred.night.files import find_files
 from daskred.night.open import Night
@@ -251,3 +251,23 @@ def test_frames_that_are_not_named_as_such_are_told(
     assert "convert CR2 to FITS" in told["light_01.CR2"]
     assert "unpack it" in told["lights.zip"]
     assert len(told) == 8
+
+
+def test_an_image_alone_may_lie_in_an_extension_or_not(
+    make_night: NightMaker, tmp_path: Path
+) -> None:
+    night = make_night.standard()
+    for path in night.glob("s-*.fits"):
+        with fits.open(path) as hdus:
+            pixels, header = hdus[0].data.copy(), hdus[0].header.copy()
+        header.remove("BZERO", ignore_missing=True)
+        image = fits.ImageHDU(pixels, name="SCI")
+        fits.HDUList([fits.PrimaryHDU(None, header), image]).writeto(path, overwrite=True)
+    summary = reduce_night(open_night(night), tmp_path / "out")
+    assert not summary.failed
+    dark, flat = (
+        fits.getdata(tmp_path / f"out/masters/Master{name}.fits") for name in ("Dark_10s", "Flat_V")
+    )
+    raw = fits.getdata(night / "s-0.fits", "SCI").astype("f8")
+    made = fits.getdata(tmp_path / "out/s-0c.fits", "SCI")
+    np.testing.assert_allclose(made, (raw - dark) / flat, rtol=1e-6)
