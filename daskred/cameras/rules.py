@@ -243,6 +243,16 @@ class Camera:
             for fact, alternatives in self.facts.items()
         }
 
+    @cached_property
+    def compared(self) -> tuple[Mapping[str, int], Mapping[str, tuple[str, ...]]]:
+        """The facts that criteria compare, with their places; and those that each card may tell."""
+        facts = dict.fromkeys(criterion.fact for criterion in self.criteria)
+        of_card: dict[str, tuple[str, ...]] = {}
+        for fact in facts:
+            for card in self.cards.get(fact, ()):
+                of_card[card] = (*of_card.get(card, ()), fact)
+        return {fact: place for place, fact in enumerate(facts)}, of_card
+
     def is_lamp(self, switch: str, purpose: str = "lamp_switch") -> bool:
         """Whether a card tells whether a lamp is on, or one of some purpose.
 

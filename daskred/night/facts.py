@@ -202,14 +202,18 @@ def _filter(headers: Sequence[Header], camera: Camera) -> str | None:
 def _settings(headers: Sequence[Header], camera: Camera) -> tuple[tuple[str, str], ...]:
     """Return what the camera's criteria compare, as texts; numbers of one value are one text."""
     found = []
-    for fact in dict.fromkeys(criterion.fact for criterion in camera.criteria):
-        if fact in _FIELDS or fact in COMPUTED:
+    # Of some fifty facts a header tells few: it is asked for those that its cards may tell.
+    places, of_card = camera.compared
+    cards = {card for header in headers for card in header.keywords if card in of_card}
+    told = {fact for card in cards for fact in of_card[card]} - _FIELDS
+    for fact in sorted(told, key=places.__getitem__):
+        if fact in COMPUTED:
             continue
         for _, values in alternatives(headers, camera, fact):
             first, *others = (_setting_text(value) for value in values if value is not None)
             # Beside a name, as that of a Bayer pattern, offsets of zero are none.
-            told = others if any(other != "0" for other in others) or _is_number(first) else []
-            found.append((fact, " ".join([first, *told])))
+            counts = _is_number(first) or any(other != "0" for other in others)
+            found.append((fact, " ".join([first, *others]) if counts else first))
             break
     return tuple(found)
 
