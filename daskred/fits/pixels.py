@@ -142,17 +142,17 @@ def bands_of(path: str, image: Image, every: int = 1) -> Iterator[NDArray[Any]]:
         yield band
 
 
-def read_image(path: str, image: Image) -> NDArray[Any]:
-    """Read an image whole.
+def read_image(path: str, image: Image, every: int = 1) -> NDArray[Any]:
+    """Read an image whole, or every so many of its rows.
 
     Raises
     ------
     FrameError
         As `read_rows`.
     """
-    pixels = np.empty(image.shape, image.dtype)
+    pixels = np.empty((-(-image.shape[0] // every), image.shape[1]), image.dtype)
     start = 0
-    for band in bands_of(path, image):
+    for band in bands_of(path, image, every):
         pixels[start : start + len(band)] = band
         start += len(band)
     return pixels

@@ -80,9 +80,7 @@ def find_remote(address: str) -> list[str]:
     OSError
         When the service cannot be reached.
     """
-    system = _system_of(address)
-    with _reaching(address):
-        _forget(system)
+    with _asked_anew(address) as system:
         if any(mark in address.partition("://")[2] for mark in "*?["):
             found = system.glob(address)
         elif "." in address.rpartition("/")[2] and system.isfile(address):
@@ -99,6 +97,15 @@ def _forget(system: Any) -> None:
     _facts_of.cache_clear()
 
 
+@contextlib.contextmanager
+def _asked_anew(address: str) -> Iterator[Any]:
+    """Give the file system of an address, which tells what is there now."""
+    system = _system_of(address)
+    with _reaching(address):
+        _forget(system)
+        yield system
+
+
 def _tag(facts: Mapping[str, Any]) -> str:
     return repr([facts.get(key) for key in ("ETag", "LastModified", "mtime", "size")])
 
@@ -111,9 +118,7 @@ def find_tags(address: str) -> dict[str, str]:
     OSError
         When the service cannot be reached.
     """
-    system = _system_of(address)
-    with _reaching(address):
-        _forget(system)
+    with _asked_anew(address) as system:
         root = str(system._strip_protocol(address)).rstrip("/")
         found = system.find(root, detail=True)
     names = {str(path).removeprefix(f"{root}/"): _tag(facts) for path, facts in found.items()}

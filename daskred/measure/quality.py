@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from daskred.fits.pixels import bands_of, read_rows
+from daskred.fits.pixels import read_image, read_rows
 from daskred.kernels.columns import CLEAR, FAINT, columns_away
 from daskred.kernels.piles import piled_up
 from daskred.kernels.robust import any_floats, known_values, medians, robust_sigma
@@ -142,8 +142,7 @@ def _noise(rows: NDArray[Any]) -> float:
 
 def _sample(path: str, image: Image) -> NDArray[Any]:
     """Return some rows of an image, evenly taken."""
-    every = max(1, image.shape[0] // _ROWS)
-    return np.concatenate([band.copy() for band in bands_of(path, image, every)])
+    return read_image(path, image, max(1, image.shape[0] // _ROWS))
 
 
 def _middle(path: str, image: Image) -> NDArray[np.float32]:

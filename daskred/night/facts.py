@@ -205,10 +205,8 @@ def _settings(headers: Sequence[Header], camera: Camera) -> tuple[tuple[str, str
     # Of some fifty facts a header tells few: it is asked for those that its cards may tell.
     places, of_card = camera.compared
     cards = {card for header in headers for card in header.keywords if card in of_card}
-    told = {fact for card in cards for fact in of_card[card]} - _FIELDS
+    told = {fact for card in cards for fact in of_card[card]} - _FIELDS - set(COMPUTED)
     for fact in sorted(told, key=places.__getitem__):
-        if fact in COMPUTED:
-            continue
         for _, values in alternatives(headers, camera, fact):
             first, *others = (_setting_text(value) for value in values if value is not None)
             # Beside a name, as that of a Bayer pattern, offsets of zero are none.

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from daskred.fits.pixels import bands_of
+from daskred.fits.pixels import read_image
 from daskred.kernels.robust import any_floats, quantiles
 from daskred.model.frame import Image
 
@@ -58,7 +58,7 @@ def small_pixels(path: str, images: Sequence[Image], side: int) -> NDArray[np.fl
 
 
 def _small(path: str, image: Image, step: int) -> NDArray[np.float32]:
-    rows = np.concatenate([band.astype("f4") for band in bands_of(path, image, step)])
+    rows = read_image(path, image, step).astype("f4", copy=False)
     n_columns = rows.shape[1] // step
     if step == 1 or not n_columns:
         return rows

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from daskred.arrays.masterfiles import data_images
-from daskred.fits.pixels import bands_of
+from daskred.fits.pixels import read_image
 from daskred.kernels.robust import medians
 from daskred.model.errors import FrameError
 from daskred.model.plan import Master, Plan
@@ -59,14 +59,13 @@ def _oddities(master: Master, levels: dict[str, float], integers: bool) -> Itera
 def _level(path: Path) -> float:
     """Return the level of a master, the median of some rows; NaN where it cannot be read now."""
     try:
-        bands = [
-            band.reshape(-1).astype("f8")
+        samples = [
+            read_image(str(path), image, max(1, image.shape[0] // _ROWS)).reshape(-1).astype("f8")
             for image in data_images(str(path))
-            for band in bands_of(str(path), image, max(1, image.shape[0] // _ROWS))
         ]
     except FrameError:  # who uses it tells why
         return math.nan
-    values = np.concatenate(bands)
+    values = np.concatenate(samples)
     known = values[np.isfinite(values)]
     return float(medians(known)) if known.size else math.nan
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daskred.fits.parts import Part, part_in, place
-from daskred.fits.pixels import bands_of, pixel_sum
+from daskred.fits.pixels import bands_of, pixel_sum, read_image
 from daskred.fits.sums import wrong_raw_sum, wrong_sum
 from daskred.fits.write import Bands
 from daskred.kernels.level import level, sampling_step
@@ -80,12 +80,8 @@ def convert_master(master: Master, given: Given, target: Path, options: Options)
 def _sample(frame: Frame, method: str) -> NDArray[Any]:
     """Return the pixels that tell a level."""
     step = sampling_step(sum(image.n_pixels for image in frame.images), method)
-    bands = [
-        band.reshape(-1).copy()
-        for image in frame.images
-        for band in bands_of(frame.path, image, step)
-    ]
-    values = np.concatenate(bands)
+    samples = [read_image(frame.path, image, step).reshape(-1) for image in frame.images]
+    values = np.concatenate(samples)
     return np.asarray(values[np.isfinite(values)])
 
 

@@ -62,7 +62,7 @@ class Patience:
 class Arrivals:
     """Which files have come, and since when each has not changed, by a clock that never jumps.
 
-    What is there at the first look has come before: its folder tells when.
+    What is there at the first look has come before: its file tells when.
     """
 
     def __init__(self) -> None:
